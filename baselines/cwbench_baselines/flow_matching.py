@@ -1,0 +1,218 @@
+"""Flow matching, written once: a coupling pairs latents with data, a network learns the velocity.
+
+    E_{(z, x, y) ~ coupling, t ~ U[0, 1]} || v(t, y, x_t) - (x - z) ||^2,  x_t = (1 - t) z + t x
+
+t = 0 is the latent end. Samples solve dx_t/dt = v(t, y, x_t) from a fresh latent. The methods on
+top of it differ in their coupling and in the condition their network is fed (`labels`):
+`source` keeps the condition that came with the latent, `target` the one that came with the data.
+
+Flow Matching for Generative Modeling (Lipman et al., 2023), https://arxiv.org/abs/2210.02747
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar, Literal, cast
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Generator, Tensor, nn
+from torch.utils.data import Dataset
+
+from cwbench.method import Diagnostics, FitContext, Method, State, take, tensors_of
+from cwbench.ot.calibration import Batch, label_leak, label_statistic, prior_skew
+from cwbench.ot.coupling import Coupling, changed_pairs
+from cwbench.ot.geodesic import geodesic
+from cwbench.preset import NFE
+from cwbench.task import Params
+from cwbench.training.loop import Trainer
+from cwbench.training.networks import Condition
+from cwbench.training.ode import Solver, integrate, refusal
+
+Labels = Literal["source", "target"]
+DIAGNOSED_PAIRS = 4_000
+"""Pairs on which a coupling is diagnosed, in batches of the size it is trained with."""
+
+
+class FlowParams(Params):
+    """Settings of every flow."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's rate before its decay")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights; 0 is off")
+    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    solver: Solver = Field("euler", description="fixed-step rule used at a given NFE")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the training step")
+
+
+class OTFlowParams(FlowParams):
+    """Settings of flows with a minibatch coupling."""
+
+    ot_batch: int = Field(
+        1, ge=1, description="OT batch as a multiple of the network batch; all of it is used"
+    )
+
+
+class VelocityNetwork(nn.Module):
+    """v(t, y, x_t): the preset's network on the concatenation of x_t, t and the condition."""
+
+    def __init__(self, network: nn.Module, condition: Condition) -> None:
+        super().__init__()
+        self.network, self.condition = network, condition
+
+    def forward(self, t: Tensor, x_t: Tensor, condition: Tensor) -> Tensor:
+        """Velocity with the shape of `x_t`; t with shape `(n,)`, condition `(n, size)`."""
+        features = torch.cat([x_t.flatten(1), t[:, None], condition], dim=1)
+        velocity: Tensor = self.network(features)
+        return velocity.view_as(x_t)
+
+
+class BaseFlow(Method):
+    """The loop that all flows share."""
+
+    Params: ClassVar[type[FlowParams]] = FlowParams
+    params: FlowParams
+
+    @property
+    def labels(self) -> Labels:
+        """Which condition the network is fed after pairing."""
+        return "source"
+
+    @property
+    def ot_batch(self) -> int:
+        """OT batch as a multiple of the network batch."""
+        return 1
+
+    @abstractmethod
+    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
+        """The rule that pairs latents with data."""
+
+    @classmethod
+    def unsupported_nfe(cls, params: BaseModel, nfe: NFE) -> str | None:
+        """A fixed-step solver that cannot hit the number exactly is refused."""
+        return refusal(cast(FlowParams, params).solver, nfe)
+
+    def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
+        """Regress the velocity of coupled pairs."""
+        spec = self.spec
+        condition = Condition(spec.y_shape, spec.num_classes)
+        condition.fit(take(data, torch.arange(min(len(data), 100_000))).y)  # type: ignore[arg-type]
+        network = context.network(spec.x_size + 1 + condition.size, spec.x_size)
+        self.velocity = VelocityNetwork(network, condition.to(context.device))
+        rule = self.coupling(data, context)
+        with context.clock("diagnosis"):
+            self._diagnostics = self.diagnose(rule, data, context)
+        trainer = Trainer(
+            self.velocity,
+            context,
+            learning_rate=self.params.learning_rate,
+            clip=self.params.clip,
+            average=self.params.ema,
+        )
+        context.save({"trainer": trainer})
+
+        def couple(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+            z, t = self.noise(step, len(x), context)
+            return (*self.pair(rule, z, x, y), t)
+
+        for z, x, y, t in context.batches(couple, group=self.ot_batch):
+            x_t, u_t = geodesic(z, x, t)
+            with torch.autocast(
+                context.device.type, torch.bfloat16, self.params.precision == "bfloat16"
+            ):
+                v_t = self.velocity(t, x_t, self.velocity.condition(y))
+            trainer.step(nn.functional.mse_loss(v_t.float(), u_t))
+        trainer.finish()
+
+    def noise(self, step: int, n: int, context: FitContext) -> tuple[Tensor, Tensor]:
+        """Latents and times of the batches from `step` on: the same for every coupling."""
+        z, t = [], []
+        for offset, size in enumerate(torch.arange(n).split(context.batch_size)):
+            generator = context.generator("noise", step + offset)
+            z.append(self.spec.sample_latent(len(size), generator))
+            t.append(torch.rand(len(size), generator=generator))
+        return torch.cat(z), torch.cat(t)
+
+    def pair(self, rule: Coupling, z: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """(z, x, y) after coupling; y is the condition the network is fed."""
+        sigma = rule(z, x, y)
+        return z, x[sigma], y if self.labels == "source" else y[sigma]
+
+    def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
+        """Integrate the velocity, observation by observation.
+
+        The adaptive solver's steps then depend on one observation alone, not on its neighbours.
+        """
+        z = self.spec.sample_latent(len(y) * n, generator).unflatten(0, (len(y), n))
+        rows = [self._integrate(*row, nfe or "adaptive") for row in zip(z, y, strict=True)]
+        return torch.stack(rows).cpu()
+
+    @torch.no_grad()
+    def _integrate(self, z: Tensor, y: Tensor, nfe: NFE, path: bool = False) -> Tensor:
+        device = self.spec.device
+        condition = self.velocity.condition(y.to(device)[None]).expand(len(z), -1)
+
+        def velocity(t: Tensor, x_t: Tensor) -> Tensor:
+            v_t: Tensor = self.velocity(t.expand(len(x_t)), x_t, condition)
+            return v_t
+
+        return integrate(velocity, z.to(device), nfe, self.params.solver, path=path)
+
+    def sample_path(self, y: Tensor, n: int, generator: Generator, nfe: int) -> Tensor:
+        """States from latent to sample of one observation, `(steps + 1, n, *x_shape)`."""
+        z = self.spec.sample_latent(n, generator)
+        return self._integrate(z, y, nfe, path=True).cpu()
+
+    def state_dict(self) -> State:
+        """The velocity network with the condition's mean and deviation."""
+        return self.velocity.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        """Rebuild the velocity network."""
+        condition = Condition(self.spec.y_shape, self.spec.num_classes)
+        network = self.spec.network(self.spec.x_size + 1 + condition.size, self.spec.x_size)
+        self.velocity = VelocityNetwork(network, condition).to(self.spec.device)
+        self.velocity.load_state_dict(dict(state))
+
+    def diagnostics(self) -> Diagnostics:
+        """Share of changed pairs and what the coupling does to the condition."""
+        return self._diagnostics
+
+    def diagnose(
+        self, rule: Coupling, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
+    ) -> Diagnostics:
+        """What the coupling does to pairs and conditions, on fresh batches of training pairs.
+
+        *Label leak* (source labels): how far the fed condition is from that of the data, in posterior
+        means: 0 as drawn, 1 for unrelated conditions. *Prior skew* (target labels): held-out R^2 of
+        the fed condition predicted from the latent; 0 is what sampling assumes. Each is 0 by
+        construction with the other labels.
+        """
+        batches = list(self._diagnosed_batches(data, context))
+        sigmas = [rule(*batch) for batch in batches]
+        changed = sum(map(changed_pairs, sigmas)) / len(sigmas)
+        facts: Diagnostics = {"labels": self.labels, "changed_pairs": changed}
+        if self.labels == "source":
+            if changed == 0:
+                return facts | {"pairing_leak": 0.0, "prior_skew": 0.0}
+            generator = context.generator("leak")
+            statistic = label_statistic(*tensors_of(data), generator=generator)
+            leak = label_leak(rule, batches, statistic)
+            return facts | {"pairing_leak": leak, "prior_skew": 0.0}
+        latents = torch.cat([batch.z for batch in batches])
+        fed = torch.cat([batch.y[sigma] for batch, sigma in zip(batches, sigmas, strict=True)])
+        skew = prior_skew(latents, fed, generator=context.generator("skew"))
+        facts |= {"pairing_leak": 0.0, "prior_skew": skew.r2}
+        if skew.accuracy is not None:
+            facts |= {"skew_class_accuracy": skew.accuracy, "skew_chance": skew.chance}
+        return facts
+
+    def _diagnosed_batches(
+        self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
+    ) -> Iterator[Batch]:
+        size = self.ot_batch * context.batch_size
+        for index in range(max(8, DIAGNOSED_PAIRS // size)):
+            generator = context.generator("diagnosis", index)
+            chosen = torch.randint(len(data), (size,), generator=generator)  # type: ignore[arg-type]
+            x, y = take(data, chosen)
+            yield Batch(self.spec.sample_latent(size, generator), x, y)

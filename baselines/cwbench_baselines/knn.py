@@ -1,0 +1,127 @@
+"""Nearest neighbours: the posterior at y is the x of the training pairs whose y is closest.
+
+Conditions are compared by a regression r(y) of E[x | y], or by standardised y where r explains
+nothing. The number of neighbours is the one with the best energy score on held-out pairs.
+
+Consistent Nonparametric Regression (Stone, 1977), https://doi.org/10.1214/aos/1176343886
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from sklearn.neighbors import NearestNeighbors
+from torch import Generator, Tensor, nn
+from torch.utils.data import Dataset
+
+from cwbench.method import Diagnostics, FitContext, Method, MethodInfo, State, tensors_of
+from cwbench.ot.calibration import Regression, Standardised, label_statistic
+from cwbench.preset import NFE
+from cwbench.task import Params
+from cwbench.training.networks import Condition
+
+CANDIDATES = (5, 10, 20, 50, 100, 200, 500, 1000)
+HELD_OUT = 500
+DRAWS = 64
+"""Draws for each held-out pair in the energy score that chooses the number of neighbours."""
+
+
+class NearestNeighbourParams(Params):
+    """Settings of nearest neighbours."""
+
+    neighbours: PositiveInt | Literal["auto"] = Field(
+        "auto", description="training pairs to draw from; auto takes the best held-out energy score"
+    )
+
+
+class NearestNeighbours(Method):
+    """Draws, with replacement, from the x of the k training pairs nearest in r(y)."""
+
+    info = MethodInfo(
+        name="knn",
+        version=1,
+        title="Nearest neighbours in regressed y",
+        citation="""@article{stone1977consistent,
+  title = {Consistent Nonparametric Regression},
+  author = {Stone, Charles J.},
+  journal = {The Annals of Statistics},
+  volume = {5},
+  number = {4},
+  pages = {595--620},
+  year = {1977},
+}""",
+    )
+    Params: ClassVar[type[NearestNeighbourParams]] = NearestNeighbourParams
+    params: NearestNeighbourParams
+
+    def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
+        """Embed the training conditions and choose the number of neighbours."""
+        x, y = tensors_of(data)
+        self.embedding: nn.Module = Condition(self.spec.y_shape, self.spec.num_classes)
+        if self.spec.num_classes is None:
+            self.embedding = label_statistic(x, y, generator=context.generator("statistic"))
+        self.x, self.keys = x, self.embed(y)
+        self.k = len(x) if self.params.neighbours == "auto" else self.params.neighbours
+        if self.params.neighbours == "auto":
+            self.k = self._best_k(y, context.generator("neighbours"))
+
+    @torch.no_grad()
+    def embed(self, y: Tensor) -> Tensor:
+        """Conditions as points, with shape `(n, k)`."""
+        embedded: Tensor = self.embedding(y).float()
+        return embedded
+
+    def _best_k(self, y: Tensor, generator: Generator) -> int:
+        """The candidate with the lowest energy score E|x' - x| - E|x' - x''| / 2 on held-out x."""
+        if self.spec.num_classes is not None:
+            return int(torch.bincount(y).min())
+        held_out = torch.randperm(len(y), generator=generator)[: min(HELD_OUT, len(y) // 5)]
+        candidates = [k for k in CANDIDATES if k < len(y)] or [len(y) - 1]
+        index = self._neighbours(self.keys[held_out], candidates[-1] + 1)[:, 1:]
+        scores = [self._energy_score(index[:, :k], self.x[held_out], generator) for k in candidates]
+        return candidates[min(range(len(candidates)), key=scores.__getitem__)]
+
+    def _energy_score(self, index: Tensor, x: Tensor, generator: Generator) -> float:
+        chosen = torch.randint(index.shape[1], (2, len(x), DRAWS), generator=generator)
+        first, second = (self.x[index.gather(1, c)].flatten(2).double() for c in chosen)
+        truth = x.flatten(1).double()[:, None]
+        return float((first - truth).norm(dim=2).mean() - (first - second).norm(dim=2).mean() / 2)
+
+    def _neighbours(self, queries: Tensor, k: int) -> Tensor:
+        """Indices of the k nearest training conditions, nearest first."""
+        tree = NearestNeighbors(n_neighbors=min(k, len(self.keys))).fit(self.keys.numpy())
+        return torch.from_numpy(tree.kneighbors(queries.numpy(), return_distance=False))
+
+    def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
+        """Uniform draws from the neighbours."""
+        index = self._neighbours(self.embed(y), self.k)
+        chosen = torch.randint(index.shape[1], (len(y), n), generator=generator)
+        return self.x[index.gather(1, chosen)]
+
+    def state_dict(self) -> State:
+        """The training pairs, embedded, and the embedding."""
+        state = {"x": self.x, "keys": self.keys, "k": torch.tensor(self.k)}
+        return state | self.embedding.state_dict(prefix="embedding.")
+
+    def load_state_dict(self, state: State) -> None:
+        """Take them back."""
+        tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+        prefix = "embedding."
+        inner = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        self.embedding = self._empty_embedding(inner)
+        self.embedding.load_state_dict(inner)
+        self.x, self.keys, self.k = tensors["x"], tensors["keys"], int(tensors["k"])
+
+    def _empty_embedding(self, inner: dict[str, Tensor]) -> nn.Module:
+        if self.spec.num_classes is not None:
+            return Condition(self.spec.y_shape, self.spec.num_classes)
+        if "quality" in inner:
+            features, outputs = len(inner["mean_in"]), len(inner["mean_out"])
+            return Regression(features, outputs, width=128, depth=2, classes=None)
+        return Standardised(torch.zeros(2, *self.spec.y_shape))
+
+    def diagnostics(self) -> Diagnostics:
+        """The number of neighbours and how they are found."""
+        return {"neighbours": float(self.k), "embedding": type(self.embedding).__name__}

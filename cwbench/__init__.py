@@ -1,0 +1,87 @@
+"""cwbench: conditional generative methods judged by the posterior, observation by observation.
+
+The suite ranks samplers of P(X | Y = y) by the expected posterior Wasserstein distance
+
+    E_y[W_p^p(P_{X|Y=y}, Q_{X|Y=y})] = W_{p,Y}^p(P_{Y,X}, P_{Y,Z})
+
+of *Conditional Wasserstein Distances with Applications in Bayesian OT Flow Matching* (Chemseddine,
+Hagemann, Steidl, Wald, JMLR 2025), https://arxiv.org/abs/2403.18705. `cwbench.ot` holds the
+mathematics, for use on its own.
+
+Names are imported when they are first used, so that `import cwbench` is quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cwbench.api import evaluate, load_method, load_task, run
+    from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec
+    from cwbench.metric import (
+        Metric,
+        MetricInfo,
+        PairMetric,
+        ReferenceMetric,
+        SetMetric,
+        SplitMetric,
+    )
+    from cwbench.preset import Preset, vector_presets
+    from cwbench.record import Record, load_records
+    from cwbench.task import JointSamples, MixturePosterior, Moments, Params, Task, TaskInfo
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "cwbench.api": ("evaluate", "load_method", "load_task", "run"),
+    "cwbench.method": ("FitContext", "Method", "MethodInfo", "ProblemSpec"),
+    "cwbench.metric": (
+        "Metric", "MetricInfo", "PairMetric", "ReferenceMetric", "SetMetric", "SplitMetric",
+    ),
+    "cwbench.preset": ("Preset", "vector_presets"),
+    "cwbench.record": ("Record", "load_records"),
+    "cwbench.task": ("JointSamples", "MixturePosterior", "Moments", "Params", "Task", "TaskInfo"),
+}  # fmt: skip
+_ORIGIN = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "FitContext",
+    "JointSamples",
+    "Method",
+    "MethodInfo",
+    "Metric",
+    "MetricInfo",
+    "MixturePosterior",
+    "Moments",
+    "PairMetric",
+    "Params",
+    "Preset",
+    "ProblemSpec",
+    "Record",
+    "ReferenceMetric",
+    "SetMetric",
+    "SplitMetric",
+    "Task",
+    "TaskInfo",
+    "__version__",
+    "evaluate",
+    "load_method",
+    "load_records",
+    "load_task",
+    "run",
+    "vector_presets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module on first use."""
+    if name not in _ORIGIN:
+        raise AttributeError(f"module 'cwbench' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_ORIGIN[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,6 @@
+"""`python -m cwbench` is the program `cwbench`."""
+
+from cwbench.cli import main
+
+if __name__ == "__main__":
+    main()

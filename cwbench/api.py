@@ -1,0 +1,117 @@
+"""What Python users call: run, evaluate, and loading by name."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import Dataset
+
+from cwbench import record as records
+from cwbench import registry
+from cwbench.errors import UsageError
+from cwbench.files import writable_directory
+from cwbench.method import FitContext, Method, MethodInfo, State
+from cwbench.preset import NFE
+from cwbench.record import Record
+from cwbench.running.request import ConfiguredMethod, configured_method, configured_task, resolve
+from cwbench.running.run import Runner, run
+from cwbench.task import Task
+
+__all__ = ["evaluate", "load_method", "load_task", "run"]
+
+
+def load_task(name: str, **params: Any) -> Task:
+    """A task with its settings: `load_task("gaussian-mixture", noise=0.03)`.
+
+    Raises:
+        UsageError: for an unknown name, key or value; it says what is allowed.
+    """
+    return configured_task(name, params)[0]
+
+
+def load_method(name: str, **params: Any) -> ConfiguredMethod:
+    """A method with its settings; `.on(task)` binds it to a task.
+
+    Raises:
+        UsageError: for an unknown name, key or value; it says what is allowed.
+    """
+    return configured_method(name, params)
+
+
+def evaluate(
+    sampler: Callable[..., Any],
+    task: str,
+    preset: str = "quick",
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    nfe: Iterable[NFE | str] | None = None,
+    results: str | os.PathLike[str] | None = None,
+    *,
+    metrics: Iterable[str] = (),
+    quiet: bool = False,
+) -> Record:
+    """Judge any sampler on the observations that methods are judged on; nothing is fitted.
+
+    Args:
+        sampler: `sampler(y, n, generator)` returns posterior samples with shape `(m, n, *x_shape)`
+            for observations `(m, *y_shape)`; with `nfe` it is called with `nfe=` as well.
+        task: a registered name, or `./file.py:ClassName`.
+        preset: a named size of the task.
+        seed: of the generator that the sampler is handed.
+        settings: of the task and the preset.
+        name: what the record calls it; default the name of the function.
+        nfe: network evaluations per sample to measure at; default none.
+        results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
+        metrics: opt-in metrics to compute besides the default ones.
+        quiet: show no progress.
+
+    Returns:
+        A record on the track `external`.
+
+    Raises:
+        UsageError: for an unknown name, key or value; it says what is allowed.
+    """
+    label = name or re.sub(r"[^a-z0-9]+", "-", getattr(sampler, "__name__", "").lower()).strip("-")
+    if not registry.NAME.fullmatch(label):
+        label_error = f"the name {label!r} does not match {registry.NAME.pattern}; give name='mine'"
+        raise UsageError(label_error)
+    if any(plugin.name == label for plugin in registry.plugins()):
+        raise UsageError(f"{label!r} is a registered name; give the sampler another: name='mine'")
+    external = _external(sampler, label, with_nfe=nfe is not None)
+    request = resolve(
+        task, registry.Loaded(external, "external", "", None),
+        preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics, track="external",
+    )  # fmt: skip
+    root = writable_directory(records.results_directory(results))
+    return Runner(request, root, torch.device("cpu")).carry_out(force=True, quiet=quiet)
+
+
+def _external(sampler: Callable[..., Any], name: str, *, with_nfe: bool) -> type[Method]:
+    """A method class around a callable."""
+
+    class External(Method):
+        info = MethodInfo(name=name, version=1, title=name, citation="", nfe=with_nfe)
+
+        def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
+            """Nothing is fitted."""
+
+        def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
+            """What the callable returns; the harness checks it."""
+            extra = {"nfe": nfe} if with_nfe else {}
+            samples: Tensor = sampler(y, n, generator, **extra)
+            return samples
+
+        def state_dict(self) -> State:
+            """Nothing is kept."""
+            return {}
+
+        def load_state_dict(self, state: State) -> None:
+            """Nothing was kept."""
+
+    return External

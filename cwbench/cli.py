@@ -1,0 +1,178 @@
+"""The command line: arguments in, text out. What it does is in `cwbench.api`."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+import cwbench
+from cwbench import registry
+from cwbench.errors import CwbenchError, UsageError
+
+
+class Name(click.ParamType):
+    """A registered name, completed by TAB from metadata alone."""
+
+    name = "name"
+
+    def __init__(self, *kinds: registry.Kind) -> None:
+        self.kinds = kinds
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Names that begin with what was typed."""
+        names = (p.name for p in registry.plugins() if p.kind in self.kinds)
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Print errors of ours as one line without a traceback: exit 2 for usage, 1 for the rest."""
+
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except CwbenchError as error:
+            click.echo(f"cwbench: {error}", err=True)
+            sys.exit(2 if isinstance(error, UsageError) else 1)
+
+    return wrapped
+
+
+results_option = click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    help="Results directory; default $CWBENCH_RESULTS, else ./cwbench-results.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(cwbench.__version__, prog_name="cwbench")
+def main() -> None:
+    """Benchmark conditional generative methods by their posteriors, observation by observation.
+
+    \b
+    cwbench run --task gaussian-mixture --method cot-fm
+    cwbench list
+    cwbench describe cot-fm
+    """
+
+
+@main.command()
+@click.option("--task", required=True, type=Name("task"), help="A task's name, or ./file.py:Class.")
+@click.option("--method", required=True, type=Name("method"), help="A method's name, or ./file.py:Class.")
+@click.option("--preset", default="quick", show_default=True, help="Size: smoke, quick, standard, paper.")
+@click.option("--seed", default=0, show_default=True, help="Of data, initialisation and noise.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="task.NAME, method.NAME or preset.NAME; a bare NAME where exactly one has it.")
+@click.option("--nfe", help="Network evaluations per sample, e.g. 1,3,10,adaptive.")
+@click.option("--metrics", default="", help="Opt-in metrics, with commas: c2st,mmd-sbibm,w2sq-marginal.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@click.option("--keep-samples", is_flag=True, help="Keep samples beyond 64 MiB.")
+@results_option
+@click.option("--force", is_flag=True, help="Forget the earlier run and start anew.")
+@json_option
+@click.option("--quiet", is_flag=True, help="No progress; the result only.")
+@reports_errors
+def run(
+    task: str,
+    method: str,
+    preset: str,
+    seed: int,
+    assignments: tuple[str, ...],
+    nfe: str | None,
+    metrics: str,
+    device: str,
+    keep_samples: bool,
+    results: Path | None,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Fit a method on a task and measure its posteriors.
+
+    The same command again computes only what is missing.
+    """
+    from cwbench.api import run as run_one
+    from cwbench.reporting.figures import figures_of_run
+    from cwbench.reporting.tables import run_table
+    from cwbench.settings import parse
+
+    record = run_one(
+        task, method, preset, seed, parse(assignments), nfe.split(",") if nfe is not None else None,
+        results, metrics=[m for m in metrics.split(",") if m], device=device,
+        keep_samples=keep_samples, force=force, quiet=quiet or as_json,
+    )  # fmt: skip
+    if record.status == "ok":
+        figures_of_run(record)
+    click.echo(record.to_json() if as_json else run_table(record), nl=not as_json)
+    if record.status not in ("ok", "skipped"):
+        click.echo(f"cwbench: {record.status}: {record.error}; see {record.directory}/log.txt", err=True)
+        sys.exit(1)
+
+
+@main.command("list")
+@click.argument("kind", required=False, type=click.Choice(["tasks", "methods", "metrics"]))
+@click.option("--check", is_flag=True, help="Import each in a process of its own; show the broken ones.")
+@json_option
+@reports_errors
+def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
+    """List tasks, methods and metrics; nothing is imported."""
+    chosen = [p for p in registry.plugins() if kind is None or f"{p.kind}s" == kind]
+    errors = {p.name: registry.check(p) for p in chosen} if check else {}
+    if as_json:
+        rows = [
+            {
+                "kind": p.kind, "name": p.name, "target": p.target,
+                "distribution": p.distribution, "version": p.version,
+            } | ({"error": errors[p.name]} if check else {})
+            for p in chosen
+        ]  # fmt: skip
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        for group in registry.KINDS:
+            members = [p for p in chosen if p.kind == group]
+            if members:
+                click.echo(f"{group}s")
+            for plugin in members:
+                error = errors.get(plugin.name)
+                state = f"  BROKEN: {error}" if error else "  ok" if check else ""
+                origin = f"{plugin.distribution} {plugin.version}"
+                click.echo(f"  {plugin.name:<30} {origin}{state}")
+    if any(errors.values()):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("name", type=Name(*registry.KINDS))
+@click.option("--bibtex", is_flag=True, help="Only the citation, as BibTeX.")
+@reports_errors
+def describe(name: str, bibtex: bool) -> None:
+    """Say what a task, method or metric is: settings, presets, citation."""
+    from cwbench.reporting.tables import description
+
+    click.echo(description(name, bibtex=bibtex))
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@reports_errors
+def plot(run: Path) -> None:
+    """Draw the figures of a run again, from its directory or record.json."""
+    from cwbench.record import read
+    from cwbench.reporting.figures import figures_of_run
+
+    directory = run.parent if run.name == "record.json" else run
+    record = read(directory)
+    if record is None:
+        raise UsageError(f"no record.json in {str(directory)!r}; give the directory of a run")
+    for path in figures_of_run(record):
+        click.echo(path)

@@ -1,0 +1,36 @@
+"""The errors a user can cause, each with what was given, what is allowed and what to type instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CwbenchError(Exception):
+    """Base of all errors raised on purpose; the command line prints its text and no traceback."""
+
+
+class UsageError(CwbenchError, ValueError):
+    """The request cannot be carried out as typed (exit code 2); nothing was written."""
+
+
+class ContractError(CwbenchError, TypeError):
+    """A plugin broke its contract: wrong shape, dtype or device, or a missing attribute."""
+
+
+class CorruptFileError(CwbenchError):
+    """A file is truncated, foreign or not what its checksum says; it was not used."""
+
+
+class DivergedError(CwbenchError, ArithmeticError):
+    """Training stopped because the loss was not finite several times in a row."""
+
+
+def unknown(kind: str, given: str, allowed: Iterable[str]) -> UsageError:
+    """The error for a name that does not exist, with the near ones and the whole list."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return UsageError(
+        f"unknown {kind} {given!r}.{hint} Available: {', '.join(names) if names else '(none)'}."
+    )

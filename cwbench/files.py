@@ -1,0 +1,46 @@
+"""Files that are either whole or absent: written beside their place, fsynced, renamed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from cwbench.errors import UsageError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that a reader sees the old file or the new one, never a part.
+
+    Raises:
+        OSError: if the directory cannot be written or the disk is full; nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def writable_directory(path: Path) -> Path:
+    """Create `path` and prove that it can be written.
+
+    Raises:
+        UsageError: if it cannot; the reason is given.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"the results directory {str(path)!r} cannot be written: {error.strerror or error}. "
+            "Name another with --results DIR or $CWBENCH_RESULTS."
+        ) from error
+    return path

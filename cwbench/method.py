@@ -1,0 +1,202 @@
+"""The contract of a method: fitted to joint samples, then a sampler of P(X | Y = y).
+
+A method sees shapes, latents and training pairs. It never sees the evaluation observations, and the
+posterior only if it is a control that asks for it in `MethodInfo.needs`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+import torch
+from pydantic import BaseModel
+from torch import Generator, Tensor, nn
+from torch.utils.data import Dataset
+
+from cwbench.preset import NFE
+from cwbench.task import JointSamples, Moments, Params
+
+State = Mapping[str, Tensor | bytes]
+Diagnostics = dict[str, float | str | bool | None]
+Prepare = Callable[[int, Tensor, Tensor], tuple[Tensor, ...]]
+
+
+class Posterior(Protocol):
+    """What the controls may ask of a task with an exact posterior."""
+
+    def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
+        """Exact draws with shape `(m, n, *x_shape)`."""
+
+    def posterior_moments(self, y: Tensor) -> Moments:
+        """Exact mean and covariance of flattened x."""
+
+
+class Stateful(Protocol):
+    """Anything a checkpoint can hold: modules, optimisers, averages."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be kept."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Take it back."""
+
+
+class NetworkFactory(Protocol):
+    """Makes the network that the preset fixes for every method."""
+
+    def __call__(self, inputs: int, outputs: int) -> nn.Module:
+        """A network from `(n, inputs)` to `(n, outputs)`, freshly initialised."""
+
+
+@dataclass(frozen=True)
+class ProblemSpec:
+    """What a method may know of its task before it sees data."""
+
+    x_shape: tuple[int, ...]
+    y_shape: tuple[int, ...]
+    num_classes: int | None
+    sample_latent: Callable[[int, Generator], Tensor]
+    network: NetworkFactory
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    posterior: Posterior | None = None
+    simulator: Callable[[int, Generator], JointSamples] | None = None
+
+    @property
+    def x_size(self) -> int:
+        """Number of entries of one x."""
+        return int(torch.Size(self.x_shape).numel())
+
+
+class FitContext(Protocol):
+    """What the harness offers to `Method.fit`: budget, seeds, batches, networks, checkpoints."""
+
+    steps: int
+    batch_size: int
+    step: int
+    device: torch.device
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget spent, from 0 to 1."""
+
+    def learning_rate(self, default: float) -> float:
+        """The rate to use now: the preset's if it fixes one, else `default`, with its decay."""
+
+    def generator(self, purpose: str, *index: int) -> Generator:
+        """A CPU generator that depends on (task, seed, purpose, index) alone."""
+
+    def network(self, inputs: int, outputs: int, name: str = "network") -> nn.Module:
+        """The preset's network on the device, initialised from the stream `name`."""
+
+    def batches(
+        self, prepare: Prepare | None = None, *, group: int = 1
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """The training batches (x, y) on the device until the budget is spent.
+
+        With `prepare`, the x and y of `group` consecutive batches are joined and handed to
+        `prepare(first_step, x, y)` on a second thread, ahead of time; what it returns is split
+        again and yielded batch by batch.
+        """
+
+    def save(self, state: Mapping[str, Stateful]) -> None:
+        """Keep `state` with every checkpoint; if this run resumes one, restore it now."""
+
+    def log(self, **values: float) -> None:
+        """Show these values beside the progress bar and in the log."""
+
+    def clock(self, name: str) -> AbstractContextManager[None]:
+        """Count the seconds inside as `cost[name + "_seconds"]`."""
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What no setting changes. `nfe`: whether samples are made by solving an ODE."""
+
+    name: str
+    version: int
+    title: str
+    citation: str
+    role: Literal["method", "lower", "upper"] = "method"
+    needs: frozenset[Literal["posterior", "simulator"]] = frozenset()
+    nfe: bool = False
+    own_loop: bool = False
+    notes: str = ""
+    contract: int = 1
+
+
+class Method(ABC):
+    """Something that is fitted to joint samples and then draws posterior samples."""
+
+    info: ClassVar[MethodInfo]
+    Params: ClassVar[type[Params]] = Params
+
+    def __init__(self, params: BaseModel, spec: ProblemSpec) -> None:
+        self.params = params
+        self.spec = spec
+
+    @classmethod
+    def unsupported(cls, spec: ProblemSpec) -> str | None:
+        """Why this method cannot do this task, or None: the run is then `skipped`."""
+        if "posterior" in cls.info.needs and spec.posterior is None:
+            return "needs an exact posterior, which this task does not have"
+        return None
+
+    @classmethod
+    def unsupported_nfe(cls, params: BaseModel, nfe: NFE) -> str | None:
+        """Why exactly `nfe` network evaluations per sample cannot be had, or None."""
+        return None
+
+    @abstractmethod
+    def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
+        """Learn from a map-style data set of pairs (x, y)."""
+
+    @abstractmethod
+    def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
+        """Draw `n` samples for each observation.
+
+        Args:
+            y: with shape `(m, *y_shape)`, float32 (int64 labels), on the CPU.
+            n: samples for each observation.
+            generator: the only source of randomness, on the CPU.
+            nfe: network evaluations per sample, for methods that declare `nfe`.
+
+        Returns:
+            A real floating tensor or NumPy array with shape `(m, n, *x_shape)`.
+        """
+
+    @abstractmethod
+    def state_dict(self) -> State:
+        """What sampling needs, as tensors or bytes."""
+
+    @abstractmethod
+    def load_state_dict(self, state: State) -> None:
+        """Take back a state, in a fresh object that was not fitted."""
+
+    def sample_path(self, y: Tensor, n: int, generator: Generator, nfe: int) -> Tensor | None:
+        """States from latent to sample of one observation, `(steps + 1, n, *x_shape)`.
+
+        None for methods whose samples have no path; it is drawn as a figure.
+        """
+        return None
+
+    def diagnostics(self) -> Diagnostics:
+        """Facts about the fit that belong into the record."""
+        return {}
+
+
+def tensors_of(dataset: Dataset[tuple[Tensor, Tensor]]) -> JointSamples:
+    """All pairs of a data set that fits into memory, x with shape `(n, *x_shape)`."""
+    return take(dataset, torch.arange(len(dataset)))  # type: ignore[arg-type]  # map-style has len
+
+
+def take(dataset: Dataset[tuple[Tensor, Tensor]], index: Tensor) -> JointSamples:
+    """The pairs at `index`, stacked; tensor data sets are indexed at once."""
+    tensors = getattr(dataset, "tensors", None)
+    if tensors is not None:
+        return JointSamples(tensors[0][index], tensors[1][index])
+    x, y = zip(*(dataset[int(i)] for i in index), strict=True)
+    return JointSamples(torch.stack(x), torch.stack([torch.as_tensor(label) for label in y]))

@@ -1,0 +1,102 @@
+"""The contract of a metric: a pure function that returns one score per observation.
+
+Debiasing, floors and intervals are the harness's, not the metric's. It draws 2n model samples
+a1, a2 and 2n reference samples b1, b2 from independent streams and asks each kind of metric for
+what it needs; `cwbench.running.evaluation` holds the formulas.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from cwbench.task import Task
+
+Need = Literal["reference", "mixture", "pairs"]
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """What a metric declares; `needs` names what a task must offer for it to be computed."""
+
+    name: str
+    version: int
+    title: str
+    direction: Literal["lower", "higher"]
+    needs: frozenset[Need]
+    citation: str = ""
+    opt_in: bool = False
+    debiased: bool = True
+    contract: int = field(default=1)
+
+
+class Metric(ABC):
+    """Base of all metrics. One is made for each task; it holds no state of a run."""
+
+    info: ClassVar[MetricInfo]
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def resolution(self, floor: Tensor, b: Tensor) -> Tensor | None:
+        """Factor by which the debiased value shows a scale error, `(m,)`; None if not known.
+
+        Args:
+            floor: plug-in values between two reference draws, with shape `(m,)`.
+            b: reference samples with shape `(m, n, *x_shape)`.
+        """
+        return None
+
+
+class ReferenceMetric(Metric):
+    """A distance D between two sets of samples, computed observation by observation."""
+
+    @abstractmethod
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        """D(a, b) in float64 with shape `(m,)`.
+
+        Args:
+            a: samples with shape `(m, n, *x_shape)`, float64, finite.
+            b: samples with shape `(m, n, *x_shape)`, float64, finite.
+        """
+
+
+class SplitMetric(Metric):
+    """A product of two independent halves, hence unbiased by itself."""
+
+    @abstractmethod
+    def estimate(self, a1: Tensor, a2: Tensor, b1: Tensor, b2: Tensor, y: Tensor) -> Tensor:
+        """The value in float64 with shape `(m,)`; with a1 = a2 and b1 = b2 it is the plug-in.
+
+        Args:
+            a1: model samples with shape `(m, n, *x_shape)`, float64; `a2` is the other half.
+            a2: see `a1`.
+            b1: exact posterior samples with the same shape; `b2` is the other half.
+            b2: see `b1`.
+            y: the observations with shape `(m, *y_shape)`.
+        """
+
+
+class PairMetric(Metric):
+    """A score of samples against the one x that was behind each observation."""
+
+    @abstractmethod
+    def score(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The score with shape `(m,)`; samples `(m, n, *x_shape)`, x `(m, *x_shape)`."""
+
+
+class SetMetric(Metric):
+    """A distance of whole sets: one sample for each of `n` observations against held-out x."""
+
+    n: ClassVar[int]
+
+    @abstractmethod
+    def update(self, samples: Tensor, x: Tensor) -> None:
+        """Take in samples and held-out data, both with shape `(k, *x_shape)`."""
+
+    @abstractmethod
+    def compute(self) -> float:
+        """The value over everything taken in."""

@@ -1,0 +1,493 @@
+"""How far a coupling moves labels, and the beta at which that stops to matter.
+
+beta has no natural scale: with a 5-dimensional y the value 100 is already the independent pairing,
+with a 64-dimensional y so is 1. What matters is how much the posterior differs between the paired
+conditions. Its mean r(y) = E[X | Y = y] is learned by regression; V = tr Cov r(Y) is the held-out
+R^2 times tr Cov X. For the pairing sigma,
+
+    leak = E|r(y_i) - r(y_sigma(i))|^2 / (2 V),
+
+which is 0 for the pairing as drawn and 1 for unrelated labels; the excess of E_y[W_2^2] that a flow
+inherits is about leak times the prior's. `calibrate_beta` returns the smallest beta whose leak is
+within a target. Along the optimal assignments of |z-x|^2 + beta |r(y)-r(y')|^2 the leak falls
+monotonically in beta, so bisection finds it.
+
+Where R^2 is not above 0 the posterior mean is blind to y (x and -x equally likely, say). Then y
+itself, standardised, takes the place of r(y), with V = tr Cov y.
+
+`prior_skew` measures the other defect, of couplings that let the fed condition follow x: the latent
+then tells the condition, though at sampling time the two are independent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from cwbench.ot.assignment import assignment, squared_distances
+from cwbench.ot.checks import (
+    ConvergenceError,
+    Float64,
+    as_float64,
+    check_positive,
+    is_label,
+    same_count,
+)
+from cwbench.ot.coupling import ConditionalOT, Coupling, changed_pairs, label_cost
+
+_LEARNING_RATE = 2e-3
+_TRAINED_SHARE = 0.8
+_LEAST_PAIRS = 20
+_MOST_EPOCHS, _LEAST_STEPS = 30, 50  # small samples are overfitted by more epochs
+_LEAST_R2 = 0.01  # below it, or below twice its standard error, a regression says nothing
+_LOWEST, _HIGHEST, _LIMIT = 1e-4, 1e6, 1e18
+_PRECISION = 0.005  # of log10 beta
+
+
+class Batch(NamedTuple):
+    """A minibatch before pairing: `z` `(n, *z_shape)`, `x` `(n, *x_shape)`, `y` `(n, *y_shape)`."""
+
+    z: Tensor
+    x: Tensor
+    y: Tensor
+
+
+class Statistic(Protocol):
+    """A map of y in whose squared distances a label leak is measured."""
+
+    @property
+    def explained(self) -> float:
+        """V, the total variance of the statistic: half the mean squared distance of unrelated y."""
+
+    def __call__(self, y: Tensor) -> Tensor:
+        """The statistic with shape `(n, k)` of y with shape `(n, *y_shape)`."""
+
+
+class Regression(nn.Module):
+    """The conditional mean of targets given inputs, learned by `fit_regression`.
+
+    Called with inputs `(n, *shape)`, or class labels `(n,)`, it returns `(n, k)` in float32. All
+    that it knows, held-out quality included, is in its `state_dict`.
+    """
+
+    mean_in: Tensor
+    scale_in: Tensor
+    mean_out: Tensor
+    scale_out: Tensor
+    quality: Tensor
+
+    def __init__(
+        self, features: int, outputs: int, *, width: int, depth: int, classes: int | None
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        layers: list[nn.Module] = []
+        for size_in, size_out in pairwise([features, *[width] * depth, outputs]):
+            # weights are drawn later, so that the global random state stays as it is
+            layers += [
+                nn.Linear(size_in, size_out, device="meta").to_empty(device="cpu"),
+                nn.SiLU(),
+            ]
+        self.network = nn.Sequential(*layers[:-1])
+        self.register_buffer("mean_in", torch.zeros(features))
+        self.register_buffer("scale_in", torch.ones(features))
+        self.register_buffer("mean_out", torch.zeros(outputs))
+        self.register_buffer("scale_out", torch.ones(()))
+        self.register_buffer("quality", torch.zeros(3, dtype=torch.float64))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """The conditional mean with shape `(n, k)`."""
+        features = _features(inputs, self.classes)
+        standardised = (features - self.mean_in) / self.scale_in
+        fitted: Tensor = self.network(standardised)
+        return self.mean_out + self.scale_out * fitted
+
+    @property
+    def r2(self) -> float:
+        """Held-out R^2 pooled over outputs: 1 - sum of squared errors / sum of variances."""
+        return float(self.quality[0])
+
+    @property
+    def r2_error(self) -> float:
+        """Standard error of `r2`, by the delta method."""
+        return float(self.quality[1])
+
+    @property
+    def explained(self) -> float:
+        """V = R^2 tr Cov(targets), the variance that the inputs explain; 0 if R^2 is negative."""
+        return max(0.0, self.r2) * float(self.quality[2])
+
+
+class Standardised(nn.Module):
+    """y flattened, each entry with mean 0 and variance 1 over a sample; constants become 0."""
+
+    mean: Tensor
+    scale: Tensor
+    variance: Tensor
+
+    def __init__(self, y: Tensor) -> None:
+        super().__init__()
+        flat = y.flatten(1).double() if y.ndim > 1 else y.double()[:, None]
+        deviation = flat.std(0, correction=0)
+        varies = deviation > 1e-6 * flat.abs().amax(0)
+        self.register_buffer("mean", flat.mean(0))
+        self.register_buffer("scale", torch.where(varies, deviation, torch.inf))
+        self.register_buffer("variance", varies.sum().double())
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Standardised y with shape `(n, d)`, float64."""
+        return (y.double().reshape(len(y), -1) - self.mean) / self.scale
+
+    @property
+    def explained(self) -> float:
+        """V = tr Cov: the number of entries that vary."""
+        return float(self.variance)
+
+
+def fit_regression(
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    generator: Generator,
+    width: int = 128,
+    depth: int = 2,
+    steps: int = 1500,
+    batch: int = 256,
+) -> Regression:
+    """Learn E[targets | inputs] on 80 % of the pairs, and judge it on the others.
+
+    A network with SiLU layers, AdamW with a linearly decaying rate, standardised inputs. The result
+    depends on the arguments alone; the global random state is neither read nor changed.
+
+    Args:
+        inputs: with shape `(n, *shape)`, or integer class labels `(n,)`, which become one-hot.
+        targets: with shape `(n, *shape)`.
+        generator: source of the split, the weights and the batches.
+        width: units in a hidden layer.
+        depth: hidden layers.
+        steps: optimiser steps; fewer, of 30 epochs in all, where there are not enough pairs.
+        batch: pairs in a step.
+
+    Raises:
+        ValueError: if an input is not finite, the counts differ or there are fewer than 20 pairs.
+        ConvergenceError: if training diverged.
+    """
+    regression, _ = _fit_and_split(
+        inputs, targets, generator=generator, width=width, depth=depth, steps=steps, batch=batch
+    )
+    return regression
+
+
+def label_leak(coupling: Coupling, batches: Iterable[Batch], statistic: Statistic) -> float:
+    """E|r(y_i) - r(y_sigma(i))|^2 / (2 V) over minibatches: 0 as drawn, 1 for unrelated labels.
+
+    Raises:
+        ValueError: if the statistic does not vary, or an input is not finite.
+    """
+    check_positive("the explained variance", statistic.explained)
+    moved = []
+    for z, x, y in batches:
+        sigma = coupling(z, x, y)
+        with torch.no_grad():
+            r = statistic(y).double()
+        moved.append((r - r[sigma]).square().sum(1).mean())
+    return float(torch.stack(moved).mean()) / (2 * statistic.explained)
+
+
+def label_statistic(x: Tensor, y: Tensor, *, generator: Generator) -> Regression | Standardised:
+    """What conditions are compared by: r(y) = E[x | y], or standardised y where r is blind.
+
+    r is blind where its held-out R^2 is below 0.01 or below twice its standard error. Class labels
+    are then compared as numbers, which is meant for a diagnosis only.
+
+    Args:
+        x: with shape `(n, *x_shape)`.
+        y: with shape `(n, *y_shape)`, or integer class labels `(n,)`.
+        generator: source of randomness of the regression.
+
+    Raises:
+        ValueError: if an input is not finite or the counts differ.
+        ConvergenceError: if the regression diverged.
+    """
+    regression = fit_regression(y, x, generator=generator)
+    return Standardised(y) if _blind(regression) else regression
+
+
+def _blind(regression: Regression) -> bool:
+    return not regression.r2 > max(_LEAST_R2, 2 * regression.r2_error)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A chosen beta and what it does; `ConditionalOT(beta, embedding)` is the coupling.
+
+    Attributes:
+        beta: the weight, infinite for class labels (exact pairing inside each class).
+        embedding: the statistic in which labels are compared; None for class labels.
+        leak: the label leak at `beta`, over the calibration's batches.
+        changed_pairs: the share of latents that are not paired as drawn.
+        r2: held-out R^2 of the posterior mean; None for class labels, which need no regression.
+        blind: whether the posterior mean says nothing of y, so that y itself is used.
+        statistic: what `embedding` computes.
+    """
+
+    beta: float
+    embedding: Regression | Standardised | None = field(repr=False)
+    leak: float
+    changed_pairs: float
+    r2: float | None
+    blind: bool
+    statistic: Literal["posterior-mean", "standardised-y", "class-label"]
+
+
+def calibrate_beta(
+    x: Tensor,
+    y: Tensor,
+    sample_latent: Callable[[int, Generator], Tensor],
+    *,
+    batch: int,
+    generator: Generator,
+    target: float = 0.01,
+    batches: int = 8,
+) -> Calibration:
+    """The smallest beta whose label leak is at most `target`, found on training pairs.
+
+    beta is sought between 1e-4 and 1e6, beyond only where x is so small that 1e6 still leaks.
+
+    Args:
+        x: with shape `(n, *x_shape)`.
+        y: with shape `(n, *y_shape)`, or integer class labels `(n,)`.
+        sample_latent: draws latents, `(n, generator) -> (n, *z_shape)`.
+        batch: size of the minibatches that will be paired in training: the leak depends on it.
+        generator: source of randomness.
+        target: leak that is accepted, the share of the prior's error that is given up.
+        batches: minibatches the leak is measured on; they are the same for every beta.
+
+    Raises:
+        ValueError: if an input is not finite, the counts differ, there are fewer than `batch` pairs
+            or a setting is not positive.
+        ConvergenceError: if the regression diverged, or the leak stays above `target`.
+    """
+    for name, value in {"batch": batch, "target": target, "batches": batches}.items():
+        check_positive(name, value)
+    same_count(x=as_float64("x", x), y=as_float64("y", y))
+    if len(x) < batch:
+        raise ValueError(f"there are {len(x)} pairs for minibatches of {batch}; give more pairs")
+    if is_label(y):
+        return _within_classes(_draw(x, y, sample_latent, batch, generator, batches))
+    regression = fit_regression(y, x, generator=generator)
+    blind = _blind(regression)
+    embedding = Standardised(y) if blind else regression
+    problems = [
+        _Problem(squared_distances(b.z, b.x), label_cost(b.y, embedding))
+        for b in _draw(x, y, sample_latent, batch, generator, batches)
+    ]
+    beta = _smallest_beta(lambda beta: _leak(problems, beta, embedding.explained), target)
+    return Calibration(
+        beta=beta,
+        embedding=embedding,
+        leak=_leak(problems, beta, embedding.explained),
+        changed_pairs=float(np.mean([problem.changed(beta) for problem in problems])),
+        r2=regression.r2,
+        blind=blind,
+        statistic="standardised-y" if blind else "posterior-mean",
+    )
+
+
+class PriorSkew(NamedTuple):
+    """How well the fed condition can be predicted from the latent; 0 is what sampling assumes.
+
+    `r2` is held out and pooled over standardised entries of the condition (of the one-hot vector,
+    for class labels). For class labels `accuracy` is the held-out share of right classes and
+    `chance` that of always saying the most frequent one; else both are None.
+    """
+
+    r2: float
+    accuracy: float | None
+    chance: float | None
+
+
+def prior_skew(z: Tensor, fed_y: Tensor, *, generator: Generator) -> PriorSkew:
+    """Predict the condition that was fed to the network from the latent it was fed with.
+
+    Args:
+        z: latents with shape `(n, *z_shape)`.
+        fed_y: conditions with shape `(n, *y_shape)`, or integer class labels `(n,)`.
+        generator: source of randomness of the regression.
+
+    Raises:
+        ValueError: if an input is not finite or the counts differ.
+        ConvergenceError: if the regression diverged.
+    """
+    same_count(z=as_float64("z", z), fed_y=as_float64("fed_y", fed_y))
+    if not is_label(fed_y):
+        regression = fit_regression(z, Standardised(fed_y)(fed_y), generator=generator)
+        return PriorSkew(regression.r2, None, None)
+    classes, index = torch.unique(fed_y, return_inverse=True)
+    one_hot = nn.functional.one_hot(index, len(classes)).float()
+    regression, held_out = _fit_and_split(z, one_hot, generator=generator)
+    with torch.no_grad():
+        right = regression(z[held_out]).argmax(1) == index[held_out]
+    chance = one_hot[held_out].mean(0).max()
+    return PriorSkew(regression.r2, float(right.double().mean()), float(chance))
+
+
+class _Problem(NamedTuple):
+    """The two costs of one minibatch, |z_i - x_j|^2 and |e_i - e_j|^2, with shape `(n, n)`."""
+
+    transport: Float64
+    label: Float64
+
+    def moved(self, beta: float) -> float:
+        sigma = assignment(self.transport + beta * self.label)
+        return float(self.label[np.arange(len(sigma)), sigma].mean())
+
+    def changed(self, beta: float) -> float:
+        sigma = assignment(self.transport + beta * self.label)
+        return changed_pairs(torch.from_numpy(sigma))
+
+
+def _leak(problems: list[_Problem], beta: float, explained: float) -> float:
+    moved = float(np.mean([problem.moved(beta) for problem in problems]))
+    return moved / (2 * explained) if moved > 0 else 0.0
+
+
+def _smallest_beta(leak: Callable[[float], float], target: float) -> float:
+    """Bisection in log10 beta; the returned end of the bracket is within the target."""
+    if leak(_LOWEST) <= target:
+        return _LOWEST
+    low, high = math.log10(_LOWEST), math.log10(_HIGHEST)
+    while leak(10**high) > target:
+        low, high = high, high + 2
+        if 10**high > _LIMIT:
+            raise ConvergenceError(f"the label leak stays above {target} at every beta")
+    while high - low > _PRECISION:
+        middle = (low + high) / 2
+        low, high = (low, middle) if leak(10**middle) <= target else (middle, high)
+    return float(10**high)
+
+
+def _draw(
+    x: Tensor,
+    y: Tensor,
+    sample_latent: Callable[[int, Generator], Tensor],
+    batch: int,
+    generator: Generator,
+    batches: int,
+) -> list[Batch]:
+    drawn = []
+    for _ in range(batches):
+        rows = torch.randperm(len(x), generator=generator)[:batch]
+        drawn.append(Batch(sample_latent(batch, generator), x[rows], y[rows]))
+    return drawn
+
+
+def _within_classes(batches: list[Batch]) -> Calibration:
+    coupling = ConditionalOT(math.inf)
+    changed = [changed_pairs(coupling(*batch)) for batch in batches]
+    return Calibration(
+        beta=math.inf,
+        embedding=None,
+        leak=0.0,
+        changed_pairs=float(np.mean(changed)),
+        r2=None,
+        blind=False,
+        statistic="class-label",
+    )
+
+
+def _features(inputs: Tensor, classes: int | None) -> Tensor:
+    if classes is None:
+        return inputs.reshape(len(inputs), -1).float()
+    return nn.functional.one_hot(inputs.long(), classes).float()
+
+
+def _fit_and_split(
+    inputs: Tensor,
+    targets: Tensor,
+    *,
+    generator: Generator,
+    width: int = 128,
+    depth: int = 2,
+    steps: int = 1500,
+    batch: int = 256,
+) -> tuple[Regression, Tensor]:
+    """The regression and the indices of the pairs that it was not trained on."""
+    same_count(inputs=as_float64("inputs", inputs), targets=as_float64("targets", targets))
+    if len(inputs) < _LEAST_PAIRS:
+        raise ValueError(f"there are {len(inputs)} pairs; a regression needs {_LEAST_PAIRS}")
+    if is_label(inputs) and inputs.min() < 0:
+        raise ValueError("a class label in inputs is negative; labels count from 0")
+    classes = int(inputs.max()) + 1 if is_label(inputs) else None
+    features = _features(inputs, classes)
+    outputs = targets.detach().reshape(len(targets), -1).double()
+    rows = torch.randperm(len(features), generator=generator)
+    trained, held_out = rows.tensor_split([int(_TRAINED_SHARE * len(rows))])
+
+    regression = Regression(
+        features.shape[1], outputs.shape[1], width=width, depth=depth, classes=classes
+    )
+    _initialise(regression, features[trained], outputs[trained], generator)
+    _train(regression, inputs[trained], outputs[trained], generator, steps, batch)
+    _judge(regression, inputs[held_out], outputs[held_out])
+    return regression, held_out
+
+
+def _initialise(
+    regression: Regression, features: Tensor, outputs: Tensor, generator: Generator
+) -> None:
+    """Random weights as PyTorch draws them, but from `generator`; scales from the data."""
+    for layer in regression.network:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+            bound = 1 / math.sqrt(layer.in_features)
+            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+    standardised = Standardised(features)
+    regression.mean_in.copy_(standardised.mean)
+    regression.scale_in.copy_(standardised.scale)
+    regression.mean_out.copy_(outputs.mean(0))
+    # one scale for all outputs, so that the loss weighs them as R^2 does
+    scale = outputs.var(0, correction=0).mean().sqrt()
+    regression.scale_out.copy_(scale if scale > 0 else torch.ones(()))
+
+
+def _train(
+    regression: Regression,
+    inputs: Tensor,
+    outputs: Tensor,
+    generator: Generator,
+    steps: int,
+    batch: int,
+) -> None:
+    optimiser = torch.optim.AdamW(regression.parameters(), lr=_LEARNING_RATE, fused=True)
+    goal = outputs.float()
+    steps = min(steps, max(_LEAST_STEPS, _MOST_EPOCHS * len(inputs) // batch))
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = _LEARNING_RATE * (1 - step / steps)
+        rows = torch.randint(len(inputs), (batch,), generator=generator)
+        error = (regression(inputs[rows]) - goal[rows]) / regression.scale_out
+        optimiser.zero_grad()
+        error.square().mean().backward()
+        optimiser.step()
+    regression.requires_grad_(False)
+
+
+def _judge(regression: Regression, inputs: Tensor, outputs: Tensor) -> None:
+    """Held-out R^2, its standard error and the total variance, into the regression's `quality`."""
+    errors = (regression(inputs).double() - outputs).square().sum(1)
+    spreads = (outputs - outputs.mean(0)).square().sum(1)
+    if not errors.isfinite().all():
+        raise ConvergenceError("the regression diverged; are the inputs of a sensible scale?")
+    variance = spreads.mean()
+    if variance == 0:
+        return
+    r2 = 1 - errors.mean() / variance
+    deviation = (errors - (1 - r2) * spreads).std() / variance
+    regression.quality.copy_(torch.stack([r2, deviation / math.sqrt(len(outputs)), variance]))

@@ -1,0 +1,73 @@
+"""A preset: the named size of an experiment, equal for every method that is judged on it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
+
+NFE = PositiveInt | Literal["adaptive"]
+"""Evaluations of the velocity network per sample, or the adaptive solver."""
+
+
+def _split(value: Any) -> Any:
+    """Accept `1,3,adaptive` from the command line where a tuple is meant."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class Preset(BaseModel):
+    """Budget and sizes of a run.
+
+    A *network pass* is one forward of one example; its backward counts two. The budget is
+    `3 * steps * batch_size` passes, whatever a method spends them on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    training_pairs: PositiveInt = Field(description="joint samples (x, y) in the training set")
+    steps: PositiveInt = Field(description="optimiser steps of a flow on one batch each")
+    batch_size: PositiveInt = Field(200, description="pairs in a network batch")
+    width: PositiveInt = Field(256, description="units in a hidden layer")
+    depth: PositiveInt = Field(3, description="hidden layers")
+    activation: Literal["silu", "leaky-relu"] = Field("silu", description="between the layers")
+    learning_rate: float | None = Field(
+        None, gt=0, description="overrides the family's own, where a paper fixes it"
+    )
+    decay: bool = Field(True, description="learning rate falls linearly to 0 over the last 70 %")
+    observations: Annotated[int, Field(ge=2)] = Field(
+        description="observations y a run is judged on"
+    )
+    samples: Annotated[int, Field(ge=2)] = Field(
+        description="n: posterior samples a side in every distance (2n are drawn)"
+    )
+    split: Literal["test", "dev"] = Field("test", description="which held-out observations")
+    nfe: Annotated[tuple[NFE, ...], BeforeValidator(_split)] = Field(
+        (1, 3, 10, "adaptive"), min_length=1, description="the NFE grid of samplers that have one"
+    )
+    metrics: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+        (), description="opt-in metrics computed besides the default ones"
+    )
+
+
+def vector_presets(**overrides: dict[str, Any]) -> dict[str, Preset]:
+    """The presets that all vector tasks share; `overrides` changes or adds some by name.
+
+    Raises:
+        pydantic.ValidationError: if an override is not a preset value.
+    """
+    values: dict[str, dict[str, Any]] = {
+        "smoke": {
+            "training_pairs": 2_000, "steps": 200, "width": 64, "depth": 2,
+            "observations": 8, "samples": 100, "nfe": (1, 3, "adaptive"),
+        },
+        "quick": {
+            "training_pairs": 20_000, "steps": 5_000, "observations": 50, "samples": 500,
+        },
+        "standard": {
+            "training_pairs": 100_000, "steps": 20_000, "observations": 100, "samples": 500,
+            "nfe": (1, 2, 3, 5, 10, 25, "adaptive"),
+        },
+    }  # fmt: skip
+    for name, override in overrides.items():
+        values[name] = values.get(name, {}) | override
+    return {name: Preset(**value) for name, value in values.items()}

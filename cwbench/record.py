@@ -1,0 +1,238 @@
+"""The record of a run, and the directory of records.
+
+    RESULTS/runs/<task>/<method>/<preset>/<key>/seed-<s>/record.json
+
+One directory a run and one writer; every file is written beside its place and renamed. `record.json`
+holds no NaN: null and a status instead. Reading validates; what is truncated, foreign or of a newer
+schema is named and skipped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from cwbench.errors import CorruptFileError, CwbenchError, UsageError
+from cwbench.files import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+Status = Literal["ok", "diverged", "failed", "timeout", "oom", "interrupted", "skipped"]
+Track = Literal["fixed", "open", "external"]
+
+
+@dataclass
+class Record:
+    """A run and what came of it; attributes as in `record.json`."""
+
+    schema: int
+    run_id: str
+    fit_key: str
+    status: Status
+    error: str | None
+    task: dict[str, Any]
+    method: dict[str, Any]
+    preset: str
+    preset_values: dict[str, Any]
+    settings: dict[str, Any]
+    track: Track
+    seed: int
+    metrics: dict[str, dict[str, Any]]
+    diagnostics: dict[str, Any]
+    cost: dict[str, Any]
+    environment: dict[str, Any]
+    files: dict[str, str]
+    started: str
+    finished: str
+    directory: Path | None = field(default=None, compare=False)
+
+    @property
+    def label(self) -> str:
+        """The method with its settings: the name of its row."""
+        return method_label(self.method["name"], self.method.get("changed", {}))
+
+    @property
+    def figures(self) -> list[Path]:
+        """The figures of this run."""
+        return sorted((self.directory / "figures").glob("*.png")) if self.directory else []
+
+    def value(self, metric: str, nfe: int | str | None = None) -> float | None:
+        """The debiased value of a metric, by id or by name and NFE.
+
+        Raises:
+            UsageError: if the record has no such metric.
+        """
+        identifier = metric if nfe is None else f"{metric}@nfe={nfe}"
+        if identifier not in self.metrics:
+            raise UsageError(f"no {identifier!r} in {self.run_id}; it has {sorted(self.metrics)}")
+        value: float | None = self.metrics[identifier]["value"]
+        return value
+
+    def to_json(self) -> str:
+        """The JSON document; a number that is not finite becomes null."""
+        content = {k: v for k, v in asdict(self).items() if k != "directory"}
+        return json.dumps(finite(content), indent=1, allow_nan=False) + "\n"
+
+
+def method_label(name: str, changed: Mapping[str, Any]) -> str:
+    """`cot-fm (beta=10)`: settings that differ from the defaults make another row."""
+    settings = ", ".join(f"{key}={value}" for key, value in sorted(changed.items()))
+    return f"{name} ({settings})" if settings else name
+
+
+def finite(value: Any) -> Any:
+    """Replace every number that is not finite by None, in nested JSON values."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def key_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of what decides a fit."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def parse(text: str, origin: str) -> Record:
+    """Read a record.
+
+    Raises:
+        CorruptFileError: if it is truncated, foreign or of a newer schema.
+    """
+    try:
+        content = json.loads(text, parse_constant=_refuse_constant)
+        schema = content["schema"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorruptFileError(f"{origin} is not a record: {error}") from None
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise CorruptFileError(f"{origin} has schema {schema}; this cwbench reads up to {SCHEMA}")
+    expected = {f.name for f in fields(Record)} - {"directory"}
+    if set(content) != expected:
+        odd = sorted(set(content) ^ expected)
+        raise CorruptFileError(f"{origin} is not a record: unexpected or missing {', '.join(odd)}")
+    for name in ("task", "method", "metrics", "cost", "environment", "files"):
+        if not isinstance(content[name], dict):
+            raise CorruptFileError(f"{origin} is not a record: {name} is not a mapping")
+    return Record(**content)
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} in JSON")
+
+
+def results_directory(results: str | os.PathLike[str] | None = None) -> Path:
+    """`results`, else `$CWBENCH_RESULTS`, else `./cwbench-results`."""
+    return Path(results or os.environ.get("CWBENCH_RESULTS") or "cwbench-results")
+
+
+def run_directory(results: Path, task: str, method: str, preset: str, key: str, seed: int) -> Path:
+    """Where a run lives; names were checked against the registry's pattern."""
+    return results / "runs" / task / method / preset / key[:16] / f"seed-{seed}"
+
+
+def read(directory: Path) -> Record | None:
+    """The record in a run's directory, or None.
+
+    Raises:
+        CorruptFileError: if the file is not a record.
+    """
+    path = directory / "record.json"
+    if not path.is_file():
+        return None
+    record = parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    record.directory = directory
+    return record
+
+
+def write(directory: Path, record: Record) -> None:
+    """Write `record.json`, whole or not at all."""
+    write_atomically(directory / "record.json", record.to_json().encode())
+    record.directory = directory
+
+
+@contextmanager
+def single_writer(directory: Path) -> Iterator[None]:
+    """Hold a run's directory; released by the system when the process ends, however it ends.
+
+    Raises:
+        CwbenchError: if another process computes this run.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CwbenchError(f"another process computes the run in {directory}") from None
+        yield
+
+
+def iterate(results: Path) -> Iterator[Record]:
+    """All readable records below `results`; the others are warned of by name."""
+    for path in sorted((results / "runs").glob("*/*/*/*/seed-*/record.json")):
+        try:
+            record = read(path.parent)
+        except (CorruptFileError, OSError) as error:
+            warnings.warn(f"skipped: {error}", stacklevel=2)
+            continue
+        if record is not None:
+            yield record
+
+
+COLUMNS = (
+    "run_id", "task", "task_version", "task_params", "method", "method_version", "method_params",
+    "label", "preset", "track", "seed", "status", "metric", "nfe", "value", "low", "high",
+    "plug_in", "floor", "resolution", "p90", "direction", "n_observations", "n_samples",
+    "metric_version", "directory",
+)  # fmt: skip
+
+
+def rows(record: Record) -> Iterator[dict[str, Any]]:
+    """One row for each metric of a record, or a single one where there is none."""
+    common = {
+        "run_id": record.run_id,
+        "task": record.task["name"],
+        "task_version": record.task["version"],
+        "task_params": json.dumps(record.task["params"], sort_keys=True),
+        "method": record.method["name"],
+        "method_version": record.method["version"],
+        "method_params": json.dumps(record.method["params"], sort_keys=True),
+        "label": record.label,
+        "preset": record.preset,
+        "track": record.track,
+        "seed": record.seed,
+        "status": record.status,
+        "directory": str(record.directory),
+    }
+    for identifier, entry in (record.metrics or {"": {}}).items():
+        metric, _, nfe = identifier.partition("@nfe=")
+        values = {k: v for k, v in entry.items() if k in COLUMNS}
+        yield common | {"metric": metric or None, "nfe": nfe or None} | values | {
+            "metric_version": entry.get("version")
+        }
+
+
+def load_records(results: str | os.PathLike[str] | None = None) -> pd.DataFrame:
+    """Tidy records, a row per run and metric; `nfe` is a string such as "10" or "adaptive".
+
+    Args:
+        results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
+    """
+    import pandas as pd
+
+    records = iterate(results_directory(results))
+    return pd.DataFrame([row for record in records for row in rows(record)], columns=list(COLUMNS))

@@ -1,0 +1,221 @@
+"""Names to classes through entry points: built-ins and plugins come through the same door.
+
+Listing reads package metadata only. Loading one name imports one plugin, so a broken plugin breaks
+nothing but itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import inspect
+import json
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from cwbench.errors import ContractError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from cwbench.method import Method
+    from cwbench.metric import Metric
+    from cwbench.task import Task
+
+Kind = Literal["task", "method", "metric"]
+KINDS: tuple[Kind, ...] = ("task", "method", "metric")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A registered name and where it comes from; nothing is imported."""
+
+    kind: Kind
+    name: str
+    target: str
+    distribution: str
+    version: str
+    entry_point: EntryPoint
+    editable: bool
+
+    def load(self) -> Any:
+        """Import and return the class.
+
+        Raises:
+            ContractError: if the import fails, or what it brings is not what it says it is.
+        """
+        try:
+            loaded = self.entry_point.load()
+        except Exception as error:
+            raise ContractError(
+                f"{self.kind} {self.name!r} of {self.distribution} {self.version} cannot be "
+                f"imported: {type(error).__name__}: {error}. `cwbench list --check` shows all "
+                "broken plugins."
+            ) from error
+        return _checked(self.kind, loaded, f"{self.target} of {self.distribution}", self.name)
+
+
+@functools.cache
+def plugins() -> tuple[Plugin, ...]:
+    """Every registered task, method and metric, from metadata alone, sorted by kind and name.
+
+    Raises:
+        UsageError: if a name is malformed or two distributions claim it; both are named.
+    """
+    found: dict[tuple[str, str, str], Plugin] = {}
+    for distribution in distributions():
+        for entry_point in distribution.entry_points:
+            kind = entry_point.group.removeprefix("cwbench.").removesuffix("s")
+            if entry_point.group == f"cwbench.{kind}s" and kind in KINDS:
+                plugin = _plugin(kind, entry_point, distribution)
+                found[entry_point.name, plugin.distribution, plugin.target] = plugin
+    claims = defaultdict(list)
+    for plugin in found.values():
+        claims[plugin.name].append(plugin)
+    for name, claimants in claims.items():
+        _refuse_clash(name, claimants)
+    return tuple(sorted(found.values(), key=lambda p: (KINDS.index(p.kind), p.name)))
+
+
+def _plugin(kind: Kind, entry_point: EntryPoint, distribution: Distribution) -> Plugin:
+    direct_url = distribution.read_text("direct_url.json")
+    editable = bool(direct_url and json.loads(direct_url).get("dir_info", {}).get("editable"))
+    return Plugin(
+        kind, entry_point.name, entry_point.value,
+        distribution.metadata["Name"], distribution.version, entry_point, editable,
+    )  # fmt: skip
+
+
+def _refuse_clash(name: str, claimants: list[Plugin]) -> None:
+    owners = " and ".join(f"{p.kind} of {p.distribution} ({p.target})" for p in claimants)
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{owners}: the name {name!r} does not match {NAME.pattern}")
+    if len(claimants) > 1:
+        raise UsageError(
+            f"the name {name!r} is claimed twice: {owners}. Uninstall one of them: "
+            f"pip uninstall {claimants[-1].distribution}"
+        )
+
+
+def find(kind: Kind, name: str) -> Plugin:
+    """The plugin of that name.
+
+    Raises:
+        UsageError: if there is none; near names and all names are listed.
+    """
+    for plugin in plugins():
+        if plugin.kind == kind and plugin.name == name:
+            return plugin
+    elsewhere = [p.kind for p in plugins() if p.name == name]
+    if elsewhere:
+        raise UsageError(f"{name!r} is a {elsewhere[0]}, not a {kind}.")
+    raise unknown(kind, name, (p.name for p in plugins() if p.kind == kind))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A class with its origin; `source_sha256` is set where the code can change in place."""
+
+    cls: Any
+    distribution: str
+    version: str
+    source_sha256: str | None
+
+
+def load(kind: Kind, name: str) -> Loaded:
+    """Load `name`, or `./file.py:ClassName`, as a class.
+
+    Raises:
+        UsageError: if there is no such name or file.
+        ContractError: if it cannot be imported or does not keep the contract.
+    """
+    if ".py:" in name:
+        return _load_file(kind, name)
+    plugin = find(kind, name)
+    cls = plugin.load()
+    own = plugin.distribution == "cwbench"
+    source = _source_sha256(cls) if plugin.editable and not own else None
+    return Loaded(cls, plugin.distribution, plugin.version, source)
+
+
+def load_task(name: str) -> type[Task]:
+    """The task class of that name."""
+    cls: type[Task] = load("task", name).cls
+    return cls
+
+
+def load_method(name: str) -> type[Method]:
+    """The method class of that name."""
+    cls: type[Method] = load("method", name).cls
+    return cls
+
+
+def load_metric(name: str) -> type[Metric]:
+    """The metric class of that name."""
+    cls: type[Metric] = load("metric", name).cls
+    return cls
+
+
+def _load_file(kind: Kind, name: str) -> Loaded:
+    path_text, class_name = name.rsplit(":", 1)
+    path = Path(path_text)
+    if not path.is_file():
+        raise UsageError(f"no such file: {path_text!r}; give {kind}s as ./file.py:ClassName")
+    module_name = f"cwbench_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path_text!r} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ContractError(f"{path_text} raises {type(error).__name__}: {error}") from error
+    if not hasattr(module, class_name):
+        raise unknown(f"class in {path_text}", class_name, _classes(module))
+    cls = _checked(kind, getattr(module, class_name), name, None)
+    return Loaded(cls, path.name, "", hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _classes(module: ModuleType) -> list[str]:
+    return [n for n, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module.__name__]
+
+
+def _source_sha256(cls: type) -> str:
+    return hashlib.sha256(Path(inspect.getfile(cls)).read_bytes()).hexdigest()
+
+
+def _checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:
+    """Refuse what is not a concrete class of its kind with an `info` of the same name."""
+    module = importlib.import_module(f"cwbench.{kind}")
+    base = getattr(module, kind.capitalize())
+    if not (inspect.isclass(loaded) and issubclass(loaded, base)):
+        raise ContractError(f"{origin} is not a subclass of cwbench.{base.__name__}")
+    if inspect.isabstract(loaded):
+        missing = ", ".join(sorted(loaded.__abstractmethods__))
+        raise ContractError(f"{origin} leaves undefined: {missing}")
+    info = getattr(loaded, "info", None)
+    if info is None or not NAME.fullmatch(str(info.name)):
+        raise ContractError(f"{origin} needs an `info` whose name matches {NAME.pattern}")
+    if name is not None and info.name != name:
+        raise ContractError(f"{origin} is registered as {name!r} but calls itself {info.name!r}")
+    if info.contract != 1:
+        raise ContractError(f"{origin} keeps contract {info.contract}; this cwbench knows 1")
+    return loaded
+
+
+def check(plugin: Plugin) -> str | None:
+    """Import one plugin in a process of its own; what went wrong, or None."""
+    code = f"from cwbench import registry; registry.load({plugin.kind!r}, {plugin.name!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - our own interpreter
+    if done.returncode == 0:
+        return None
+    lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit status {done.returncode}"

@@ -1,0 +1,127 @@
+"""Where a run ran: versions, machine, threads. Recorded, never part of a key."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+import cwbench
+from cwbench.errors import UsageError
+
+
+def device_of(name: str) -> torch.device:
+    """The device for `auto|cpu|cuda|mps`.
+
+    Raises:
+        UsageError: if it is not one of these, or is not on this machine.
+    """
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if name == "auto":
+        return torch.device(next(d for d in ("cuda", "mps", "cpu") if present[d]))
+    if name not in present:
+        raise UsageError(f"unknown device {name!r}; choose auto, cpu, cuda or mps")
+    if not present[name]:
+        raise UsageError(
+            f"device {name!r} is not available here (torch {torch.__version__}); "
+            "choose --device cpu, or leave it out"
+        )
+    return torch.device(name)
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Use `count` torch threads inside, unless OMP_NUM_THREADS decides."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if "OMP_NUM_THREADS" in os.environ else max(1, count))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def training_threads() -> int:
+    """One core is left to the coupling, which runs beside the network."""
+    return max(1, cores() - 1)
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """The `environment` of a record."""
+    commit, dirty = _git()
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "cwbench": cwbench.__version__,
+        "git": commit,
+        "dirty": dirty,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "packages_sha256": _packages_sha256(),
+        "device": device.type,
+        "cpu": _cpu(),
+        "gpu": gpu,
+        "driver": torch.version.cuda if gpu else None,
+        "threads": training_threads(),
+        "world_size": 1,
+        "parallel": False,
+        "platform": platform.platform(),
+    }
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Largest memory of the device, or of this process on the CPU, so far."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _git() -> tuple[str | None, bool | None]:
+    """Commit and state of the checkout cwbench is imported from, if it is one."""
+    root = Path(cwbench.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None, None
+    commands = (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    try:
+        commit, status = (
+            subprocess.run(["git", "-C", root, *c], capture_output=True, text=True, check=True).stdout  # noqa: S603, S607
+            for c in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+    return commit.strip(), bool(status.strip())
+
+
+def _packages_sha256() -> str:
+    packages = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()})
+    return hashlib.sha256("\n".join(packages).encode()).hexdigest()
+
+
+def _cpu() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -1,0 +1,261 @@
+"""What a run was asked to do, validated before anything is computed or written."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from cwbench import registry, settings
+from cwbench.errors import UsageError, unknown
+from cwbench.method import Method, ProblemSpec
+from cwbench.metric import Metric
+from cwbench.preset import NFE, Preset
+from cwbench.record import Track, key_of
+from cwbench.task import Task
+from cwbench.training.networks import Meter, MeteredMLP
+
+NOT_KEYED = {"nfe", "metrics"}
+"""Preset values that decide what is computed from a fit, not the fit."""
+
+
+@dataclass(frozen=True)
+class ConfiguredMethod:
+    """A method class with checked settings, not yet bound to a task."""
+
+    cls: type[Method]
+    params: BaseModel
+    origin: registry.Loaded
+
+    def on(self, task: Task, preset: str = "quick") -> Method:
+        """The method for a task, ready to be fitted or to load a state."""
+        chosen = preset_of(task, preset)
+        meter, device = Meter(), torch.device("cpu")
+        return self.cls(self.params, problem_spec(task, self.cls, chosen, meter, device))
+
+
+@dataclass(frozen=True)
+class Request:
+    """Task, method, preset, seed and what to measure."""
+
+    task: Task
+    task_origin: registry.Loaded
+    method: type[Method]
+    method_params: BaseModel
+    method_origin: registry.Loaded
+    preset_name: str
+    preset: Preset
+    settings: dict[str, Any]
+    track: Track
+    seed: int
+    nfe: tuple[NFE | None, ...]
+    metrics: dict[str, Metric]
+
+    def keyed(self) -> dict[str, Any]:
+        """What decides the fit."""
+        task, method = self.task.info, self.method.info
+        return {
+            "task": [
+                task.name, task.version, json_values(self.task.params),
+                self.task.fingerprint(), self.task_origin.source_sha256,
+            ],
+            "method": [
+                method.name, method.version, json_values(self.method_params),
+                self.method_origin.source_sha256,
+            ],
+            "preset": self.preset.model_dump(mode="json", exclude=NOT_KEYED),
+            "world_size": 1,
+        }  # fmt: skip
+
+    @property
+    def fit_key(self) -> str:
+        """SHA-256 of what decides the fit."""
+        return key_of(self.keyed())
+
+    @property
+    def run_id(self) -> str:
+        """The key's first 16 digits and the seed."""
+        return f"{self.fit_key[:16]}-{self.seed}"
+
+
+def json_values(params: BaseModel) -> dict[str, Any]:
+    """Settings as JSON values; infinity, which JSON does not have, as the text `inf`."""
+    values = params.model_dump(mode="python")
+    infinite = {name: "inf" for name, value in values.items() if value == math.inf}
+    return params.model_dump(mode="json") | infinite
+
+
+def preset_of(task: Task, name: str) -> Preset:
+    """A preset of a task.
+
+    Raises:
+        UsageError: if the task has none of that name.
+    """
+    if name not in task.info.presets:
+        raise unknown(f"preset of {task.info.name}", name, task.info.presets)
+    return task.info.presets[name]
+
+
+def problem_spec(
+    task: Task, method: type[Method], preset: Preset, meter: Meter, device: torch.device
+) -> ProblemSpec:
+    """What the method may know of the task: the posterior only if it declares the need."""
+    needs = method.info.needs
+    return ProblemSpec(
+        x_shape=task.x_shape,
+        y_shape=task.y_shape,
+        num_classes=task.num_classes,
+        sample_latent=task.sample_latent,
+        network=MeteredMLP(preset, meter),
+        device=device,
+        posterior=task if "posterior" in needs and task.has_posterior else None,
+        simulator=task.sample_joint if "simulator" in needs else None,
+    )
+
+
+def configured_task(name: str, params: Mapping[str, Any]) -> tuple[Task, registry.Loaded]:
+    """A task by name with its settings checked."""
+    origin = registry.load("task", name)
+    checked = settings.validated(origin.cls.Params, params, "task")
+    return origin.cls(checked), origin
+
+
+def configured_method(name: str, params: Mapping[str, Any]) -> ConfiguredMethod:
+    """A method by name with its settings checked."""
+    origin = registry.load("method", name)
+    checked = settings.validated(origin.cls.Params, params, "method")
+    return ConfiguredMethod(origin.cls, checked, origin)
+
+
+def resolve(
+    task: str,
+    method: str | registry.Loaded,
+    *,
+    preset: str = "quick",
+    seed: int = 0,
+    given: Mapping[str, Any] | None = None,
+    nfe: Iterable[NFE | str] | None = None,
+    metrics: Iterable[str] = (),
+    track: Track | None = None,
+) -> Request:
+    """Check everything that was asked for.
+
+    Raises:
+        UsageError: for an unknown name, key or value; it says what is allowed.
+    """
+    given = dict(given or {})
+    if not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"the seed must be an integer of at least 0, got {seed!r}")
+    task_origin = registry.load("task", task)
+    method_origin = registry.load("method", method) if isinstance(method, str) else method
+    if preset not in task_origin.cls.info.presets:
+        raise unknown(f"preset of {task}", preset, task_origin.cls.info.presets)
+    base: Preset = task_origin.cls.info.presets[preset]
+    owned = settings.split(
+        given,
+        {
+            "task": task_origin.cls.Params.model_fields,
+            "method": method_origin.cls.Params.model_fields,
+            "preset": Preset.model_fields,
+        },
+    )
+    task_params = settings.validated(task_origin.cls.Params, owned["task"], "task")
+    method_params = settings.validated(method_origin.cls.Params, owned["method"], "method")
+    values = base.model_dump() | owned["preset"]
+    resolved = settings.validated(Preset, values, "preset")
+    instance = task_origin.cls(task_params)
+    return Request(
+        task=instance,
+        task_origin=task_origin,
+        method=method_origin.cls,
+        method_params=method_params,
+        method_origin=method_origin,
+        preset_name=preset,
+        preset=resolved,
+        settings=given,
+        track=track or ("open" if owned["preset"] else "fixed"),
+        seed=seed,
+        nfe=nfe_grid(method_origin.cls, method_params, nfe, resolved),
+        metrics=chosen_metrics(instance, [*resolved.metrics, *metrics]),
+    )
+
+
+def nfe_grid(
+    method: type[Method], params: BaseModel, given: Iterable[NFE | str] | None, preset: Preset
+) -> tuple[NFE | None, ...]:
+    """The NFE to measure: those given, else the preset's that the method supports.
+
+    Raises:
+        UsageError: if one that was given cannot be had exactly.
+    """
+    if not method.info.nfe:
+        return (None,)
+    if given is None:
+        return tuple(nfe for nfe in preset.nfe if method.unsupported_nfe(params, nfe) is None)
+    grid = tuple(dict.fromkeys(parse_nfe(value) for value in given))
+    if not grid:
+        raise UsageError("--nfe is empty; e.g. --nfe 1,3,10,adaptive")
+    for value in grid:
+        reason = method.unsupported_nfe(params, value)
+        if reason:
+            raise UsageError(f"--nfe {value}: {reason}")
+    return grid
+
+
+def parse_nfe(value: NFE | str) -> NFE:
+    """`"10"`, 10 or `"adaptive"`.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    text = str(value).strip()
+    if text == "adaptive":
+        return "adaptive"
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+        raise UsageError(f"NFE {text!r} is not a positive integer or 'adaptive'; e.g. --nfe 1,3,adaptive")
+    return int(text)
+
+
+def chosen_metrics(task: Task, extra: Iterable[str]) -> dict[str, Metric]:
+    """The default metrics the task has what it takes for, and those asked for by name.
+
+    Raises:
+        UsageError: if one that was asked for is unknown or needs what the task does not offer.
+    """
+    from cwbench.running.evaluation import applicable
+
+    asked = list(dict.fromkeys(extra))
+    chosen: dict[str, Metric] = {}
+    for plugin in (p for p in registry.plugins() if p.kind == "metric"):
+        if plugin.name in asked or plugin.distribution == "cwbench" or _imports(plugin):
+            cls = plugin.load()
+            if cls.info.opt_in and plugin.name not in asked:
+                continue
+            metric: Metric = cls(task)
+            if applicable(metric, task):
+                chosen[plugin.name] = metric
+            elif plugin.name in asked:
+                needs = ", ".join(sorted(metric.info.needs))
+                raise UsageError(f"{plugin.name} needs {needs}, which {task.info.name} does not offer")
+    for name in asked:
+        if name not in chosen:
+            registry.find("metric", name)
+    return chosen
+
+
+def _imports(plugin: registry.Plugin) -> bool:
+    """Whether an outside metric imports; a broken one breaks nothing but itself."""
+    from cwbench.errors import ContractError
+
+    try:
+        plugin.load()
+    except ContractError:
+        return False
+    return True
+
+

@@ -1,0 +1,470 @@
+"""One run: fit a method on a task, sample, judge, record.
+
+The same request again computes only what is missing. A run that was killed resumes from its last
+checkpoint, and ends with the same numbers as one that was not (CPU, equal threads).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from cwbench import record as records
+from cwbench import settings as settings_module
+from cwbench.errors import ContractError, CorruptFileError, CwbenchError, DivergedError
+from cwbench.files import writable_directory, write_atomically
+from cwbench.method import Method, State
+from cwbench.metric import Metric, SetMetric
+from cwbench.preset import NFE
+from cwbench.record import Record, Status
+from cwbench.running import environment
+from cwbench.running.environment import cores, device_of, threads, training_threads
+from cwbench.running.evaluation import (
+    Judge,
+    Scores,
+    as_samples,
+    null_summary,
+    set_summary,
+    summary,
+)
+from cwbench.running.progress import shown
+from cwbench.running.request import Request, json_values, problem_spec, resolve
+from cwbench.training.context import Interrupted, Progress, TrainingContext
+from cwbench.training.networks import Meter
+from cwbench.training.streams import seeded_globals, stream
+
+SAMPLES_LIMIT = 64 * 2**20
+"""Bytes of samples kept with a record unless more are asked for."""
+
+
+def run(
+    task: str,
+    method: str,
+    preset: str = "quick",
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    nfe: Iterable[NFE | str] | None = None,
+    results: str | os.PathLike[str] | None = None,
+    *,
+    metrics: Iterable[str] = (),
+    device: str = "auto",
+    keep_samples: bool = False,
+    force: bool = False,
+    quiet: bool = False,
+    checkpoint_seconds: float | None = None,
+) -> Record:
+    """Fit a method on a task and measure it; what is on record already is not computed again.
+
+    Args:
+        task: a registered name, or `./file.py:ClassName`.
+        method: likewise.
+        preset: a named size of the task.
+        seed: of training data, initialisation, training noise and samples.
+        settings: `{"task.noise": .03, "method.beta": 10, "preset.steps": 100}`; bare names where
+            exactly one has it.
+        nfe: network evaluations per sample to measure at; default the preset's.
+        results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
+        metrics: opt-in metrics to compute besides the default ones.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        keep_samples: keep samples beyond 64 MiB.
+        force: forget the earlier run and start anew.
+        quiet: show no progress.
+        checkpoint_seconds: seconds between checkpoints; default `$CWBENCH_CHECKPOINT_SECONDS`, 30.
+
+    Returns:
+        The record, whatever its status.
+
+    Raises:
+        UsageError: if the request cannot be carried out as given; nothing is written then.
+    """
+    request = resolve(
+        task, method, preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics
+    )
+    chosen_device = device_of(device)
+    root = writable_directory(records.results_directory(results))
+    every = checkpoint_seconds or float(os.environ.get("CWBENCH_CHECKPOINT_SECONDS", "30"))
+    runner = Runner(request, root, chosen_device, keep_samples, every)
+    return runner.carry_out(force=force, quiet=quiet)
+
+
+@dataclass
+class Runner:
+    """Carries out one request in its directory."""
+
+    request: Request
+    results: Path
+    device: torch.device
+    keep_samples: bool = False
+    checkpoint_seconds: float = 30.0
+    show: Progress = field(default_factory=Progress)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Bind the method to the task."""
+        request = self.request
+        self.directory = records.run_directory(
+            self.results, request.task.info.name, request.method.info.name,
+            request.preset_name, request.fit_key, request.seed,
+        )  # fmt: skip
+        self.meter = Meter()
+        spec = problem_spec(
+            request.task, request.method, request.preset, self.meter, self.device
+        )
+        self.unsupported = request.method.unsupported(spec)
+        self.method: Method = request.method(request.method_params, spec)
+        self.judge = Judge(request.task, request.preset, self.results / ".cache")
+        self.cost: dict[str, Any] = {}
+        self.diagnostics: dict[str, Any] = {}
+
+    def carry_out(self, *, force: bool = False, quiet: bool = False) -> Record:
+        """The record, from disk as far as it is there."""
+        with records.single_writer(self.directory):
+            if force:
+                self._forget()
+            try:
+                previous = records.read(self.directory)
+            except CorruptFileError as error:
+                previous = None
+                self.show.message(f"ignored: {error}")
+            if previous and previous.status in ("ok", "skipped") and not self._missing(previous):
+                return previous
+            with shown(self.directory / "log.txt", quiet=quiet) as self.show, _signals(self.stop):
+                return self._attempt(previous)
+
+    def _forget(self) -> None:
+        for path in self.directory.iterdir():
+            if path.name != ".lock":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _missing(self, previous: Record | None) -> list[tuple[NFE | None, dict[str, Metric]]]:
+        """For each NFE the metrics that are not on record in their present version."""
+        entries = previous.metrics if previous and previous.status == "ok" else {}
+        missing = []
+        for nfe in self.request.nfe:
+            absent = {
+                name: metric
+                for name, metric in self.request.metrics.items()
+                if entries.get(metric_id(metric, nfe), {}).get("version") != metric.info.version
+            }
+            if absent:
+                missing.append((nfe, absent))
+        return [] if previous and previous.status == "skipped" else missing
+
+    def _attempt(self, previous: Record | None) -> Record:
+        """Fit and judge; whatever happens becomes a record with a status."""
+        started = datetime.now(UTC)
+        task, method = self.request.task.info.name, self.request.method.info.name
+        self.show.message(
+            f"{task} / {method} / {self.request.preset_name} / seed {self.request.seed}"
+        )
+        kept = previous if previous and previous.status == "ok" else None
+        metrics = dict(kept.metrics) if kept else {}
+        status, error = "ok", None
+        try:
+            if self.unsupported:
+                status, error = "skipped", self.unsupported
+            else:
+                self._fit()
+                self._measure(metrics, kept)
+                status, error = self._verdict(metrics)
+        except (Interrupted, KeyboardInterrupt) as stopped:
+            status, error = "interrupted", str(stopped) or "interrupted"
+        except DivergedError as diverged:
+            status, error = "diverged", str(diverged)
+        except (MemoryError, torch.OutOfMemoryError) as out_of_memory:
+            status, error = "oom", f"out of memory: {out_of_memory}"
+        except Exception as failure:  # noqa: BLE001 - a failed run is a record, never lost
+            if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise CwbenchError(
+                    f"the disk of {self.results} is full; free some room and type the same "
+                    "command again, it resumes"
+                ) from failure
+            status, error = "failed", _told(failure)
+            self.show.message(traceback.format_exc())
+        record = self._record(status, error, metrics, started)
+        records.write(self.directory, record)
+        self.show.message(f"{status}{f': {error}' if error else ''}")
+        return record
+
+    def _verdict(self, metrics: Mapping[str, Any]) -> tuple[Status, str | None]:
+        """Diverged if the main metric has no value at the NFE that is judged."""
+        info = self.request.task.info
+        identifiers = [i for i in metrics if i.partition("@")[0] == info.main_metric]
+        judged = [i for i in identifiers if i.endswith(f"@nfe={info.main_nfe}")] or identifiers
+        if any(metrics[i]["value"] is None for i in judged):
+            return "diverged", "samples are not finite; the main metric has no value"
+        return "ok", None
+
+    def _fit(self) -> None:
+        """Fit, or take the fitted model from disk."""
+        path = self.directory / "model.safetensors"
+        if path.is_file():
+            state, facts = _read_model(path, self.request.fit_key)
+            self.method.load_state_dict(state)
+            self.cost, self.diagnostics = facts["cost"], facts["diagnostics"]
+            self.show.message("fitted before; model loaded")
+            return
+        request = self.request
+        key = (request.task.info.name, request.task.info.version, request.seed)
+        data = request.task.training_data(request.preset.training_pairs, stream(*key, "data"))
+        context = TrainingContext(
+            data, request.preset, key, self.meter, self.device,
+            self.directory / "checkpoint", self.checkpoint_seconds, self.show, self.stop,
+        )  # fmt: skip
+        started = time.perf_counter()
+        with threads(training_threads()), seeded_globals(*key, "fit"):
+            self.method.fit(data, context)
+        context.seconds["fit"] = context.seconds["fit"] or time.perf_counter() - started
+        state = dict(self.method.state_dict())
+        self.cost = context.costs() | {
+            "parameters": sum(v.numel() for v in state.values() if isinstance(v, Tensor)),
+            "sampling": {},
+        }
+        self.diagnostics = records.finite(self.method.diagnostics())
+        facts = {"cost": self.cost, "diagnostics": self.diagnostics}
+        write_atomically(path, _model_bytes(state, request.fit_key, facts))
+        shutil.rmtree(self.directory / "checkpoint", ignore_errors=True)
+
+    def _measure(self, metrics: dict[str, Any], kept: Record | None) -> None:
+        """Sample at each NFE and add what is missing to `metrics` and the files."""
+        observations = self._kept_observations() if kept else []
+        samples = self._kept_samples() if kept else {}
+        missing = self._missing(kept)
+        for index, (nfe, wanted) in enumerate(missing):
+            if self.stop.is_set():
+                raise Interrupted("stopped while measuring; the same command goes on")
+            phase = f"NFE {nfe}" if nfe else "measure"
+            self.show.update(phase, 0.0, {})
+            drawn = self._draw(self.judge.observations.y, 2 * self.request.preset.samples, nfe)
+            samples[_suffixed("samples", nfe)] = drawn
+            finite = bool(drawn.isfinite().all())
+            for done, (name, metric) in enumerate(wanted.items()):
+                self.show.update(phase, (done + 0.5) / len(wanted), {})
+                identifier = metric_id(metric, nfe)
+                if isinstance(metric, SetMetric):
+                    value = self._set_value(metric, nfe) if finite else None
+                    metrics[identifier] = set_summary(metric, value)
+                elif finite:
+                    scores = self.judge.score(metric, drawn)
+                    metrics[identifier] = summary(metric, scores, self.request.preset)
+                    observations.append(_table(name, nfe, scores))
+                else:
+                    metrics[identifier] = null_summary(metric, self.request.preset)
+            self.show.update(phase, 1.0, {})
+            self.show.update("measure all", (index + 1) / len(missing), {})
+        self._write_observations(observations)
+        self._write_samples(samples)
+
+    def _set_value(self, metric: SetMetric, nfe: NFE | None) -> float | None:
+        try:
+            return self.judge.score_set(metric, lambda y, n: self._finite(self._draw(y, n, nfe, "set")))
+        except DivergedError:
+            return None
+
+    def _finite(self, samples: Tensor) -> Tensor:
+        if not samples.isfinite().all():
+            raise DivergedError("samples are not finite")
+        return samples
+
+    def _draw(self, y: Tensor, n: int, nfe: NFE | None, purpose: str = "sampling") -> Tensor:
+        """Samples with the same latents at every NFE; seconds and evaluations are counted."""
+        task, method = self.request.task, self.request.method.info.name
+        key = (task.info.name, task.info.version, self.request.seed, purpose)
+        before, started = self.meter.evaluations, time.perf_counter()
+        with threads(cores()), seeded_globals(*key, "global"):
+            output = self.method.sample(y, n, stream(*key), nfe)
+        samples = as_samples(output, (len(y), n, *task.x_shape), f"sample of {method}")
+        if purpose == "sampling":
+            self.cost["sampling"][str(nfe) if nfe else "1"] = {
+                "seconds": time.perf_counter() - started,
+                "evaluations": (self.meter.evaluations - before) / (len(y) * n),
+            }
+        return samples
+
+    def _record(
+        self, status: Status, error: str | None, metrics: dict[str, Any], started: datetime
+    ) -> Record:
+        request = self.request
+        task, method = request.task.info, request.method.info
+        if self.cost:
+            self.cost["peak_memory_bytes"] = environment.peak_memory_bytes(self.device)
+        return Record(
+            schema=records.SCHEMA,
+            run_id=request.run_id,
+            fit_key=request.fit_key,
+            status=status,
+            error=error,
+            task={
+                "name": task.name,
+                "version": task.version,
+                "distribution": _distribution(request.task_origin),
+                "params": json_values(request.task.params),
+                "changed": settings_module.changed(request.task.params),
+                "fingerprint": request.task.fingerprint(),
+            },
+            method={
+                "name": method.name,
+                "version": method.version,
+                "distribution": _distribution(request.method_origin),
+                "params": json_values(request.method_params),
+                "changed": settings_module.changed(request.method_params),
+                "source_sha256": request.method_origin.source_sha256,
+            },
+            preset=request.preset_name,
+            preset_values=request.preset.model_dump(mode="json"),
+            settings={key: str(value) for key, value in request.settings.items()},
+            track=request.track,
+            seed=request.seed,
+            metrics=records.finite(metrics),
+            diagnostics=self.diagnostics,
+            cost=records.finite(self.cost),
+            environment=environment.describe(self.device),
+            files=self._hashes(),
+            started=started.isoformat(timespec="seconds"),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def _hashes(self) -> dict[str, str]:
+        names = ("model.safetensors", "samples.safetensors", "observations.parquet")
+        return {
+            name: hashlib.sha256((self.directory / name).read_bytes()).hexdigest()
+            for name in names
+            if (self.directory / name).is_file()
+        }
+
+    def _kept_observations(self) -> list[pd.DataFrame]:
+        path = self.directory / "observations.parquet"
+        return [pd.read_parquet(path)] if path.is_file() else []
+
+    def _write_observations(self, tables: list[pd.DataFrame]) -> None:
+        if tables:
+            table = pd.concat(tables, ignore_index=True)
+            table = table.drop_duplicates(["observation", "metric", "nfe"], keep="last")
+            write_atomically(self.directory / "observations.parquet", table.to_parquet(index=False))
+
+    def _kept_samples(self) -> dict[str, Tensor]:
+        path = self.directory / "samples.safetensors"
+        return load_samples(path) if path.is_file() else {}
+
+    def _write_samples(self, samples: dict[str, Tensor]) -> None:
+        size = sum(part.numel() * part.element_size() for part in samples.values())
+        if size <= SAMPLES_LIMIT or self.keep_samples:
+            content = save_tensors({name: part.contiguous() for name, part in samples.items()})
+            write_atomically(self.directory / "samples.safetensors", content)
+
+
+def load_samples(path: Path) -> dict[str, Tensor]:
+    """Stored samples by id such as `samples@nfe=10`, each with shape `(m, 2n, *x_shape)`."""
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+
+
+def metric_id(metric: Metric, nfe: NFE | None) -> str:
+    """`ew2sq@nfe=10`, `w2sq-marginal-10000@nfe=1`, or `ew2sq` for one-shot samplers."""
+    name = f"{metric.info.name}-{metric.n}" if isinstance(metric, SetMetric) else metric.info.name
+    return _suffixed(name, nfe)
+
+
+def _suffixed(name: str, nfe: NFE | None) -> str:
+    return name if nfe is None else f"{name}@nfe={nfe}"
+
+
+def _table(name: str, nfe: NFE | None, scores: Scores) -> pd.DataFrame:
+    """The rows of `observations.parquet` for one metric."""
+    parts = {"value": scores.value, "plug_in": scores.plug_in, "floor": scores.floor}
+    columns = {k: None if v is None else v.numpy() for k, v in parts.items()}
+    table = pd.DataFrame({"observation": range(len(scores.value)), "metric": name})
+    table["nfe"] = "" if nfe is None else str(nfe)
+    for column, values in columns.items():
+        table[column] = pd.Series(values, dtype="float64", index=table.index)
+    return table
+
+
+def _distribution(origin: Any) -> str:
+    return f"{origin.distribution} {origin.version}".strip()
+
+
+def _told(failure: Exception) -> str:
+    """An error of ours speaks for itself; any other is named."""
+    if isinstance(failure, CwbenchError):
+        return str(failure)
+    return f"{type(failure).__name__}: {failure}"
+
+
+def _model_bytes(state: State, fit_key: str, facts: Mapping[str, Any]) -> bytes:
+    tensors, raw = {}, []
+    for name, value in state.items():
+        if isinstance(value, bytes):
+            raw.append(name)
+            value = torch.frombuffer(bytearray(value), dtype=torch.uint8)  # noqa: PLW2901
+        if not isinstance(value, Tensor):
+            raise ContractError(f"state_dict holds a {type(value).__name__} at {name!r}")
+        tensors[name] = value.detach().cpu().contiguous()
+    metadata = {"fit_key": fit_key, "bytes": json.dumps(raw), "facts": json.dumps(records.finite(facts))}
+    return save_tensors(tensors, metadata)
+
+
+def _read_model(path: Path, fit_key: str) -> tuple[dict[str, Tensor | bytes], dict[str, Any]]:
+    """A stored model and what its fit said.
+
+    Raises:
+        CorruptFileError: if it is truncated or belongs to another fit.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CorruptFileError(f"{path} is damaged ({error}); type --force to fit again") from None
+    if metadata.get("fit_key") != fit_key:
+        raise CorruptFileError(f"{path} belongs to another fit; type --force to fit again")
+    raw = set(json.loads(metadata["bytes"]))
+    state: dict[str, Tensor | bytes] = {
+        name: value.numpy().tobytes() if name in raw else value for name, value in tensors.items()
+    }
+    return state, json.loads(metadata["facts"])
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """The first TERM, INT, USR1 or USR2 asks for a stop at the next step; a second one kills."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [s for s in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2") if hasattr(signal, s)]
+    before: dict[signal.Signals, Any] = {}
+
+    def handle(number: int, _: Any) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt(signal.Signals(number).name)
+        stop.set()
+
+    for name in names:
+        number = signal.Signals[name]
+        before[number] = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+

@@ -1,0 +1,175 @@
+"""The contract of a task: a joint distribution of (x, y), its observations, its exact posterior.
+
+`x` is the unknown, `y` the observation or class, `z` the latent a sampler starts from. Tensors have
+shapes `(n, *x_shape)`, `(n, *y_shape)`, `(n, *z_shape)`; a class label is an int64 `y` of shape
+`(n,)`. Everything is in raw units and float32 on the CPU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Generator, Tensor
+from torch.utils.data import Dataset, TensorDataset
+
+from cwbench.preset import NFE, Preset
+
+
+class JointSamples(NamedTuple):
+    """Draws of the joint distribution: `x` with shape `(n, *x_shape)`, `y` `(n, *y_shape)`."""
+
+    x: Tensor
+    y: Tensor
+
+
+class MixturePosterior(NamedTuple):
+    """Gaussian mixtures, one for each of m observations, in float64.
+
+    `weights` with shape `(m, K)`, `means` `(m, K, d)`, `covariances` `(m, K, d, d)`.
+    """
+
+    weights: Tensor
+    means: Tensor
+    covariances: Tensor
+
+
+class Moments(NamedTuple):
+    """Posterior `mean` with shape `(m, d)` and `covariance` `(m, d, d)`, float64, x flattened."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+class Params(BaseModel):
+    """Base of all settings: checked once, frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What no setting changes. A change that moves a number raises `version`."""
+
+    name: str
+    version: int
+    title: str
+    main_metric: str
+    licence: str
+    citation: str
+    presets: Mapping[str, Preset]
+    group: str = ""
+    main_nfe: NFE = "adaptive"
+    second_nfe: NFE = 3
+    informative: bool = True
+    notes: str = ""
+    contract: int = field(default=1)
+
+
+class Task(ABC):
+    """A joint distribution P(X, Y) with held-out observations and, where known, P(X | Y = y).
+
+    Subclasses set `info` and, if they have settings, `Params`; the constructor validates nothing
+    again. Everything random comes from the generator that is passed.
+    """
+
+    info: ClassVar[TaskInfo]
+    Params: ClassVar[type[Params]] = Params
+
+    def __init__(self, params: BaseModel | None = None) -> None:
+        self.params = params if params is not None else self.Params()
+
+    @property
+    @abstractmethod
+    def x_shape(self) -> tuple[int, ...]:
+        """Shape of one unknown x."""
+
+    @property
+    @abstractmethod
+    def y_shape(self) -> tuple[int, ...]:
+        """Shape of one observation y; `()` for class labels."""
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes if y is a class label, else None."""
+        return None
+
+    @property
+    def has_posterior(self) -> bool:
+        """Whether `sample_posterior` draws the exact posterior."""
+        return type(self).sample_posterior is not Task.sample_posterior
+
+    @abstractmethod
+    def sample_joint(self, n: int, generator: Generator) -> JointSamples:
+        """Draw `n` pairs of the joint distribution."""
+
+    def training_data(self, n: int, generator: Generator) -> Dataset[tuple[Tensor, Tensor]]:
+        """A map-style data set of `n` pairs (x, y); stored image sets override this."""
+        return TensorDataset(*self.sample_joint(n, generator))
+
+    def evaluation_set(self, n: int, generator: Generator) -> JointSamples:
+        """`n` held-out observations y and the x behind each."""
+        return self.sample_joint(n, generator)
+
+    def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
+        """Draw `n` samples of P(X | Y = y) for each row of `y`.
+
+        Args:
+            y: with shape `(m, *y_shape)`.
+            n: samples for each observation.
+            generator: source of randomness, on the CPU.
+
+        Returns:
+            Samples with shape `(m, n, *x_shape)`.
+        """
+        raise NotImplementedError(f"{self.info.name} has no exact posterior")
+
+    def posterior_mixture(self, y: Tensor) -> MixturePosterior | None:
+        """The exact posterior as a Gaussian mixture, or None where it is not one."""
+        return None
+
+    def posterior_moments(self, y: Tensor) -> Moments:
+        """Exact posterior mean and covariance of flattened x for each of m observations.
+
+        The default takes them from the mixture, else from 2**16 exact draws of a fixed stream.
+        """
+        mixture = self.posterior_mixture(y)
+        if mixture is not None:
+            return mixture_moments(mixture)
+        generator = Generator().manual_seed(0)
+        moments = [self._sampled_moments(row, generator) for row in y.split(1)]
+        return Moments(*(torch.cat(part) for part in zip(*moments, strict=True)))
+
+    def _sampled_moments(self, y: Tensor, generator: Generator) -> Moments:
+        draws = self.sample_posterior(y, 2**16, generator).flatten(2).double()[0]
+        return Moments(draws.mean(0)[None], torch.cov(draws.T).reshape(1, *[draws.shape[1]] * 2))
+
+    def sample_latent(self, n: int, generator: Generator) -> Tensor:
+        """Latents with shape `(n, *z_shape)`; standard normal of x_shape unless overridden."""
+        return torch.randn(n, *self.x_shape, generator=generator)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (16 digits) of what the data depends on: name, version, settings.
+
+        Tasks that read files hash their bytes as well; a path is never part of it.
+        """
+        text = json.dumps(
+            [self.info.name, self.info.version, self.params.model_dump(mode="json")],
+            sort_keys=True,
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def mixture_moments(mixture: MixturePosterior) -> Moments:
+    """Mean and covariance of Gaussian mixtures by the law of total variance."""
+    weights, means, covariances = mixture
+    mean = torch.einsum("mk,mkd->md", weights, means)
+    centred = means - mean[:, None]
+    between = torch.einsum("mk,mkd,mke->mde", weights, centred, centred)
+    return Moments(mean, torch.einsum("mk,mkde->mde", weights, covariances) + between)

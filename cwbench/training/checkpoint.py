@@ -1,0 +1,46 @@
+"""Checkpoints that verify themselves: the file's name carries the SHA-256 of its bytes.
+
+Two generations are kept. Loading takes the newest that verifies, with `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cwbench.files import write_atomically
+
+NAME = re.compile(r"step-(\d{9})-([0-9a-f]{16})\.pt")
+GENERATIONS = 2
+
+
+def save(directory: Path, step: int, state: dict[str, Any]) -> None:
+    """Write a generation, then drop those beyond the newest two."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    write_atomically(directory / f"step-{step:09d}-{digest}.pt", content)
+    for old in _generations(directory)[GENERATIONS:]:
+        old.unlink(missing_ok=True)
+
+
+def load(directory: Path) -> dict[str, Any] | None:
+    """The newest generation that verifies, or None."""
+    for path in _generations(directory):
+        content = path.read_bytes()
+        match = NAME.fullmatch(path.name)
+        if match and hashlib.sha256(content).hexdigest()[:16] == match[2]:
+            state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+            return state
+    return None
+
+
+def _generations(directory: Path) -> list[Path]:
+    """Newest first."""
+    return sorted((p for p in directory.glob("step-*.pt") if NAME.fullmatch(p.name)), reverse=True)

@@ -1,0 +1,200 @@
+"""What the harness hands to `Method.fit`: it counts the budget, feeds batches, saves and restores.
+
+A batch is a function of (task, seed, step): the data order is a permutation drawn for each epoch.
+Coupling rules run on a second thread, a few batches ahead of the network.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.utils.data import Dataset
+
+from cwbench.errors import CwbenchError
+from cwbench.method import Prepare, Stateful, take
+from cwbench.preset import Preset
+from cwbench.training import checkpoint
+from cwbench.training.networks import Meter, MeteredMLP
+from cwbench.training.streams import seeded_globals, stream
+
+PASSES_A_STEP = 3
+"""A flow's step on one example: a forward and a backward of its network."""
+
+LOOKAHEAD = 4
+"""Groups of batches prepared before the network asks for them."""
+
+DECAY_FROM = 0.3
+"""Share of the budget after which the learning rate falls linearly to 0."""
+
+
+class Interrupted(CwbenchError):
+    """The run was asked to stop; its checkpoint is written."""
+
+
+@dataclass
+class Progress:
+    """Where progress and log lines go; the default is silence."""
+
+    update: Callable[[str, float, Mapping[str, float]], None] = lambda *_: None
+    message: Callable[[str], None] = lambda _: None
+
+
+@dataclass
+class TrainingContext:
+    """The harness's side of `cwbench.method.FitContext`; see there for what each part means."""
+
+    data: Dataset[tuple[Tensor, Tensor]]
+    preset: Preset
+    key: tuple[str | int, ...]
+    meter: Meter
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    directory: Path | None = None
+    checkpoint_seconds: float = 30.0
+    show: Progress = field(default_factory=Progress)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Find out whether there is a checkpoint to resume."""
+        self.steps, self.batch_size = self.preset.steps, self.preset.batch_size
+        self.budget = PASSES_A_STEP * self.steps * self.batch_size
+        self.step = 0
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._values: dict[str, float] = {}
+        self._stateful: dict[str, Stateful] = {}
+        self._resumed = checkpoint.load(self.directory) if self.directory else None
+        if self._resumed:
+            self.step = int(self._resumed["step"])
+            self.seconds.update(self._resumed["seconds"])
+            self.show.message(f"resuming at step {self.step}")
+        self._saved_at = time.monotonic()
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget spent; steps count where networks are not the harness's."""
+        return min(1.0, max(self.meter.passes / self.budget, self.step / self.steps))
+
+    def learning_rate(self, default: float) -> float:
+        """The preset's or the default rate, falling linearly to 0 over the last 70 %."""
+        rate = self.preset.learning_rate or default
+        if not self.preset.decay:
+            return rate
+        return rate * min(1.0, (1.0 - self.progress) / (1.0 - DECAY_FROM))
+
+    def generator(self, purpose: str, *index: int) -> Generator:
+        """A CPU generator that depends on (task, seed, purpose, index) alone."""
+        return stream(*self.key, purpose, *index)
+
+    def network(self, inputs: int, outputs: int, name: str = "network") -> nn.Module:
+        """The preset's network, initialised from the stream `name`."""
+        with seeded_globals(*self.key, "init", name):
+            return MeteredMLP(self.preset, self.meter)(inputs, outputs).to(self.device)
+
+    def save(self, state: Mapping[str, Stateful]) -> None:
+        """Keep `state` with every checkpoint, and restore it now if one is being resumed."""
+        self._stateful = dict(state)
+        if self._resumed is not None:
+            for name, part in self._stateful.items():
+                part.load_state_dict(self._resumed["state"][name])
+            self.meter.passes = int(self._resumed["passes"])
+
+    def log(self, **values: float) -> None:
+        """Show these values beside the progress bar."""
+        self._values.update(values)
+
+    @contextmanager
+    def clock(self, name: str) -> Iterator[None]:
+        """Add the seconds spent inside to `seconds[name]`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - started
+
+    def batches(
+        self, prepare: Prepare | None = None, *, group: int = 1
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """The training batches on the device until the budget is spent; see `FitContext`."""
+        clock = time.perf_counter()
+        for batch in self._ahead(prepare, group):
+            yield tuple(part.to(self.device, non_blocking=True) for part in batch)
+            self.step += 1
+            now = time.perf_counter()
+            self.seconds["fit"] += now - clock
+            clock = now
+            self.show.update("fit", self.progress, self._values)
+            if self.progress >= 1.0:
+                return
+            self._checkpoint_if_due()
+
+    def _checkpoint_if_due(self) -> None:
+        stopping = self.stop.is_set()
+        due = time.monotonic() - self._saved_at >= self.checkpoint_seconds
+        if self.directory and self._stateful and (due or stopping):
+            state = {name: part.state_dict() for name, part in self._stateful.items()}
+            content = {"step": self.step, "passes": self.meter.passes, "state": state}
+            checkpoint.save(self.directory, self.step, content | {"seconds": dict(self.seconds)})
+            self._saved_at = time.monotonic()
+        if stopping:
+            raise Interrupted(f"stopped at step {self.step}; the same command resumes there")
+
+    def _ahead(self, prepare: Prepare | None, group: int) -> Iterator[tuple[Tensor, ...]]:
+        """Batches from the current step on, prepared on a second thread."""
+        first = self.step - self.step % group
+        pending: deque[Future[list[tuple[Tensor, ...]]]] = deque()
+        pool = ThreadPoolExecutor(1, "cwbench-batches")
+        try:
+            starts = iter(range(first, self.steps, group))
+            while True:
+                while len(pending) < LOOKAHEAD and (start := next(starts, None)) is not None:
+                    pending.append(pool.submit(self._group, prepare, start, group))
+                if not pending:
+                    return
+                yield from pending.popleft().result()[max(0, self.step - first) :]
+                first += group
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _group(self, prepare: Prepare | None, first: int, group: int) -> list[tuple[Tensor, ...]]:
+        """`group` consecutive batches, prepared together; the last group may be shorter."""
+        steps = range(first, min(first + group, self.steps))
+        x, y = take(self.data, torch.cat([self._order(step) for step in steps]))
+        if prepare is None:
+            prepared: tuple[Tensor, ...] = (x, y)
+        else:
+            with self.clock("coupling"):
+                prepared = prepare(first, x, y)
+        return list(zip(*(part.split(self.batch_size) for part in prepared), strict=True))
+
+    def _order(self, step: int) -> Tensor:
+        """Indices of batch `step` in the endless concatenation of shuffled epochs."""
+        size = len(self.data)  # type: ignore[arg-type]  # map-style data sets have a length
+        position = torch.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs = position // size
+        return torch.cat(
+            [self._epoch(int(e), size)[position[epochs == e] % size] for e in epochs.unique()]
+        )
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019 - a context lives as long as its run
+    def _epoch(self, epoch: int, size: int) -> Tensor:
+        return torch.randperm(size, generator=self.generator("order", epoch))
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def costs(self) -> dict[str, Any]:
+        """Steps, examples, network passes and seconds spent so far."""
+        seconds = {f"{name}_seconds": value for name, value in self.seconds.items()}
+        examples = self.step * self.batch_size
+        passes = self.meter.passes
+        return {"steps": self.step, "examples": examples, "network_passes": passes} | seconds

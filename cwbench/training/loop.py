@@ -1,0 +1,92 @@
+"""One optimiser step, the same for every method: rate, clipping, averaging, a guard against NaN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cwbench.errors import DivergedError
+from cwbench.method import FitContext
+
+PATIENCE = 10
+"""Steps in a row whose loss is not finite before training stops."""
+
+
+class Trainer:
+    """Adam on one network, with an exponential moving average of its weights if asked for.
+
+    A step whose loss or gradient norm is not finite is skipped, and so is the average's; after
+    `PATIENCE` in a row `DivergedError` is raised.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        context: FitContext,
+        *,
+        learning_rate: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        clip: float | None = None,
+        average: float = 0.0,
+    ) -> None:
+        self.network, self.context = network, context
+        self.default_rate, self.clip, self.average = learning_rate, clip, average
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(self.parameters, learning_rate, betas, fused=True)
+        self.averaged = [p.detach().clone() for p in self.parameters] if average else []
+        self.failures = 0
+
+    def step(self, loss: Tensor) -> bool:
+        """Descend on `loss`; False if the step was skipped.
+
+        Raises:
+            DivergedError: if the loss was not finite `PATIENCE` times in a row.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        if not self._finite(loss):
+            return False
+        loss.backward()
+        if self.clip is not None:
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
+            if not self._finite(norm):
+                return False
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.context.learning_rate(self.default_rate)
+        self.optimizer.step()
+        if self.average:
+            torch._foreach_lerp_(self.averaged, self.parameters, 1.0 - self.average)
+        self.context.log(loss=float(loss.detach()))
+        return True
+
+    def _finite(self, value: Tensor) -> bool:
+        if bool(torch.isfinite(value)):
+            self.failures = 0
+            return True
+        self.failures += 1
+        if self.failures >= PATIENCE:
+            raise DivergedError(f"the loss was not finite {PATIENCE} times in a row")
+        return False
+
+    def finish(self) -> None:
+        """Put the averaged weights into the network."""
+        with torch.no_grad():
+            for parameter, average in zip(self.parameters, self.averaged, strict=False):
+                parameter.copy_(average)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Network, optimiser, average and the count of failures, for a checkpoint."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "averaged": self.averaged,
+            "failures": self.failures,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back a checkpoint."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.averaged = [part.to(self.context.device) for part in state["averaged"]]
+        self.failures = state["failures"]

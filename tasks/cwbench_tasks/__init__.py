@@ -1,0 +1,1 @@
+"""The tasks that come with cwbench, one a file."""

@@ -1,0 +1,96 @@
+"""Posteriors of Gaussian-mixture priors under linear observations, in closed form and float64.
+
+With X ~ sum_k w_k N(m_k, C_k) and Y = A X + s E, E ~ N(0, I), the posterior is again a mixture.
+For component k, with S_k = A C_k A^T + s^2 I:
+
+    mean        m_k + C_k A^T S_k^{-1} (y - A m_k)
+    covariance  C_k - C_k A^T S_k^{-1} A C_k
+    log weight  log w_k + log N(y; A m_k, S_k), normalised over k
+
+The covariances do not depend on y. K = 1 is the linear-Gaussian case.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from cwbench.task import MixturePosterior
+
+
+class MixturePrior(NamedTuple):
+    """A mixture in float64: `weights` `(K,)`, `means` `(K, d)`, `covariances` `(K, d, d)`."""
+
+    weights: Tensor
+    means: Tensor
+    covariances: Tensor
+
+
+def joint_log_evidence(prior: MixturePrior, A: Tensor, noise: float, y: Tensor) -> Tensor:
+    """Logarithm of p(y, component k), with shape `(m, K)`; its log-sum-exp over k is log p(y).
+
+    Args:
+        prior: mixture over d dimensions.
+        A: operator with shape `(d_y, d)`.
+        noise: standard deviation s.
+        y: observations with shape `(m, d_y)`.
+    """
+    S = _observation_covariances(prior, A, noise)
+    factor = torch.linalg.cholesky(S)
+    residual = y.double()[:, None] - prior.means @ A.T
+    whitened = torch.linalg.solve_triangular(factor, residual[..., None], upper=False)[..., 0]
+    log_determinant = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    constant = A.shape[0] * math.log(2 * math.pi)
+    quadratic = whitened.square().sum(-1)
+    log_likelihood: Tensor = -(quadratic + log_determinant + constant) / 2
+    return prior.weights.log() + log_likelihood
+
+
+def linear_posterior(prior: MixturePrior, A: Tensor, noise: float, y: Tensor) -> MixturePosterior:
+    """The exact posterior of X given each row of Y = A X + noise; arguments as above."""
+    S = _observation_covariances(prior, A, noise)
+    gains = torch.linalg.solve(S, A @ prior.covariances).mT  # C_k A^T S_k^{-1}
+    residual = y.double()[:, None] - prior.means @ A.T
+    means = prior.means + torch.einsum("kde,mke->mkd", gains, residual)
+    covariances = prior.covariances - gains @ A @ prior.covariances
+    covariances = (covariances + covariances.mT) / 2
+    weights = joint_log_evidence(prior, A, noise, y).softmax(-1)
+    return MixturePosterior(weights, means, covariances.expand(len(y), -1, -1, -1))
+
+
+def _observation_covariances(prior: MixturePrior, A: Tensor, noise: float) -> Tensor:
+    identity = torch.eye(A.shape[0], dtype=torch.float64)
+    return A @ prior.covariances @ A.T + noise**2 * identity
+
+
+def sample_mixture(mixture: MixturePosterior, n: int, generator: Generator) -> Tensor:
+    """Draw `n` samples of each of m mixtures, with shape `(m, n, d)`, float64."""
+    weights, means, covariances = mixture
+    components = torch.multinomial(weights, n, replacement=True, generator=generator)
+    samples = torch.randn(
+        *components.shape, means.shape[-1], dtype=torch.float64, generator=generator
+    )
+    factors = square_roots(covariances)
+    for row, chosen in enumerate(components):
+        for k in chosen.unique():
+            here = chosen == k
+            samples[row, here] = means[row, k] + samples[row, here] @ factors[row, k].mT
+    return samples
+
+
+def sample_prior(prior: MixturePrior, n: int, generator: Generator) -> Tensor:
+    """Draw `n` samples of the prior, with shape `(n, d)`, float64."""
+    return sample_mixture(MixturePosterior(*(part[None] for part in prior)), n, generator)[0]
+
+
+def square_roots(covariances: Tensor) -> Tensor:
+    """Factors L with L L^T = covariance: Cholesky, or eigenvectors where one is not definite."""
+    factors: Tensor
+    factors, info = torch.linalg.cholesky_ex(covariances)
+    if info.any():
+        eigenvalues, eigenvectors = torch.linalg.eigh(covariances)
+        factors = eigenvectors * eigenvalues.clamp(min=0).sqrt()[..., None, :]
+    return factors

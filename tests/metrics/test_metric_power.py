@@ -1,0 +1,92 @@
+"""What the metrics tell apart on the Gaussian mixture with 100 observations, against the oracle.
+
+Each control is wrong in one way only. The oracle draws from another stream of the same size.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from cwbench.metrics.energy import EnergyDistance
+from cwbench.metrics.mixture import ModeWeights
+from cwbench.metrics.moments import MeanError
+from cwbench.metrics.wasserstein import W2Squared
+from cwbench_tasks.gaussian_mixture import GaussianMixture
+
+M = 100
+
+
+@pytest.fixture(scope="module")
+def task():
+    return GaussianMixture()
+
+
+@pytest.fixture
+def controls(task, draw_mixture):
+    def wide(y, n, generator):
+        mean = task.posterior_moments(y).mean[:, None]
+        return mean + 1.1 * (task.sample_posterior(y, n, generator) - mean)
+
+    def narrow(y, n, generator):
+        mean = task.posterior_moments(y).mean[:, None]
+        return mean + 0.8 * (task.sample_posterior(y, n, generator) - mean)
+
+    def moment_matched(y, n, generator):
+        mean, covariance = task.posterior_moments(y)
+        noise = torch.randn(len(y), n, mean.shape[1], 1, generator=generator).double()
+        return mean[:, None] + (torch.linalg.cholesky(covariance)[:, None] @ noise)[..., 0]
+
+    def wrong_weights(y, n, generator):
+        mixture = task.posterior_mixture(y)
+        weights = mixture.weights**1.15
+        weights = weights / weights.sum(dim=1, keepdim=True)
+        return draw_mixture(mixture._replace(weights=weights), n, generator)
+
+    return {
+        "sd x 1.1": wide,
+        "sd x 0.8": narrow,
+        "moment-matched Gaussian": moment_matched,
+        "weights ^ 1.15": wrong_weights,
+    }
+
+
+@pytest.fixture
+def t_value(task, controls, judge):
+    """The paired difference of a control to the oracle over its standard error."""
+
+    def t_value(metric_class, control, n):
+        metric = metric_class(task)
+        oracle = judge(metric, task.sample_posterior, n=n, m=M, stream=100)
+        values = judge(metric, controls[control], n=n, m=M)
+        return values._replace(each=values.each - oracle.each).t
+
+    return t_value
+
+
+@pytest.mark.parametrize(
+    ("metric", "control", "n"),
+    [
+        (EnergyDistance, "sd x 1.1", 200),
+        (W2Squared, "sd x 1.1", 400),
+        (W2Squared, "moment-matched Gaussian", 100),
+        (EnergyDistance, "moment-matched Gaussian", 100),
+        (ModeWeights, "weights ^ 1.15", 500),
+        (MeanError, "weights ^ 1.15", 500),
+    ],
+)
+def test_control_is_told_from_the_oracle(t_value, metric, control, n):
+    assert t_value(metric, control, n) > 3
+
+
+def test_mode_weights_sees_wrong_weights_better_than_w2(t_value):
+    assert t_value(ModeWeights, "weights ^ 1.15", 200) > t_value(W2Squared, "weights ^ 1.15", 200)
+
+
+def test_mean_error_is_blind_to_shape(t_value):
+    assert abs(t_value(MeanError, "moment-matched Gaussian", 200)) < 3
+
+
+@pytest.mark.parametrize("metric", [W2Squared, EnergyDistance])
+def test_narrow_sampler_is_worse_than_the_oracle(t_value, metric):
+    assert t_value(metric, "sd x 0.8", 200) > 3
