@@ -152,7 +152,9 @@ def joint_transport(
     """
     check_exponent(p)
     check_weight("beta", beta)
-    labels = is_label(y1) and is_label(y2)
+    labels = is_label(y1)
+    if labels != is_label(y2):
+        raise ValueError("one of y1 and y2 holds integer class labels and the other does not")
     x1, y1 = as_float64("x1", x1), as_float64("y1", y1)
     x2, y2 = as_float64("x2", x2), as_float64("y2", y2)
     same_count(x1=x1, y1=y1, x2=x2, y2=y2)

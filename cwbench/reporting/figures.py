@@ -68,7 +68,7 @@ def corner(
 
     Args:
         model: with shape `(n, *x_shape)`.
-        exact: with shape `(k, *x_shape)`.
+        exact: with shape `(k, *x_shape)`; some thousands give smooth regions.
         names: of the coordinates; `x_1`, `x_2`, ... by default.
         truth: the x behind the observation, with shape `x_shape`.
         title: of the figure.
@@ -145,7 +145,7 @@ def _regions(ax: Axes, exact: Array) -> None:
     """Filled regions of highest density with 50 and 95 % of the mass; points if degenerate."""
     spread = exact.std(axis=0)
     if len(exact) < 20 or (spread <= 1e-9 * np.abs(exact).max(axis=0)).any():
-        ax.scatter(exact[:, 0], exact[:, 1], s=9, color=EXACT, alpha=0.35, linewidths=0, zorder=1)
+        ax.scatter(exact[:, 0], exact[:, 1], s=9, color=_tint(0.5), linewidths=0, zorder=1)
         return
     # 0.4 of the normal rule: posteriors of several modes must not be smoothed into one
     bandwidth = 0.4 * len(exact) ** (-1 / 6) * spread

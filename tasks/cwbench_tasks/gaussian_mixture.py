@@ -5,8 +5,8 @@ Y = A X + s E with A = diag(scale / (i + 1)), i = 0..d-1, E ~ N(0, I). The poste
 mixture in closed form. The paper's noise of 0.1 leaves y saying little about x; the informative
 variant, with noise 0.03, is where methods can differ. Both share the same mixture.
 
-`instance` is the NumPy seed of the authors' script, whose means it reproduces; 42 is the script's
-default, and the published averages are over 0, 1 and 2.
+`instance` is the NumPy seed of the authors' script, whose means it reproduces. The default, 42, is
+that of the script's option; its main loop runs over 0, 1 and 2, a new mixture each.
 
 Source: Conditional Wasserstein Distances with Applications in Bayesian OT Flow Matching
 (Chemseddine, Hagemann, Steidl, Wald, 2025), https://arxiv.org/abs/2403.18705

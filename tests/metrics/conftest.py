@@ -107,9 +107,8 @@ def value(metric: ReferenceMetric | SplitMetric, a: Tensor, b: Tensor, y: Tensor
     if isinstance(metric, SplitMetric):
         return metric.estimate(a1, a2, b1, b2, y)
     D = metric.distance
-    if not metric.info.debiased:
-        return D(a1, b1)
-    return (D(a1, b1) + D(a2, b2)) / 2 - (D(a1, a2) + D(b1, b2)) / 2
+    cross = (D(a1, b1) + D(a2, b2)) / 2
+    return cross - (D(a1, a2) + D(b1, b2)) / 2 if metric.info.debiased else cross
 
 
 @pytest.fixture

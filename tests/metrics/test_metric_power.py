@@ -12,14 +12,14 @@ from cwbench.metrics.energy import EnergyDistance
 from cwbench.metrics.mixture import ModeWeights
 from cwbench.metrics.moments import MeanError
 from cwbench.metrics.wasserstein import W2Squared
-from cwbench_tasks.gaussian_mixture import GaussianMixture
+from cwbench_tasks.gaussian_mixture import GaussianMixture, GaussianMixtureParams
 
 M = 100
 
 
-@pytest.fixture(scope="module")
-def task():
-    return GaussianMixture()
+@pytest.fixture
+def task(request):
+    return GaussianMixture(GaussianMixtureParams(dimension=getattr(request, "param", 5)))
 
 
 @pytest.fixture
@@ -68,10 +68,9 @@ def t_value(task, controls, judge):
     ("metric", "control", "n"),
     [
         (EnergyDistance, "sd x 1.1", 200),
-        (W2Squared, "sd x 1.1", 400),
         (W2Squared, "moment-matched Gaussian", 100),
         (EnergyDistance, "moment-matched Gaussian", 100),
-        (ModeWeights, "weights ^ 1.15", 500),
+        (ModeWeights, "weights ^ 1.15", 1000),
         (MeanError, "weights ^ 1.15", 500),
     ],
 )
@@ -79,8 +78,13 @@ def test_control_is_told_from_the_oracle(t_value, metric, control, n):
     assert t_value(metric, control, n) > 3
 
 
+@pytest.mark.parametrize("task", [2], indirect=True)
+def test_w2_tells_a_wide_sampler_in_two_dimensions(t_value):
+    assert t_value(W2Squared, "sd x 1.1", 300) > 3
+
+
 def test_mode_weights_sees_wrong_weights_better_than_w2(t_value):
-    assert t_value(ModeWeights, "weights ^ 1.15", 200) > t_value(W2Squared, "weights ^ 1.15", 200)
+    assert t_value(ModeWeights, "weights ^ 1.15", 300) > t_value(W2Squared, "weights ^ 1.15", 300)
 
 
 def test_mean_error_is_blind_to_shape(t_value):

@@ -16,7 +16,7 @@ def generator():
     return torch.Generator().manual_seed(0)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="package")
 def one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

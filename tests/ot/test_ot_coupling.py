@@ -27,7 +27,7 @@ def squares(a, b):
 
 
 def cost(z, x, y, sigma, beta):
-    moved = (y - y[sigma]).double().square().flatten(1).sum(1)
+    moved = (y - y[sigma]).double().reshape(len(y), -1).square().sum(1)
     return float(((z - x[sigma]).double().square().flatten(1).sum(1) + beta * moved).mean())
 
 

@@ -11,14 +11,14 @@ def clusters(rng, n, d=5):
     return lambda: means[rng.integers(6, size=n)] + 0.1 * rng.standard_normal((n, d))
 
 
-@pytest.mark.parametrize("blur", [0.2, 0.5, 2.0])
+@pytest.mark.parametrize("blur", [0.3, 2.0])
 @pytest.mark.parametrize("k", [30, 45])
 def test_it_agrees_with_pot(blur, k, rng):
     a, b = rng.standard_normal((30, 3)), rng.standard_normal((k, 3)) * 1.5
 
     def entropic(a, b):
         cost = squared_distances(a, b) / 2
-        solved = pot.solve(cost, reg=blur**2, reg_type="KL", max_iter=100_000, tol=1e-7)
+        solved = pot.solve(cost, reg=blur**2, reg_type="KL", max_iter=100_000, tol=1e-6)
         return solved.value
 
     exact = entropic(a, b) - (entropic(a, a) + entropic(b, b)) / 2
@@ -61,7 +61,7 @@ def test_the_default_tolerance_holds_the_value(rng):
     draw = clusters(rng, 300)
     a, b = draw(), draw()
     assert sinkhorn_divergence(a, b) == pytest.approx(
-        sinkhorn_divergence(a, b, tolerance=1e-7, max_iterations=200_000), rel=1e-3
+        sinkhorn_divergence(a, b, tolerance=1e-6), rel=1e-5
     )
 
 
@@ -75,7 +75,7 @@ def test_clusters_of_different_mass_converge(rng):
 
 def test_far_points_do_not_overflow(rng):
     a = rng.standard_normal((20, 2))
-    assert sinkhorn_divergence(a, a + [1e4, 0]) == pytest.approx(1e8 / 2, rel=1e-9)
+    assert sinkhorn_divergence(a, a + np.array([1e4, 0])) == pytest.approx(1e8 / 2, rel=1e-9)
 
 
 @pytest.mark.parametrize("iterations", [1, 5])
@@ -86,10 +86,15 @@ def test_without_convergence_there_is_no_number(iterations, rng):
 
 
 def test_rounding_that_forbids_the_tolerance_gives_no_number(rng):
-    # cost / epsilon is about 1e17, beyond the digits of float64
+    # cost / epsilon is about 1e15, and its rounding errors are of order 1
     a, b = 1e6 * rng.standard_normal((2, 20, 2))
     with pytest.raises(ConvergenceError):
-        sinkhorn_divergence(a, b, blur=1e-3, max_iterations=2_000)
+        sinkhorn_divergence(a, b, max_iterations=2_000)
+
+
+def test_a_blur_far_below_the_spread_gives_an_assignment(rng):
+    a, b = 1e3 * rng.standard_normal((2, 20, 2))
+    assert sinkhorn_divergence(a, b) == pytest.approx(wasserstein_power(a, b) / 2, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_directions_are_uniform_unit_vectors(generator):
     assert torch.allclose(directions.mean(0), torch.zeros(3).double(), atol=0.02)
     second = directions.T @ directions / 20_000
     assert torch.allclose(second, torch.eye(3).double() / 3, atol=0.02)
-    # the fourth moment tells the sphere from normalised cubes and the like: E theta_1^4 = 3/(d(d+2))
+    # the fourth moment, 3 / (d (d+2)), tells the sphere from a normalised cube
     assert directions[:, 0].pow(4).mean() == pytest.approx(0.2, rel=0.03)
 
 
