@@ -18,11 +18,69 @@ from cwbench.files import writable_directory
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE
 from cwbench.record import Record
+from cwbench.running.environment import device_of
 from cwbench.running.request import ConfiguredMethod, configured_method, configured_task, resolve
-from cwbench.running.run import Runner, run
+from cwbench.running.run import Runner
 from cwbench.task import Task
 
 __all__ = ["evaluate", "load_method", "load_task", "run"]
+
+
+def run(
+    task: str,
+    method: str,
+    preset: str = "quick",
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    nfe: Iterable[NFE | str] | None = None,
+    results: str | os.PathLike[str] | None = None,
+    *,
+    metrics: Iterable[str] = (),
+    device: str = "auto",
+    figures: bool = True,
+    keep_samples: bool = False,
+    force: bool = False,
+    quiet: bool = False,
+    checkpoint_seconds: float | None = None,
+) -> Record:
+    """Fit a method on a task and measure it; what is on record already is not computed again.
+
+    Args:
+        task: a registered name, or `./file.py:ClassName`.
+        method: likewise.
+        preset: a named size of the task.
+        seed: of training data, initialisation, training noise and samples.
+        settings: `{"task.noise": .03, "method.beta": 10, "preset.steps": 100}`; bare names where
+            exactly one has it.
+        nfe: network evaluations per sample to measure at; default the preset's.
+        results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
+        metrics: opt-in metrics to compute besides the default ones.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        figures: draw the figures of the run beside its record.
+        keep_samples: keep samples beyond 64 MiB.
+        force: forget the earlier run and start anew.
+        quiet: show no progress.
+        checkpoint_seconds: seconds between checkpoints; default `$CWBENCH_CHECKPOINT_SECONDS`, 30.
+
+    Returns:
+        The record, whatever its status.
+
+    Raises:
+        UsageError: if the request cannot be carried out as given; nothing is written then.
+    """
+    request = resolve(
+        task, method, preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics
+    )
+    chosen_device = device_of(device)
+    root = writable_directory(records.results_directory(results))
+    every = checkpoint_seconds or float(os.environ.get("CWBENCH_CHECKPOINT_SECONDS", "30"))
+    runner = Runner(request, root, chosen_device, keep_samples, every)
+    record = runner.carry_out(force=force, quiet=quiet)
+    if figures and record.status == "ok" and (runner.measured or not record.figures):
+        from cwbench.reporting.run_figures import Subject, draw
+
+        draw(record, Subject(runner.request.task, runner.method) if runner.measured else None)
+    return record
 
 
 def load_task(name: str, **params: Any) -> Task:

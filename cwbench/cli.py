@@ -10,27 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 import cwbench
 from cwbench import registry
 from cwbench.errors import CwbenchError, UsageError
 
 
-class Name(click.ParamType):
-    """A registered name, completed by TAB from metadata alone."""
+def names(*kinds: registry.Kind) -> Callable[..., list[str]]:
+    """Complete registered names by TAB, from metadata alone."""
 
-    name = "name"
+    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+        known = (p.name for p in registry.plugins() if p.kind in kinds)
+        return [name for name in known if name.startswith(incomplete)]
 
-    def __init__(self, *kinds: registry.Kind) -> None:
-        self.kinds = kinds
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Names that begin with what was typed."""
-        names = (p.name for p in registry.plugins() if p.kind in self.kinds)
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return complete
 
 
 def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,7 +51,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(cwbench.__version__, prog_name="cwbench")
 def main() -> None:
-    """Benchmark conditional generative methods by their posteriors, observation by observation.
+    r"""Benchmark conditional generative methods by their posteriors, observation by observation.
 
     \b
     cwbench run --task gaussian-mixture --method cot-fm
@@ -68,13 +61,30 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--task", required=True, type=Name("task"), help="A task's name, or ./file.py:Class.")
-@click.option("--method", required=True, type=Name("method"), help="A method's name, or ./file.py:Class.")
-@click.option("--preset", default="quick", show_default=True, help="Size: smoke, quick, standard, paper.")
+@click.option(
+    "--task", required=True, shell_complete=names("task"), help="A task's name, or ./file.py:Class."
+)
+@click.option(
+    "--method",
+    required=True,
+    shell_complete=names("method"),
+    help="A method's name, or ./file.py:Class.",
+)
+@click.option(
+    "--preset", default="quick", show_default=True, help="Size: smoke, quick, standard, paper."
+)
 @click.option("--seed", default=0, show_default=True, help="Of data, initialisation and noise.")
-@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="task.NAME, method.NAME or preset.NAME; a bare NAME where exactly one has it.")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="task.NAME, method.NAME or preset.NAME; a bare NAME where exactly one has it.",
+)
 @click.option("--nfe", help="Network evaluations per sample, e.g. 1,3,10,adaptive.")
-@click.option("--metrics", default="", help="Opt-in metrics, with commas: c2st,mmd-sbibm,w2sq-marginal.")
+@click.option(
+    "--metrics", default="", help="Opt-in metrics, with commas: c2st,mmd-sbibm,w2sq-marginal."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--keep-samples", is_flag=True, help="Keep samples beyond 64 MiB.")
 @results_option
@@ -102,7 +112,6 @@ def run(
     The same command again computes only what is missing.
     """
     from cwbench.api import run as run_one
-    from cwbench.reporting.figures import figures_of_run
     from cwbench.reporting.tables import run_table
     from cwbench.settings import parse
 
@@ -111,29 +120,32 @@ def run(
         results, metrics=[m for m in metrics.split(",") if m], device=device,
         keep_samples=keep_samples, force=force, quiet=quiet or as_json,
     )  # fmt: skip
-    if record.status == "ok":
-        figures_of_run(record)
     click.echo(record.to_json() if as_json else run_table(record), nl=not as_json)
     if record.status not in ("ok", "skipped"):
-        click.echo(f"cwbench: {record.status}: {record.error}; see {record.directory}/log.txt", err=True)
+        click.echo(
+            f"cwbench: {record.status}: {record.error}; see {record.directory}/log.txt", err=True
+        )
         sys.exit(1)
 
 
 @main.command("list")
 @click.argument("kind", required=False, type=click.Choice(["tasks", "methods", "metrics"]))
-@click.option("--check", is_flag=True, help="Import each in a process of its own; show the broken ones.")
+@click.option(
+    "--check", is_flag=True, help="Import each in a process of its own; show the broken ones."
+)
 @json_option
 @reports_errors
 def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
     """List tasks, methods and metrics; nothing is imported."""
     chosen = [p for p in registry.plugins() if kind is None or f"{p.kind}s" == kind]
-    errors = {p.name: registry.check(p) for p in chosen} if check else {}
+    errors = {p.name: registry.check(p) for p in chosen} if check else dict[str, str | None]()
     if as_json:
-        rows = [
-            {
-                "kind": p.kind, "name": p.name, "target": p.target,
-                "distribution": p.distribution, "version": p.version,
-            } | ({"error": errors[p.name]} if check else {})
+        rows: list[dict[str, str | None]] = [
+            dict[str, str | None](
+                kind=p.kind, name=p.name, target=p.target,
+                distribution=p.distribution, version=p.version,
+                **({"error": errors[p.name]} if check else {}),
+            )
             for p in chosen
         ]  # fmt: skip
         click.echo(json.dumps(rows, indent=1))
@@ -152,7 +164,7 @@ def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name", type=Name(*registry.KINDS))
+@click.argument("name", shell_complete=names(*registry.KINDS))
 @click.option("--bibtex", is_flag=True, help="Only the citation, as BibTeX.")
 @reports_errors
 def describe(name: str, bibtex: bool) -> None:
@@ -168,11 +180,11 @@ def describe(name: str, bibtex: bool) -> None:
 def plot(run: Path) -> None:
     """Draw the figures of a run again, from its directory or record.json."""
     from cwbench.record import read
-    from cwbench.reporting.figures import figures_of_run
+    from cwbench.reporting.run_figures import draw
 
     directory = run.parent if run.name == "record.json" else run
     record = read(directory)
     if record is None:
         raise UsageError(f"no record.json in {str(directory)!r}; give the directory of a run")
-    for path in figures_of_run(record):
+    for path in draw(record):
         click.echo(path)

@@ -1,4 +1,4 @@
-"""The errors a user can cause, each with what was given, what is allowed and what to type instead."""
+"""The errors a user can cause: what was given, what is allowed and what to type instead."""
 
 from __future__ import annotations
 

@@ -65,17 +65,15 @@ class ReferenceMetric(Metric):
 
 
 class SplitMetric(Metric):
-    """A product of two independent halves, hence unbiased by itself."""
+    """A product of two independent halves against exact knowledge, unbiased by itself."""
 
     @abstractmethod
-    def estimate(self, a1: Tensor, a2: Tensor, b1: Tensor, b2: Tensor, y: Tensor) -> Tensor:
-        """The value in float64 with shape `(m,)`; with a1 = a2 and b1 = b2 it is the plug-in.
+    def estimate(self, a1: Tensor, a2: Tensor, y: Tensor) -> Tensor:
+        """The value in float64 with shape `(m,)`; with a1 = a2 it is the plug-in.
 
         Args:
             a1: model samples with shape `(m, n, *x_shape)`, float64; `a2` is the other half.
             a2: see `a1`.
-            b1: exact posterior samples with the same shape; `b2` is the other half.
-            b2: see `b1`.
             y: the observations with shape `(m, *y_shape)`.
         """
 

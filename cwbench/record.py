@@ -2,9 +2,9 @@
 
     RESULTS/runs/<task>/<method>/<preset>/<key>/seed-<s>/record.json
 
-One directory a run and one writer; every file is written beside its place and renamed. `record.json`
-holds no NaN: null and a status instead. Reading validates; what is truncated, foreign or of a newer
-schema is named and skipped.
+One directory a run and one writer; every file is written beside its place and renamed.
+`record.json` holds no NaN: null and a status instead. Reading validates; what is truncated, foreign
+or of a newer schema is named and skipped.
 """
 
 from __future__ import annotations
@@ -221,9 +221,12 @@ def rows(record: Record) -> Iterator[dict[str, Any]]:
     for identifier, entry in (record.metrics or {"": {}}).items():
         metric, _, nfe = identifier.partition("@nfe=")
         values = {k: v for k, v in entry.items() if k in COLUMNS}
-        yield common | {"metric": metric or None, "nfe": nfe or None} | values | {
-            "metric_version": entry.get("version")
-        }
+        yield (
+            common
+            | {"metric": metric or None, "nfe": nfe or None}
+            | values
+            | {"metric_version": entry.get("version")}
+        )
 
 
 def load_records(results: str | os.PathLike[str] | None = None) -> pd.DataFrame:

@@ -185,7 +185,9 @@ def _load_file(kind: Kind, name: str) -> Loaded:
 
 
 def _classes(module: ModuleType) -> list[str]:
-    return [n for n, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module.__name__]
+    return [
+        n for n, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module.__name__
+    ]
 
 
 def _source_sha256(cls: type) -> str:
@@ -199,7 +201,7 @@ def _checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:
     if not (inspect.isclass(loaded) and issubclass(loaded, base)):
         raise ContractError(f"{origin} is not a subclass of cwbench.{base.__name__}")
     if inspect.isabstract(loaded):
-        missing = ", ".join(sorted(loaded.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(loaded, "__abstractmethods__", ())))
         raise ContractError(f"{origin} leaves undefined: {missing}")
     info = getattr(loaded, "info", None)
     if info is None or not NAME.fullmatch(str(info.name)):

@@ -25,7 +25,9 @@ def parse(assignments: Iterable[str]) -> dict[str, str]:
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
-            raise UsageError(f"--set takes KEY=VALUE, got {assignment!r}; e.g. --set method.beta=10")
+            raise UsageError(
+                f"--set takes KEY=VALUE, got {assignment!r}; e.g. --set method.beta=10"
+            )
         if key in settings:
             raise UsageError(f"{key!r} is set twice")
         settings[key] = value
@@ -74,7 +76,9 @@ def validated(model: type[Model], values: Mapping[str, Any], owner: str) -> Mode
             f"{problem['msg'].lower()}"
             for problem in error.errors()
         )
-        raise UsageError(f"invalid setting: {problems}. `cwbench describe` lists what is allowed.") from None
+        raise UsageError(
+            f"invalid setting: {problems}. `cwbench describe` lists what is allowed."
+        ) from None
 
 
 def changed(model: BaseModel) -> dict[str, Any]:
@@ -84,5 +88,6 @@ def changed(model: BaseModel) -> dict[str, Any]:
     return {
         name: value
         for name, value in values.items()
-        if fields[name].is_required() or getattr(model, name) != fields[name].get_default(call_default_factory=True)
+        if fields[name].is_required()
+        or getattr(model, name) != fields[name].get_default(call_default_factory=True)
     }

@@ -12,7 +12,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -111,7 +111,8 @@ class Task(ABC):
 
     def training_data(self, n: int, generator: Generator) -> Dataset[tuple[Tensor, Tensor]]:
         """A map-style data set of `n` pairs (x, y); stored image sets override this."""
-        return TensorDataset(*self.sample_joint(n, generator))
+        dataset = TensorDataset(*self.sample_joint(n, generator))
+        return cast("Dataset[tuple[Tensor, Tensor]]", dataset)
 
     def evaluation_set(self, n: int, generator: Generator) -> JointSamples:
         """`n` held-out observations y and the x behind each."""
@@ -142,11 +143,11 @@ class Task(ABC):
         mixture = self.posterior_mixture(y)
         if mixture is not None:
             return mixture_moments(mixture)
-        generator = Generator().manual_seed(0)
-        moments = [self._sampled_moments(row, generator) for row in y.split(1)]
+        moments = [self._sampled_moments(row) for row in y.split(1)]
         return Moments(*(torch.cat(part) for part in zip(*moments, strict=True)))
 
-    def _sampled_moments(self, y: Tensor, generator: Generator) -> Moments:
+    def _sampled_moments(self, y: Tensor) -> Moments:
+        generator = Generator().manual_seed(0)  # each row its own: no row depends on its neighbours
         draws = self.sample_posterior(y, 2**16, generator).flatten(2).double()[0]
         return Moments(draws.mean(0)[None], torch.cov(draws.T).reshape(1, *[draws.shape[1]] * 2))
 

@@ -54,7 +54,7 @@ class Oracle(Control):
 
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
         """The task's own posterior."""
-        return cast(Posterior, self.spec.posterior).sample_posterior(y, n, generator)
+        return cast("Posterior", self.spec.posterior).sample_posterior(y, n, generator)
 
 
 class OracleGaussian(Control):
@@ -71,12 +71,12 @@ class OracleGaussian(Control):
 
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
         """N(E[x | y], Cov[x | y])."""
-        moments = cast(Posterior, self.spec.posterior).posterior_moments(y)
+        moments = cast("Posterior", self.spec.posterior).posterior_moments(y)
         eigenvalues, eigenvectors = torch.linalg.eigh(moments.covariance)
         root = eigenvectors * eigenvalues.clamp_min(0).sqrt()[:, None]
         noise = torch.randn(len(y), n, self.spec.x_size, generator=generator).double()
         draws = moments.mean[:, None] + torch.einsum("mde,mne->mnd", root, noise)
-        return draws.float().unflatten(2, self.spec.x_shape)
+        return draws.float().reshape(len(y), n, *self.spec.x_shape)
 
 
 class Prior(Control):
@@ -95,4 +95,4 @@ class Prior(Control):
         """X of the joint distribution."""
         assert self.spec.simulator is not None  # noqa: S101 - granted by `needs`
         x = self.spec.simulator(len(y) * n, generator).x
-        return x.unflatten(0, (len(y), n))
+        return x.reshape(len(y), n, *self.spec.x_shape)

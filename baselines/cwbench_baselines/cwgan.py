@@ -5,7 +5,10 @@
 The penalty's gradient is taken in x alone (`partial`): the critic is then 1-Lipschitz in x for each
 y, and the game estimates the conditional distance W_{1,Y}. Taken in (x, y) jointly (`full`) it
 estimates the weaker W_1 of the joints. The pair critic judges two samples of one y at once,
-1/2 E[D((x, G_1), y) + D((G_1, x), y)] - E[D((G_1, G_2), y)], so a generator that ignores z is caught.
+
+    1/2 E[D((x, G_1), y) + D((G_1, x), y)] - E[D((G_1, G_2), y)],
+
+so a generator that ignores z is caught.
 
 Improved Training of Wasserstein GANs (Gulrajani et al., 2017), https://arxiv.org/abs/1704.00028;
 full penalty: (Ray et al., 2023), https://arxiv.org/abs/2306.04895;
@@ -26,6 +29,9 @@ from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
 from cwbench.training.networks import Condition
+
+CHUNK = 2**14
+"""Rows that are sampled at a time."""
 
 
 class WassersteinGANParams(Params):
@@ -51,7 +57,7 @@ class ConditionalWassersteinGAN(Method):
         title="Conditional Wasserstein GAN",
         citation="""@article{adler2018deep,
   title = {Deep {Bayesian} Inversion},
-  author = {Adler, Jonas and {\\"O}ktem, Ozan},
+  author = {Adler, Jonas and Oktem, Ozan},
   journal = {arXiv preprint arXiv:1811.05910},
   year = {2018},
 }""",
@@ -115,7 +121,7 @@ class ConditionalWassersteinGAN(Method):
     def judged(
         self, x: Tensor, fake_1: Tensor, fake_2: Tensor | None, u: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """What the critic compares: (x, fake), or both orders of (x, fake_1) with (fake_1, fake_2)."""
+        """What is compared: x and G_1, or (x, G_1) in either order and (G_1, G_2)."""
         if fake_2 is None:
             return x, fake_1
         first = torch.where(u[:, 1:] < 0.5, torch.cat([x, fake_1], 1), torch.cat([fake_1, x], 1))
@@ -144,14 +150,13 @@ class ConditionalWassersteinGAN(Method):
 
     @torch.no_grad()
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
-        """x = G(z, y), one network pass."""
+        """X = G(z, y), one network pass."""
         device = self.spec.device
         z = self.spec.sample_latent(len(y) * n, generator).flatten(1).to(device)
         condition = self.condition(y.to(device)).repeat_interleave(n, 0)
-        x = torch.cat(
-            [self.generator(torch.cat(part, 1)) for part in zip(z.split(2**14), condition.split(2**14), strict=True)]
-        )
-        return x.cpu().unflatten(0, (len(y), n)).unflatten(2, self.spec.x_shape)
+        chunks = torch.cat([z, condition], 1).split(CHUNK)
+        x = torch.cat([self.generator(chunk) for chunk in chunks])
+        return x.cpu().reshape(len(y), n, *self.spec.x_shape)
 
     def state_dict(self) -> State:
         """Generator and the condition's standardisation; the critic is not needed to sample."""

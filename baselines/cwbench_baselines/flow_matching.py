@@ -90,7 +90,7 @@ class BaseFlow(Method):
     @classmethod
     def unsupported_nfe(cls, params: BaseModel, nfe: NFE) -> str | None:
         """A fixed-step solver that cannot hit the number exactly is refused."""
-        return refusal(cast(FlowParams, params).solver, nfe)
+        return refusal(cast("FlowParams", params).solver, nfe)
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Regress the velocity of coupled pairs."""
@@ -183,10 +183,10 @@ class BaseFlow(Method):
     ) -> Diagnostics:
         """What the coupling does to pairs and conditions, on fresh batches of training pairs.
 
-        *Label leak* (source labels): how far the fed condition is from that of the data, in posterior
-        means: 0 as drawn, 1 for unrelated conditions. *Prior skew* (target labels): held-out R^2 of
-        the fed condition predicted from the latent; 0 is what sampling assumes. Each is 0 by
-        construction with the other labels.
+        *Label leak* (source labels): how far the fed condition is from that of the data, in
+        posterior means: 0 as drawn, 1 for unrelated conditions. *Prior skew* (target labels):
+        held-out R^2 of the fed condition predicted from the latent; 0 is what sampling assumes.
+        Each is 0 by construction with the other labels.
         """
         batches = list(self._diagnosed_batches(data, context))
         sigmas = [rule(*batch) for batch in batches]

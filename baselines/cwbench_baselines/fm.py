@@ -22,7 +22,8 @@ class FlowMatching(BaseFlow):
         title="Independent flow matching",
         citation="""@inproceedings{lipman2023flow,
   title = {Flow Matching for Generative Modeling},
-  author = {Lipman, Yaron and Chen, Ricky T. Q. and Ben-Hamu, Heli and Nickel, Maximilian and Le, Matt},
+  author = {Lipman, Yaron and Chen, Ricky T. Q. and Ben-Hamu, Heli and Nickel, Maximilian
+            and Le, Matt},
   booktitle = {International Conference on Learning Representations},
   year = {2023},
 }""",

@@ -78,8 +78,8 @@ class LinearGaussian(Method):
         )
         mean = condition(y).double() @ self.state["weight"].T + self.state["bias"]
         noise = torch.randn(len(y), n, self.spec.x_size, generator=generator).double()
-        draws = mean[:, None] + noise @ self.state["root"].T
-        return draws.float().unflatten(2, self.spec.x_shape)
+        draws: Tensor = mean[:, None] + noise @ self.state["root"].T
+        return draws.float().reshape(len(y), n, *self.spec.x_shape)
 
     def state_dict(self) -> State:
         """Regression, residual root and standardisation."""

@@ -34,14 +34,7 @@ class ModeWeights(SplitMetric):
         citation="unbiased product of two independent halves; see cwbench.metrics.mixture",
     )
 
-    def estimate(
-        self,
-        a1: Tensor,
-        a2: Tensor,
-        b1: Tensor,  # noqa: ARG002  the exact weights stand in for the reference samples
-        b2: Tensor,  # noqa: ARG002
-        y: Tensor,
-    ) -> Tensor:
+    def estimate(self, a1: Tensor, a2: Tensor, y: Tensor) -> Tensor:
         """The error with shape `(m,)`."""
         mixture = self.task.posterior_mixture(y)
         if mixture is None:

@@ -27,14 +27,7 @@ class MeanError(SplitMetric):
         citation="unbiased product of two independent halves; see cwbench.metrics.moments",
     )
 
-    def estimate(
-        self,
-        a1: Tensor,
-        a2: Tensor,
-        b1: Tensor,  # noqa: ARG002  the exact moments stand in for the reference samples
-        b2: Tensor,  # noqa: ARG002
-        y: Tensor,
-    ) -> Tensor:
+    def estimate(self, a1: Tensor, a2: Tensor, y: Tensor) -> Tensor:
         """The error with shape `(m,)`."""
         mean, covariance = self.task.posterior_moments(y)
         error1, error2 = (flatten_x(a).mean(dim=1) - mean.double() for a in (a1, a2))

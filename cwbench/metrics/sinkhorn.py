@@ -16,8 +16,8 @@ from cwbench.ot.sinkhorn import sinkhorn_divergence
 class SinkhornPaper(ReferenceMetric):
     """Sinkhorn divergence with cost |x - x'|^2 / 2 and blur 0.05: about W_2^2 / 2.
 
-    The published numbers are the plug-in, D(a, b) without self terms of other draws: compare them
-    with `plug_in` and with the floor, which is most of them, not with `value`.
+    The published numbers are the plug-in D(a, b), and so is the value: it is not debiased, and most
+    of it is the floor that stands beside it.
     """
 
     info: ClassVar = MetricInfo(
@@ -28,6 +28,7 @@ class SinkhornPaper(ReferenceMetric):
         needs=frozenset({"reference"}),
         citation=CONDITIONAL_WASSERSTEIN,
         opt_in=True,
+        debiased=False,
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:

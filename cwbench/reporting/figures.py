@@ -1,7 +1,7 @@
 """Figures: samples against the exact posterior, paths of a flow, a metric against its cost.
 
-Pure functions from arrays to a `matplotlib.figure.Figure`; the caller saves it. Nothing touches
-pyplot or global settings, so they work without a display and from several threads. One code of
+Pure functions from arrays to a `matplotlib.figure.Figure`; the caller saves it. No figure
+is registered with pyplot and settings are restored, so they work without a display. One code of
 colours throughout: the exact posterior is blue and filled, the model is vermilion and drawn.
 """
 

@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
 
@@ -32,11 +33,17 @@ def run_table(record: Record) -> str:
             metric, nfe or "-", _number(entry["value"]), _interval(entry),
             _number(entry["floor"]), _resolution(entry),
         )  # fmt: skip
-    lines = [_rendered(table)] if record.metrics else [_title(record), f"{record.status}: {record.error}\n"]
+    lines = (
+        [_rendered(table)]
+        if record.metrics
+        else [_title(record), f"{record.status}: {record.error}\n"]
+    )
     lines += [f"{name}: {_number(value)}\n" for name, value in record.diagnostics.items()]
     seconds = {k: v for k, v in record.cost.items() if k.endswith("_seconds")}
     if seconds:
-        lines.append("seconds: " + ", ".join(f"{k[:-8]} {v:.1f}" for k, v in seconds.items()) + "\n")
+        lines.append(
+            "seconds: " + ", ".join(f"{k[:-8]} {v:.1f}" for k, v in seconds.items()) + "\n"
+        )
     lines.append(f"\nrecord:  {record.directory}/record.json")
     if record.figures:
         lines.append(f"\nfigures: {record.directory}/figures/")
@@ -89,32 +96,52 @@ def description(name: str, *, bibtex: bool = False) -> str:
     if bibtex:
         return str(cls.info.citation)
     summary = inspect.cleandoc(cls.__doc__ or "")
-    parts = [f"{plugin.kind} {name}: {cls.info.title}", f"{plugin.distribution} {plugin.version}", ""]
+    parts = [
+        f"{plugin.kind} {name}: {cls.info.title}",
+        f"{plugin.distribution} {plugin.version}",
+        "",
+    ]
     parts += [summary, ""]
     parts += _facts(cls.info)
     if plugin.kind != "metric":
-        parts += ["", "settings"] + _settings(cls.Params)
+        parts += ["", "settings", *_settings(cls.Params)]
     if plugin.kind == "task":
-        parts += ["", "presets"] + _presets(cls.info.presets)
+        parts += ["", "presets", *_presets(cls.info.presets)]
     return "\n".join([*parts, "", cls.info.citation])
 
 
 def _facts(info: Any) -> list[str]:
-    shown = ("version", "role", "needs", "direction", "main_metric", "main_nfe", "licence", "notes", "opt_in", "debiased")
+    shown = (
+        "version",
+        "role",
+        "needs",
+        "direction",
+        "main_metric",
+        "main_nfe",
+        "licence",
+        "notes",
+        "opt_in",
+        "debiased",
+    )
     facts = [(name, getattr(info, name)) for name in shown if hasattr(info, name)]
-    return [f"  {n}: {', '.join(sorted(v)) if isinstance(v, frozenset) else v}" for n, v in facts if v != ""]
+    return [
+        f"  {n}: {', '.join(sorted(v)) if isinstance(v, frozenset) else v}"
+        for n, v in facts
+        if v != ""
+    ]
 
 
 def _settings(params: type[BaseModel]) -> list[str]:
     properties = params.model_json_schema().get("properties", {})
     if not properties:
         return ["  none"]
-    lines = []
-    for name, field in params.model_fields.items():
-        limits = ", ".join(str(limit) for limit in field.metadata)
-        kind = properties[name].get("type") or _annotation(field.annotation)
-        lines.append(f"  {name} = {field.get_default()}  ({kind}{', ' + limits if limits else ''})  {field.description or ''}")
-    return lines
+    return [_setting(name, field, properties[name]) for name, field in params.model_fields.items()]
+
+
+def _setting(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
+    kind = schema.get("type") or _annotation(field.annotation)
+    limits = "".join(f", {limit}" for limit in field.metadata)
+    return f"  {name} = {field.get_default()}  ({kind}{limits})  {field.description or ''}"
 
 
 def _annotation(annotation: Any) -> str:
@@ -123,6 +150,7 @@ def _annotation(annotation: Any) -> str:
 
 def _presets(presets: Any) -> list[str]:
     return [
-        f"  {name}: " + ", ".join(f"{k} {v}" for k, v in preset.model_dump(exclude_none=True).items())
+        f"  {name}: "
+        + ", ".join(f"{k} {v}" for k, v in preset.model_dump(exclude_none=True).items())
         for name, preset in presets.items()
     ]

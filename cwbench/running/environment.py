@@ -104,15 +104,17 @@ def _git() -> tuple[str | None, bool | None]:
     root = Path(cwbench.__file__).parents[1]
     if not (root / ".git").exists():
         return None, None
-    commands = (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
     try:
-        commit, status = (
-            subprocess.run(["git", "-C", root, *c], capture_output=True, text=True, check=True).stdout  # noqa: S603, S607
-            for c in commands
-        )
+        commit = _git_output(root, "rev-parse", "HEAD")
+        status = _git_output(root, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
         return None, None
     return commit.strip(), bool(status.strip())
+
+
+def _git_output(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - fixed words
 
 
 def _packages_sha256() -> str:

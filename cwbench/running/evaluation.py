@@ -15,12 +15,12 @@ near the null.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -74,7 +74,8 @@ def as_samples(output: Any, shape: tuple[int, ...], origin: str) -> Tensor:
             f"{origin} returned shape {tuple(output.shape)}; (observations, samples, *x_shape) = "
             f"{shape} is needed"
         )
-    return output.detach().to("cpu", torch.float32)
+    samples: Tensor = output.detach().to("cpu", torch.float32)
+    return samples
 
 
 class Judge:
@@ -123,11 +124,11 @@ class Judge:
         return Scores(value, cross, floor, metric.resolution(floor, b1))
 
     def _split_scores(self, metric: SplitMetric, a1: Tensor, a2: Tensor) -> Scores:
-        b1, b2 = self.reference
+        b1, _ = self.reference
         y = self.observations.y
-        value = self._sliced(metric.estimate, a1, a2, b1, b2, y)
-        plug_in = self._sliced(metric.estimate, a1, a1, b1, b1, y)
-        floor = self._sliced(metric.estimate, b2, b2, b1, b1, y)
+        value = self._sliced(metric.estimate, a1, a2, y)
+        plug_in = self._sliced(metric.estimate, a1, a1, y)
+        floor = self._sliced(metric.estimate, b1, b1, y)
         return Scores(value, plug_in, floor)
 
     def score_set(self, metric: SetMetric, sampler: Sampler) -> float:
@@ -141,7 +142,11 @@ class Judge:
         content = repr((self.key, self.preset.observations, self.preset.samples))
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         name = f"{metric.info.name}-{metric.info.version}"
-        path = self.cache / f"{self.task.info.name}-{digest}-{name}.safetensors" if self.cache else None
+        path = (
+            self.cache / f"{self.task.info.name}-{digest}-{name}.safetensors"
+            if self.cache
+            else None
+        )
         kept = _read_floor(path, self.preset.observations) if path else None
         if kept is not None:
             return kept
@@ -157,7 +162,9 @@ class Judge:
             parts = list(pool.map(lambda part: score(*part), slices))
         scores = torch.cat([torch.as_tensor(part, dtype=torch.float64) for part in parts])
         if scores.shape != (len(arguments[0]),):
-            raise ContractError(f"a metric returned shape {tuple(scores.shape)} for {len(arguments[0])} observations")
+            raise ContractError(
+                f"a metric returned {tuple(scores.shape)} for {len(arguments[0])} observations"
+            )
         return scores
 
 
@@ -240,5 +247,3 @@ def make_metrics(classes: Iterable[type[Metric]], task: Task) -> dict[str, Metri
     """Metric objects by name, for those the task has what it takes."""
     made = (cls(task) for cls in classes)
     return {metric.info.name: metric for metric in made if applicable(metric, task)}
-
-

@@ -32,9 +32,9 @@ class ConfiguredMethod:
     params: BaseModel
     origin: registry.Loaded
 
-    def on(self, task: Task, preset: str = "quick") -> Method:
+    def on(self, task: Task, preset: str | Preset = "quick") -> Method:
         """The method for a task, ready to be fitted or to load a state."""
-        chosen = preset_of(task, preset)
+        chosen = preset_of(task, preset) if isinstance(preset, str) else preset
         meter, device = Meter(), torch.device("cpu")
         return self.cls(self.params, problem_spec(task, self.cls, chosen, meter, device))
 
@@ -217,7 +217,9 @@ def parse_nfe(value: NFE | str) -> NFE:
     if text == "adaptive":
         return "adaptive"
     if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
-        raise UsageError(f"NFE {text!r} is not a positive integer or 'adaptive'; e.g. --nfe 1,3,adaptive")
+        raise UsageError(
+            f"NFE {text!r} is not a positive integer or 'adaptive'; e.g. --nfe 1,3,adaptive"
+        )
     return int(text)
 
 
@@ -241,7 +243,9 @@ def chosen_metrics(task: Task, extra: Iterable[str]) -> dict[str, Metric]:
                 chosen[plugin.name] = metric
             elif plugin.name in asked:
                 needs = ", ".join(sorted(metric.info.needs))
-                raise UsageError(f"{plugin.name} needs {needs}, which {task.info.name} does not offer")
+                raise UsageError(
+                    f"{plugin.name} needs {needs}, which {task.info.name} does not offer"
+                )
     for name in asked:
         if name not in chosen:
             registry.find("metric", name)
@@ -257,5 +261,3 @@ def _imports(plugin: registry.Plugin) -> bool:
     except ContractError:
         return False
     return True
-
-

@@ -9,13 +9,12 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import shutil
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,13 +30,13 @@ from torch import Tensor
 from cwbench import record as records
 from cwbench import settings as settings_module
 from cwbench.errors import ContractError, CorruptFileError, CwbenchError, DivergedError
-from cwbench.files import writable_directory, write_atomically
+from cwbench.files import write_atomically
 from cwbench.method import Method, State
 from cwbench.metric import Metric, SetMetric
 from cwbench.preset import NFE
 from cwbench.record import Record, Status
 from cwbench.running import environment
-from cwbench.running.environment import cores, device_of, threads, training_threads
+from cwbench.running.environment import cores, threads, training_threads
 from cwbench.running.evaluation import (
     Judge,
     Scores,
@@ -47,63 +46,13 @@ from cwbench.running.evaluation import (
     summary,
 )
 from cwbench.running.progress import shown
-from cwbench.running.request import Request, json_values, problem_spec, resolve
+from cwbench.running.request import Request, json_values, problem_spec
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.networks import Meter
 from cwbench.training.streams import seeded_globals, stream
 
 SAMPLES_LIMIT = 64 * 2**20
 """Bytes of samples kept with a record unless more are asked for."""
-
-
-def run(
-    task: str,
-    method: str,
-    preset: str = "quick",
-    seed: int = 0,
-    settings: Mapping[str, Any] | None = None,
-    nfe: Iterable[NFE | str] | None = None,
-    results: str | os.PathLike[str] | None = None,
-    *,
-    metrics: Iterable[str] = (),
-    device: str = "auto",
-    keep_samples: bool = False,
-    force: bool = False,
-    quiet: bool = False,
-    checkpoint_seconds: float | None = None,
-) -> Record:
-    """Fit a method on a task and measure it; what is on record already is not computed again.
-
-    Args:
-        task: a registered name, or `./file.py:ClassName`.
-        method: likewise.
-        preset: a named size of the task.
-        seed: of training data, initialisation, training noise and samples.
-        settings: `{"task.noise": .03, "method.beta": 10, "preset.steps": 100}`; bare names where
-            exactly one has it.
-        nfe: network evaluations per sample to measure at; default the preset's.
-        results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
-        metrics: opt-in metrics to compute besides the default ones.
-        device: `auto`, `cpu`, `cuda` or `mps`.
-        keep_samples: keep samples beyond 64 MiB.
-        force: forget the earlier run and start anew.
-        quiet: show no progress.
-        checkpoint_seconds: seconds between checkpoints; default `$CWBENCH_CHECKPOINT_SECONDS`, 30.
-
-    Returns:
-        The record, whatever its status.
-
-    Raises:
-        UsageError: if the request cannot be carried out as given; nothing is written then.
-    """
-    request = resolve(
-        task, method, preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics
-    )
-    chosen_device = device_of(device)
-    root = writable_directory(records.results_directory(results))
-    every = checkpoint_seconds or float(os.environ.get("CWBENCH_CHECKPOINT_SECONDS", "30"))
-    runner = Runner(request, root, chosen_device, keep_samples, every)
-    return runner.carry_out(force=force, quiet=quiet)
 
 
 @dataclass
@@ -126,17 +75,16 @@ class Runner:
             request.preset_name, request.fit_key, request.seed,
         )  # fmt: skip
         self.meter = Meter()
-        spec = problem_spec(
-            request.task, request.method, request.preset, self.meter, self.device
-        )
+        spec = problem_spec(request.task, request.method, request.preset, self.meter, self.device)
         self.unsupported = request.method.unsupported(spec)
         self.method: Method = request.method(request.method_params, spec)
         self.judge = Judge(request.task, request.preset, self.results / ".cache")
+        self.measured = False
         self.cost: dict[str, Any] = {}
         self.diagnostics: dict[str, Any] = {}
 
     def carry_out(self, *, force: bool = False, quiet: bool = False) -> Record:
-        """The record, from disk as far as it is there."""
+        """The record, from disk as far as it is there; its status says how it ended."""
         with records.single_writer(self.directory):
             if force:
                 self._forget()
@@ -178,7 +126,8 @@ class Runner:
         )
         kept = previous if previous and previous.status == "ok" else None
         metrics = dict(kept.metrics) if kept else {}
-        status, error = "ok", None
+        status: Status = "ok"
+        error: str | None = None
         try:
             if self.unsupported:
                 status, error = "skipped", self.unsupported
@@ -192,7 +141,7 @@ class Runner:
             status, error = "diverged", str(diverged)
         except (MemoryError, torch.OutOfMemoryError) as out_of_memory:
             status, error = "oom", f"out of memory: {out_of_memory}"
-        except Exception as failure:  # noqa: BLE001 - a failed run is a record, never lost
+        except Exception as failure:
             if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise CwbenchError(
                     f"the disk of {self.results} is full; free some room and type the same "
@@ -218,7 +167,7 @@ class Runner:
         """Fit, or take the fitted model from disk."""
         path = self.directory / "model.safetensors"
         if path.is_file():
-            state, facts = _read_model(path, self.request.fit_key)
+            state, facts = read_model(path, self.request.fit_key)
             self.method.load_state_dict(state)
             self.cost, self.diagnostics = facts["cost"], facts["diagnostics"]
             self.show.message("fitted before; model loaded")
@@ -273,10 +222,13 @@ class Runner:
             self.show.update("measure all", (index + 1) / len(missing), {})
         self._write_observations(observations)
         self._write_samples(samples)
+        self.measured = True
 
     def _set_value(self, metric: SetMetric, nfe: NFE | None) -> float | None:
         try:
-            return self.judge.score_set(metric, lambda y, n: self._finite(self._draw(y, n, nfe, "set")))
+            return self.judge.score_set(
+                metric, lambda y, n: self._finite(self._draw(y, n, nfe, "set"))
+            )
         except DivergedError:
             return None
 
@@ -415,15 +367,19 @@ def _model_bytes(state: State, fit_key: str, facts: Mapping[str, Any]) -> bytes:
     for name, value in state.items():
         if isinstance(value, bytes):
             raw.append(name)
-            value = torch.frombuffer(bytearray(value), dtype=torch.uint8)  # noqa: PLW2901
+            value = torch.frombuffer(bytearray(value), dtype=torch.uint8)
         if not isinstance(value, Tensor):
             raise ContractError(f"state_dict holds a {type(value).__name__} at {name!r}")
         tensors[name] = value.detach().cpu().contiguous()
-    metadata = {"fit_key": fit_key, "bytes": json.dumps(raw), "facts": json.dumps(records.finite(facts))}
+    metadata = {
+        "fit_key": fit_key,
+        "bytes": json.dumps(raw),
+        "facts": json.dumps(records.finite(facts)),
+    }
     return save_tensors(tensors, metadata)
 
 
-def _read_model(path: Path, fit_key: str) -> tuple[dict[str, Tensor | bytes], dict[str, Any]]:
+def read_model(path: Path, fit_key: str) -> tuple[dict[str, Tensor | bytes], dict[str, Any]]:
     """A stored model and what its fit said.
 
     Raises:
@@ -466,5 +422,3 @@ def _signals(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-

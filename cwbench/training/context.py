@@ -38,7 +38,7 @@ DECAY_FROM = 0.3
 """Share of the budget after which the learning rate falls linearly to 0."""
 
 
-class Interrupted(CwbenchError):
+class Interrupted(CwbenchError):  # noqa: N818 - a request that was obeyed, no error
     """The run was asked to stop; its checkpoint is written."""
 
 

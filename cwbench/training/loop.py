@@ -33,7 +33,7 @@ class Trainer:
     ) -> None:
         self.network, self.context = network, context
         self.default_rate, self.clip, self.average = learning_rate, clip, average
-        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, learning_rate, betas, fused=True)
         self.averaged = [p.detach().clone() for p in self.parameters] if average else []
         self.failures = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ class MeteredMLP:
         """A network from `(n, inputs)` to `(n, outputs)`, initialised from the global stream."""
         sizes = [inputs, *[self.preset.width] * self.preset.depth]
         layers: list[nn.Module] = []
-        for size_in, size_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for size_in, size_out in pairwise(sizes):
             layers += [nn.Linear(size_in, size_out), ACTIVATIONS[self.preset.activation]()]
         return self.meter.attach(nn.Sequential(*layers, nn.Linear(sizes[-1], outputs)))
 

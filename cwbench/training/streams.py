@@ -1,4 +1,4 @@
-"""Seeded streams: every random number is a function of its key, so resuming needs no hidden state."""
+"""Seeded streams: a random number is a function of its key, so resuming needs no hidden state."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def value(metric: ReferenceMetric | SplitMetric, a: Tensor, b: Tensor, y: Tensor
     n = a.shape[1] // 2
     a1, a2, b1, b2 = a[:, :n], a[:, n:], b[:, :n], b[:, n:]
     if isinstance(metric, SplitMetric):
-        return metric.estimate(a1, a2, b1, b2, y)
+        return metric.estimate(a1, a2, y)
     D = metric.distance
     cross = (D(a1, b1) + D(a2, b2)) / 2
     return cross - (D(a1, a2) + D(b1, b2)) / 2 if metric.info.debiased else cross

@@ -44,7 +44,7 @@ def test_one_float64_score_per_observation_and_inputs_untouched(name, mixture_ta
     if isinstance(metric, ReferenceMetric):
         score, alone = metric.distance(a, b), metric.distance(a[1:2], b[1:2])
     elif isinstance(metric, SplitMetric):
-        score, alone = metric.estimate(a, a, b, b, y), metric.estimate(*[a[1:2]] * 4, y[1:2])
+        score, alone = metric.estimate(a, a, y), metric.estimate(a[1:2], a[1:2], y[1:2])
     else:
         return
     assert score.shape == (3,)

@@ -56,7 +56,7 @@ def test_mean_error_uses_the_exact_moments_of_a_mixture(mixture_task):
     trace = 2 + 400 * (0.3 * 0.7 + 0.2 * 0.8)  # variances of the modes and of their centres
     a = (mean + torch.tensor([3.0, 0.0])).expand(1, 5, 2)
     b = (mean + torch.tensor([1.0, 7.0])).expand(1, 5, 2)
-    error = MeanError(task).estimate(a, b, a, a, y)
+    error = MeanError(task).estimate(a, b, y)
     assert error.item() == pytest.approx(3 * 1 / trace)
 
 
@@ -135,4 +135,4 @@ def test_mode_weights_needs_a_mixture(gaussian_task):
     task.posterior_mixture = lambda y: None
     x, y = torch.zeros(1, 3, 2), torch.zeros(1, 2)
     with pytest.raises(UsageError, match="test-gaussian"):
-        ModeWeights(task).estimate(x, x, x, x, y)
+        ModeWeights(task).estimate(x, x, y)
