@@ -73,7 +73,7 @@ def run(
     )
     chosen_device = device_of(device)
     root = writable_directory(records.results_directory(results))
-    every = checkpoint_seconds or float(os.environ.get("CWBENCH_CHECKPOINT_SECONDS", "30"))
+    every = _checkpoint_seconds() if checkpoint_seconds is None else checkpoint_seconds
     runner = Runner(request, root, chosen_device, keep_samples, every)
     record = runner.carry_out(force=force, quiet=quiet)
     if figures and record.status == "ok" and (runner.measured or not record.figures):
@@ -81,6 +81,14 @@ def run(
 
         draw(record, Subject(runner.request.task, runner.method) if runner.measured else None)
     return record
+
+
+def _checkpoint_seconds() -> float:
+    text = os.environ.get("CWBENCH_CHECKPOINT_SECONDS", "30")
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"$CWBENCH_CHECKPOINT_SECONDS is {text!r}, not a number") from None
 
 
 def load_task(name: str, **params: Any) -> Task:

@@ -6,6 +6,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def names(*kinds: registry.Kind) -> Callable[..., list[str]]:
 
 
 def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Print errors of ours as one line without a traceback: exit 2 for usage, 1 for the rest."""
+    """Print errors of ours as one line without a traceback, exit 2: nothing was computed."""
 
     @functools.wraps(command)
     def wrapped(*arguments: Any, **options: Any) -> Any:
@@ -35,7 +36,7 @@ def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*arguments, **options)
         except CwbenchError as error:
             click.echo(f"cwbench: {error}", err=True)
-            sys.exit(2 if isinstance(error, UsageError) else 1)
+            sys.exit(2)
 
     return wrapped
 
@@ -115,11 +116,13 @@ def run(
     from cwbench.reporting.tables import run_table
     from cwbench.settings import parse
 
-    record = run_one(
-        task, method, preset, seed, parse(assignments), nfe.split(",") if nfe is not None else None,
-        results, metrics=[m for m in metrics.split(",") if m], device=device,
-        keep_samples=keep_samples, force=force, quiet=quiet or as_json,
-    )  # fmt: skip
+    grid = nfe.split(",") if nfe is not None else None
+    with redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+        record = run_one(
+            task, method, preset, seed, parse(assignments), grid,
+            results, metrics=[m for m in metrics.split(",") if m], device=device,
+            keep_samples=keep_samples, force=force, quiet=quiet or as_json,
+        )  # fmt: skip
     click.echo(record.to_json() if as_json else run_table(record), nl=not as_json)
     if record.status not in ("ok", "skipped"):
         click.echo(

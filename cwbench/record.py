@@ -10,6 +10,7 @@ or of a newer schema is named and skipped.
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import json
 import math
@@ -20,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter
 
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.files import write_atomically
@@ -117,7 +120,7 @@ def parse(text: str, origin: str) -> Record:
     try:
         content = json.loads(text, parse_constant=_refuse_constant)
         schema = content["schema"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFileError(f"{origin} is not a record: {error}") from None
     if not isinstance(schema, int) or schema > SCHEMA:
         raise CorruptFileError(f"{origin} has schema {schema}; this cwbench reads up to {SCHEMA}")
@@ -125,10 +128,30 @@ def parse(text: str, origin: str) -> Record:
     if set(content) != expected:
         odd = sorted(set(content) ^ expected)
         raise CorruptFileError(f"{origin} is not a record: unexpected or missing {', '.join(odd)}")
-    for name in ("task", "method", "metrics", "cost", "environment", "files"):
-        if not isinstance(content[name], dict):
-            raise CorruptFileError(f"{origin} is not a record: {name} is not a mapping")
-    return Record(**content)
+    try:
+        record = _adapter().validate_python(content, strict=True)
+        _check_parts(record)
+    except ValueError as error:
+        raise CorruptFileError(f"{origin} is not a record: {error}") from None
+    return record
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
+def _check_parts(record: Record) -> None:
+    """Raise ValueError if a part lacks what every reader relies on."""
+    parts = {"task": record.task, "method": record.method}
+    for name, part in parts.items():
+        missing = {"name", "version", "params"} - set(part)
+        if missing:
+            raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
+    for identifier, entry in record.metrics.items():
+        missing = {"value", "low", "high", "plug_in", "floor", "version"} - set(entry)
+        if missing:
+            raise ValueError(f"{identifier} lacks {', '.join(sorted(missing))}")
 
 
 def _refuse_constant(constant: str) -> None:

@@ -53,7 +53,7 @@ class Plugin:
         """
         try:
             loaded = self.entry_point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ContractError(
                 f"{self.kind} {self.name!r} of {self.distribution} {self.version} cannot be "
                 f"imported: {type(error).__name__}: {error}. `cwbench list --check` shows all "
@@ -176,7 +176,8 @@ def _load_file(kind: Kind, name: str) -> Loaded:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        del sys.modules[module_name]
         raise ContractError(f"{path_text} raises {type(error).__name__}: {error}") from error
     if not hasattr(module, class_name):
         raise unknown(f"class in {path_text}", class_name, _classes(module))
@@ -204,8 +205,11 @@ def _checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:
         missing = ", ".join(sorted(getattr(loaded, "__abstractmethods__", ())))
         raise ContractError(f"{origin} leaves undefined: {missing}")
     info = getattr(loaded, "info", None)
-    if info is None or not NAME.fullmatch(str(info.name)):
-        raise ContractError(f"{origin} needs an `info` whose name matches {NAME.pattern}")
+    if not isinstance(info, getattr(module, f"{base.__name__}Info")):
+        raise ContractError(f"{origin} needs an `info`, a cwbench.{base.__name__}Info")
+    names = [info.name, *getattr(info, "presets", ())]
+    if not all(NAME.fullmatch(str(each)) for each in names):
+        raise ContractError(f"{origin}: its names {names} have to match {NAME.pattern}")
     if name is not None and info.name != name:
         raise ContractError(f"{origin} is registered as {name!r} but calls itself {info.name!r}")
     if info.contract != 1:

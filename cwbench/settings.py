@@ -5,6 +5,7 @@ Validated once, here; everything inside trusts them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -68,6 +69,9 @@ def validated(model: type[Model], values: Mapping[str, Any], owner: str) -> Mode
     Raises:
         UsageError: naming each key, what was given and what is allowed.
     """
+    for key in values:
+        if key not in model.model_fields:
+            raise unknown(f"setting of the {owner}", key, model.model_fields)
     try:
         return model(**values)
     except ValidationError as error:
@@ -81,9 +85,15 @@ def validated(model: type[Model], values: Mapping[str, Any], owner: str) -> Mode
         ) from None
 
 
+def json_values(model: BaseModel) -> dict[str, Any]:
+    """Settings as JSON values; infinity, which JSON does not have, as the text `inf`."""
+    infinite = {name: "inf" for name, value in model if value == math.inf}
+    return model.model_dump(mode="json") | infinite
+
+
 def changed(model: BaseModel) -> dict[str, Any]:
     """The settings that differ from their defaults, as JSON values."""
-    values = model.model_dump(mode="json")
+    values = json_values(model)
     fields = type(model).model_fields
     return {
         name: value

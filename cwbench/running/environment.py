@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import psutil
 import torch
 
 import cwbench
+from cwbench.cpu import torch_threads
 from cwbench.errors import UsageError
 
 
@@ -43,28 +41,6 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
-def cores() -> int:
-    """Processor cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Use `count` torch threads inside, unless OMP_NUM_THREADS decides."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if "OMP_NUM_THREADS" in os.environ else max(1, count))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def training_threads() -> int:
-    """One core is left to the coupling, which runs beside the network."""
-    return max(1, cores() - 1)
-
-
 def describe(device: torch.device) -> dict[str, Any]:
     """The `environment` of a record."""
     commit, dirty = _git()
@@ -80,7 +56,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "cpu": _cpu(),
         "gpu": gpu,
         "driver": torch.version.cuda if gpu else None,
-        "threads": training_threads(),
+        "threads": torch_threads(),
         "world_size": 1,
         "parallel": False,
         "platform": platform.platform(),

@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -29,11 +30,11 @@ from safetensors.torch import save as save_tensors
 from scipy import stats
 from torch import Tensor
 
+from cwbench.cpu import cores, single_threaded
 from cwbench.errors import ContractError
 from cwbench.files import write_atomically
 from cwbench.metric import Metric, PairMetric, ReferenceMetric, SetMetric, SplitMetric
 from cwbench.preset import Preset
-from cwbench.running.environment import cores, threads
 from cwbench.task import JointSamples, Task
 from cwbench.training.streams import stream
 
@@ -64,7 +65,7 @@ def as_samples(output: Any, shape: tuple[int, ...], origin: str) -> Tensor:
     """
     if not isinstance(output, Tensor):
         try:
-            output = torch.as_tensor(output)
+            output = torch.as_tensor(np.array(output) if isinstance(output, np.ndarray) else output)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ContractError(f"{origin} returned {type(output).__name__}: {error}") from None
     if not output.dtype.is_floating_point:
@@ -158,7 +159,7 @@ class Judge:
     def _sliced(self, score: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
         """Apply a metric to slices of observations, in parallel threads."""
         slices = zip(*(argument.split(SLICE) for argument in arguments), strict=True)
-        with threads(1), ThreadPoolExecutor(cores()) as pool:
+        with single_threaded(), ThreadPoolExecutor(cores()) as pool:
             parts = list(pool.map(lambda part: score(*part), slices))
         scores = torch.cat([torch.as_tensor(part, dtype=torch.float64) for part in parts])
         if scores.shape != (len(arguments[0]),):

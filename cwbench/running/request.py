@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import torch
 from pydantic import BaseModel
 
 from cwbench import registry, settings
-from cwbench.errors import UsageError, unknown
+from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
 from cwbench.method import Method, ProblemSpec
 from cwbench.metric import Metric
 from cwbench.preset import NFE, Preset
@@ -61,14 +60,14 @@ class Request:
         task, method = self.task.info, self.method.info
         return {
             "task": [
-                task.name, task.version, json_values(self.task.params),
+                task.name, task.version, settings.json_values(self.task.params),
                 self.task.fingerprint(), self.task_origin.source_sha256,
             ],
             "method": [
-                method.name, method.version, json_values(self.method_params),
+                method.name, method.version, settings.json_values(self.method_params),
                 self.method_origin.source_sha256,
             ],
-            "preset": self.preset.model_dump(mode="json", exclude=NOT_KEYED),
+            "preset": keyed_preset(self.preset),
             "world_size": 1,
         }  # fmt: skip
 
@@ -83,11 +82,9 @@ class Request:
         return f"{self.fit_key[:16]}-{self.seed}"
 
 
-def json_values(params: BaseModel) -> dict[str, Any]:
-    """Settings as JSON values; infinity, which JSON does not have, as the text `inf`."""
-    values = params.model_dump(mode="python")
-    infinite = {name: "inf" for name, value in values.items() if value == math.inf}
-    return params.model_dump(mode="json") | infinite
+def keyed_preset(preset: Preset) -> dict[str, Any]:
+    """The values of a preset that decide the fit."""
+    return preset.model_dump(mode="json", exclude=NOT_KEYED)
 
 
 def preset_of(task: Task, name: str) -> Preset:
@@ -122,7 +119,23 @@ def configured_task(name: str, params: Mapping[str, Any]) -> tuple[Task, registr
     """A task by name with its settings checked."""
     origin = registry.load("task", name)
     checked = settings.validated(origin.cls.Params, params, "task")
-    return origin.cls(checked), origin
+    return _made(origin, checked), origin
+
+
+def _made(origin: registry.Loaded, params: BaseModel) -> Task:
+    """The task.
+
+    Raises:
+        ContractError: if its constructor fails.
+    """
+    try:
+        task: Task = origin.cls(params)
+    except CwbenchError:
+        raise
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        raise ContractError(f"task {origin.cls.info.name!r} cannot be made: {told}") from error
+    return task
 
 
 def configured_method(name: str, params: Mapping[str, Any]) -> ConfiguredMethod:
@@ -168,7 +181,8 @@ def resolve(
     method_params = settings.validated(method_origin.cls.Params, owned["method"], "method")
     values = base.model_dump() | owned["preset"]
     resolved = settings.validated(Preset, values, "preset")
-    instance = task_origin.cls(task_params)
+    instance = _made(task_origin, task_params)
+    opened = keyed_preset(resolved) != keyed_preset(base)
     return Request(
         task=instance,
         task_origin=task_origin,
@@ -178,7 +192,7 @@ def resolve(
         preset_name=preset,
         preset=resolved,
         settings=given,
-        track=track or ("open" if owned["preset"] else "fixed"),
+        track=track or ("open" if opened else "fixed"),
         seed=seed,
         nfe=nfe_grid(method_origin.cls, method_params, nfe, resolved),
         metrics=chosen_metrics(instance, [*resolved.metrics, *metrics]),
@@ -191,20 +205,20 @@ def nfe_grid(
     """The NFE to measure: those given, else the preset's that the method supports.
 
     Raises:
-        UsageError: if one that was given cannot be had exactly.
+        UsageError: if one that was given cannot be had exactly, or the method supports none.
     """
-    if not method.info.nfe:
-        return (None,)
-    if given is None:
-        return tuple(nfe for nfe in preset.nfe if method.unsupported_nfe(params, nfe) is None)
-    grid = tuple(dict.fromkeys(parse_nfe(value) for value in given))
+    wanted = preset.nfe if given is None else given
+    grid = tuple(dict.fromkeys(parse_nfe(value) for value in wanted))
     if not grid:
         raise UsageError("--nfe is empty; e.g. --nfe 1,3,10,adaptive")
-    for value in grid:
-        reason = method.unsupported_nfe(params, value)
-        if reason:
-            raise UsageError(f"--nfe {value}: {reason}")
-    return grid
+    if not method.info.nfe:
+        return (None,)
+    refusals = {nfe: method.unsupported_nfe(params, nfe) for nfe in grid}
+    supported = tuple(nfe for nfe in grid if refusals[nfe] is None)
+    if not supported or (given is not None and supported != grid):
+        refused = "; ".join(f"{nfe}: {why}" for nfe, why in refusals.items() if why)
+        raise UsageError(f"--nfe {refused}")
+    return supported
 
 
 def parse_nfe(value: NFE | str) -> NFE:
@@ -254,8 +268,6 @@ def chosen_metrics(task: Task, extra: Iterable[str]) -> dict[str, Metric]:
 
 def _imports(plugin: registry.Plugin) -> bool:
     """Whether an outside metric imports; a broken one breaks nothing but itself."""
-    from cwbench.errors import ContractError
-
     try:
         plugin.load()
     except ContractError:

@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
@@ -29,14 +30,19 @@ from torch import Tensor
 
 from cwbench import record as records
 from cwbench import settings as settings_module
-from cwbench.errors import ContractError, CorruptFileError, CwbenchError, DivergedError
+from cwbench.cpu import single_threaded
+from cwbench.errors import (
+    ContractError,
+    CorruptFileError,
+    CwbenchError,
+    DivergedError,
+)
 from cwbench.files import write_atomically
 from cwbench.method import Method, State
 from cwbench.metric import Metric, SetMetric
 from cwbench.preset import NFE
 from cwbench.record import Record, Status
 from cwbench.running import environment
-from cwbench.running.environment import cores, threads, training_threads
 from cwbench.running.evaluation import (
     Judge,
     Scores,
@@ -46,7 +52,7 @@ from cwbench.running.evaluation import (
     summary,
 )
 from cwbench.running.progress import shown
-from cwbench.running.request import Request, json_values, problem_spec
+from cwbench.running.request import Request, problem_spec
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.networks import Meter
 from cwbench.training.streams import seeded_globals, stream
@@ -66,37 +72,51 @@ class Runner:
     checkpoint_seconds: float = 30.0
     show: Progress = field(default_factory=Progress)
     stop: threading.Event = field(default_factory=threading.Event)
+    method: Method = field(init=False)
 
     def __post_init__(self) -> None:
-        """Bind the method to the task."""
+        """Find the run's directory."""
         request = self.request
         self.directory = records.run_directory(
             self.results, request.task.info.name, request.method.info.name,
             request.preset_name, request.fit_key, request.seed,
         )  # fmt: skip
         self.meter = Meter()
-        spec = problem_spec(request.task, request.method, request.preset, self.meter, self.device)
-        self.unsupported = request.method.unsupported(spec)
-        self.method: Method = request.method(request.method_params, spec)
         self.judge = Judge(request.task, request.preset, self.results / ".cache")
         self.measured = False
         self.cost: dict[str, Any] = {}
         self.diagnostics: dict[str, Any] = {}
 
     def carry_out(self, *, force: bool = False, quiet: bool = False) -> Record:
-        """The record, from disk as far as it is there; its status says how it ended."""
-        with records.single_writer(self.directory):
+        """The record, from disk as far as it is there; its status says how it ended.
+
+        Raises:
+            CorruptFileError: if the stored model is damaged; nothing is changed.
+            CwbenchError: if another process computes this run, or the disk is full.
+        """
+        with _full_disk_told(self.results), records.single_writer(self.directory):
             if force:
                 self._forget()
-            try:
-                previous = records.read(self.directory)
-            except CorruptFileError as error:
-                previous = None
-                self.show.message(f"ignored: {error}")
+            previous, problem = self._previous()
             if previous and previous.status in ("ok", "skipped") and not self._missing(previous):
                 return previous
             with shown(self.directory / "log.txt", quiet=quiet) as self.show, _signals(self.stop):
+                if problem:
+                    self.show.message(f"ignored: {problem}")
                 return self._attempt(previous)
+
+    def _previous(self) -> tuple[Record | None, str | None]:
+        """The record on disk; None and the reason if it cannot be used."""
+        try:
+            previous = records.read(self.directory)
+        except CorruptFileError as error:
+            return None, str(error)
+        if previous and (previous.run_id, previous.fit_key) != (
+            self.request.run_id,
+            self.request.fit_key,
+        ):
+            return None, f"{self.directory}/record.json is the record of {previous.run_id}"
+        return previous, None
 
     def _forget(self) -> None:
         for path in self.directory.iterdir():
@@ -124,30 +144,30 @@ class Runner:
         self.show.message(
             f"{task} / {method} / {self.request.preset_name} / seed {self.request.seed}"
         )
-        kept = previous if previous and previous.status == "ok" else None
+        kept = self._sound(previous) if previous and previous.status == "ok" else None
         metrics = dict(kept.metrics) if kept else {}
         status: Status = "ok"
         error: str | None = None
         try:
-            if self.unsupported:
-                status, error = "skipped", self.unsupported
+            unsupported = self._bind()
+            if unsupported:
+                status, error = "skipped", unsupported
             else:
-                self._fit()
+                self._fit(previous)
                 self._measure(metrics, kept)
                 status, error = self._verdict(metrics)
+        except CorruptFileError:
+            raise
         except (Interrupted, KeyboardInterrupt) as stopped:
             status, error = "interrupted", str(stopped) or "interrupted"
         except DivergedError as diverged:
             status, error = "diverged", str(diverged)
         except (MemoryError, torch.OutOfMemoryError) as out_of_memory:
             status, error = "oom", f"out of memory: {out_of_memory}"
-        except Exception as failure:
-            if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise CwbenchError(
-                    f"the disk of {self.results} is full; free some room and type the same "
-                    "command again, it resumes"
-                ) from failure
-            status, error = "failed", _told(failure)
+        except (Exception, SystemExit) as failure:  # a failed run is a record, never lost
+            if _disk_is_full(failure):
+                raise
+            status, error = ("oom" if _out_of_memory(failure) else "failed"), _told(failure)
             self.show.message(traceback.format_exc())
         record = self._record(status, error, metrics, started)
         records.write(self.directory, record)
@@ -163,24 +183,44 @@ class Runner:
             return "diverged", "samples are not finite; the main metric has no value"
         return "ok", None
 
-    def _fit(self) -> None:
+    def _bind(self) -> str | None:
+        """Make the method for the task; the reason if it cannot do it."""
+        request = self.request
+        spec = problem_spec(request.task, request.method, request.preset, self.meter, self.device)
+        unsupported = request.method.unsupported(spec)
+        if not unsupported:
+            self.method = request.method(request.method_params, spec)
+        return unsupported
+
+    def _sound(self, previous: Record) -> Record | None:
+        """The record to go on from, or None where a file beside it is not the one it names."""
+        hashes = self._hashes()
+        names = set(previous.files) - {"model.safetensors"}
+        if all(hashes.get(name) == previous.files[name] for name in names):
+            return previous
+        self.show.message("the files beside the record are not the ones it names; measuring anew")
+        return None
+
+    def _fit(self, previous: Record | None) -> None:
         """Fit, or take the fitted model from disk."""
+        request = self.request
+        key = (request.task.info.name, request.task.info.version, request.seed)
         path = self.directory / "model.safetensors"
         if path.is_file():
-            state, facts = read_model(path, self.request.fit_key)
-            self.method.load_state_dict(state)
+            sha256 = previous.files.get(path.name) if previous else None
+            state, facts = read_model(path, request.fit_key, sha256)
+            with seeded_globals(*key, "load"):
+                self.method.load_state_dict(state)
             self.cost, self.diagnostics = facts["cost"], facts["diagnostics"]
             self.show.message("fitted before; model loaded")
             return
-        request = self.request
-        key = (request.task.info.name, request.task.info.version, request.seed)
         data = request.task.training_data(request.preset.training_pairs, stream(*key, "data"))
         context = TrainingContext(
             data, request.preset, key, self.meter, self.device,
             self.directory / "checkpoint", self.checkpoint_seconds, self.show, self.stop,
         )  # fmt: skip
         started = time.perf_counter()
-        with threads(training_threads()), seeded_globals(*key, "fit"):
+        with single_threaded(), seeded_globals(*key, "fit"):
             self.method.fit(data, context)
         context.seconds["fit"] = context.seconds["fit"] or time.perf_counter() - started
         state = dict(self.method.state_dict())
@@ -198,6 +238,8 @@ class Runner:
         observations = self._kept_observations() if kept else []
         samples = self._kept_samples() if kept else {}
         missing = self._missing(kept)
+        if kept:
+            self.cost["sampling"] = dict(kept.cost["sampling"])
         for index, (nfe, wanted) in enumerate(missing):
             if self.stop.is_set():
                 raise Interrupted("stopped while measuring; the same command goes on")
@@ -242,7 +284,7 @@ class Runner:
         task, method = self.request.task, self.request.method.info.name
         key = (task.info.name, task.info.version, self.request.seed, purpose)
         before, started = self.meter.evaluations, time.perf_counter()
-        with threads(cores()), seeded_globals(*key, "global"):
+        with single_threaded(), seeded_globals(*key, "global"):
             output = self.method.sample(y, n, stream(*key), nfe)
         samples = as_samples(output, (len(y), n, *task.x_shape), f"sample of {method}")
         if purpose == "sampling":
@@ -269,7 +311,7 @@ class Runner:
                 "name": task.name,
                 "version": task.version,
                 "distribution": _distribution(request.task_origin),
-                "params": json_values(request.task.params),
+                "params": settings_module.json_values(request.task.params),
                 "changed": settings_module.changed(request.task.params),
                 "fingerprint": request.task.fingerprint(),
             },
@@ -277,7 +319,7 @@ class Runner:
                 "name": method.name,
                 "version": method.version,
                 "distribution": _distribution(request.method_origin),
-                "params": json_values(request.method_params),
+                "params": settings_module.json_values(request.method_params),
                 "changed": settings_module.changed(request.method_params),
                 "source_sha256": request.method_origin.source_sha256,
             },
@@ -320,7 +362,7 @@ class Runner:
     def _write_samples(self, samples: dict[str, Tensor]) -> None:
         size = sum(part.numel() * part.element_size() for part in samples.values())
         if size <= SAMPLES_LIMIT or self.keep_samples:
-            content = save_tensors({name: part.contiguous() for name, part in samples.items()})
+            content = save_tensors({name: _own(part) for name, part in samples.items()})
             write_atomically(self.directory / "samples.safetensors", content)
 
 
@@ -355,11 +397,38 @@ def _distribution(origin: Any) -> str:
     return f"{origin.distribution} {origin.version}".strip()
 
 
-def _told(failure: Exception) -> str:
+def _told(failure: BaseException) -> str:
     """An error of ours speaks for itself; any other is named."""
     if isinstance(failure, CwbenchError):
         return str(failure)
     return f"{type(failure).__name__}: {failure}"
+
+
+def _disk_is_full(failure: BaseException) -> bool:
+    return isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _out_of_memory(failure: BaseException) -> bool:
+    """The CPU allocator's error has no type of its own."""
+    return isinstance(failure, RuntimeError) and "DefaultCPUAllocator" in str(failure)
+
+
+@contextmanager
+def _full_disk_told(results: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as failure:
+        if not _disk_is_full(failure):
+            raise
+        raise CwbenchError(
+            f"the disk of {results} is full; free some room and type the same command again, "
+            "it resumes"
+        ) from failure
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A contiguous copy: safetensors refuses tensors that share memory."""
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _model_bytes(state: State, fit_key: str, facts: Mapping[str, Any]) -> bytes:
@@ -367,10 +436,10 @@ def _model_bytes(state: State, fit_key: str, facts: Mapping[str, Any]) -> bytes:
     for name, value in state.items():
         if isinstance(value, bytes):
             raw.append(name)
-            value = torch.frombuffer(bytearray(value), dtype=torch.uint8)
+            value = torch.from_numpy(np.frombuffer(value, np.uint8).copy())
         if not isinstance(value, Tensor):
             raise ContractError(f"state_dict holds a {type(value).__name__} at {name!r}")
-        tensors[name] = value.detach().cpu().contiguous()
+        tensors[name] = _own(value.detach().cpu())
     metadata = {
         "fit_key": fit_key,
         "bytes": json.dumps(raw),
@@ -379,12 +448,18 @@ def _model_bytes(state: State, fit_key: str, facts: Mapping[str, Any]) -> bytes:
     return save_tensors(tensors, metadata)
 
 
-def read_model(path: Path, fit_key: str) -> tuple[dict[str, Tensor | bytes], dict[str, Any]]:
-    """A stored model and what its fit said.
+def read_model(
+    path: Path, fit_key: str, sha256: str | None = None
+) -> tuple[dict[str, Tensor | bytes], dict[str, Any]]:
+    """A stored model and what its fit said; `sha256` is what the record says, if there is one.
 
     Raises:
-        CorruptFileError: if it is truncated or belongs to another fit.
+        CorruptFileError: if it is truncated, changed or belongs to another fit.
     """
+    if sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise CorruptFileError(
+            f"{path} is damaged (not the file its record names); type --force to fit again"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

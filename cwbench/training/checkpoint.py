@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +38,9 @@ def load(directory: Path) -> dict[str, Any] | None:
         content = path.read_bytes()
         match = NAME.fullmatch(path.name)
         if match and hashlib.sha256(content).hexdigest()[:16] == match[2]:
-            state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
-            return state
+            with suppress(pickle.UnpicklingError, RuntimeError, EOFError):  # foreign
+                state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+                return state
     return None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +22,7 @@ class Meter:
 
     evaluations: int = 0
     passes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def attach(self, network: nn.Module) -> nn.Module:
         """Count what `network` does from now on."""
@@ -29,14 +31,16 @@ class Meter:
 
     def _count(self, _: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         examples = inputs[0].shape[0]
-        self.evaluations += examples
-        self.passes += examples
+        with self._lock:  # observations are integrated in parallel threads
+            self.evaluations += examples
+            self.passes += examples
         if output.requires_grad:
             output.register_hook(lambda _: self._count_backward(examples))
 
     def _count_backward(self, examples: int) -> None:
         # Gradients are enabled inside a backward only when it is itself differentiated: a penalty.
-        self.passes += examples * (5 if torch.is_grad_enabled() else 2)
+        with self._lock:
+            self.passes += examples * (5 if torch.is_grad_enabled() else 2)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ PAPER = {
     "decay": False,
     "observations": 100,
     "samples": 1000,
-    "nfe": (3, 10, "adaptive"),
+    "nfe": (3, 10),
     "metrics": ("sinkhorn-paper",),
 }
 

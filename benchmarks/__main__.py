@@ -1,0 +1,33 @@
+"""Print the ratios: `python -m benchmarks [--only NAME]`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from benchmarks import coupling, metric, plain_loop, plain_scripts, startup
+from benchmarks.timing import Ratio, machine
+
+TOPICS: dict[str, Callable[[], Iterator[Ratio]]] = {
+    "coupling": coupling.ratios,
+    "plain-scripts": plain_scripts.ratios,
+    "plain-loop": plain_loop.ratios,
+    "metric": metric.ratios,
+    "startup": startup.ratios,
+}
+
+
+def main() -> None:
+    """Measure and print, topic by topic."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", choices=TOPICS, help="measure this topic alone")
+    chosen = parser.parse_args().only
+    print(machine(), flush=True)
+    for name in [chosen] if chosen else TOPICS:
+        print(f"\n{name}")
+        for ratio in TOPICS[name]():
+            print(f"  {ratio}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

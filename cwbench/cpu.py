@@ -1,0 +1,35 @@
+"""How a run uses the processor: one thread a torch operation, the other cores for other work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def torch_threads() -> int:
+    """One thread for a torch operation, unless OMP_NUM_THREADS says otherwise.
+
+    The networks of vector tasks gain nothing from a second one, and two runs side by side lose a
+    factor; the other cores solve couplings, integrate and measure other observations.
+    """
+    return torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Use `torch_threads()` inside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(torch_threads())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

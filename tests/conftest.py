@@ -1,0 +1,104 @@
+"""What the tests of the whole program share: quick runs, and methods written into a file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import cwbench
+from cwbench.record import Record
+
+Cwbench = Callable[..., Result]
+Run = Callable[..., Record]
+PluginFile = Callable[..., str]
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A results directory of its own, and the default one of everything called."""
+    directory = tmp_path / "results"
+    monkeypatch.setenv("CWBENCH_RESULTS", str(directory))
+    return directory
+
+
+@pytest.fixture
+def run(results: Path) -> Run:
+    """`cwbench.run` on the smallest preset, silent and without figures."""
+
+    def quickly(method: str, task: str = "gaussian-linear", **options: Any) -> Record:
+        options = {"preset": "smoke", "quiet": True, "figures": False} | options
+        return cwbench.run(task, method, **options)
+
+    return quickly
+
+
+@pytest.fixture
+def cli(results: Path, monkeypatch: pytest.MonkeyPatch) -> Cwbench:
+    """The program in this process, without its figures."""
+    from cwbench.cli import main
+    from cwbench.reporting import run_figures
+
+    monkeypatch.setattr(run_figures, "draw", lambda *_: [])
+    return lambda *arguments: CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+METHOD = '''
+import torch
+from cwbench import Method, MethodInfo, Params
+from cwbench.training.loop import Trainer
+
+
+class Mine(Method):
+    """N(0, I), whatever y."""
+
+    info = MethodInfo(name="mine", version=1, title="mine", citation="none")
+
+    def fit(self, data, context):
+        pass
+
+    def sample(self, y, n, generator, nfe=None):
+        return torch.randn(len(y), n, *self.spec.x_shape, generator=generator)
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+'''
+
+
+@pytest.fixture
+def method_file(tmp_path: Path) -> PluginFile:
+    """Write `class Bad(Mine)` with that body; `./file.py:Bad` is returned."""
+
+    def write(body: str = "", head: str = "", name: str = "mine.py") -> str:
+        path = tmp_path / name
+        inner = textwrap.indent(textwrap.dedent(body) or "pass", "    ")
+        path.write_text(f"{METHOD}\n{textwrap.dedent(head)}\n\nclass Bad(Mine):\n{inner}\n")
+        return f"{path}:Bad"
+
+    return write
+
+
+def python(
+    *arguments: str | Path, check: bool = True, **variables: str | Path
+) -> subprocess.CompletedProcess[str]:
+    """Run this interpreter on `arguments` with more environment variables."""
+    environment = os.environ | {name: str(value) for name, value in variables.items()}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=check, env=environment
+    )
+
+
+@pytest.fixture(name="python")
+def python_process() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """This interpreter as a process of its own."""
+    return python
