@@ -1,4 +1,5 @@
-"""Speed, measured side by side: every number is a ratio of two things timed in turns in one process.
+"""Speed, measured side by side: ratios of two things timed in turns in one process.
 
-`python -m benchmarks` prints all ratios with their targets and the machine; `--only NAME` picks one.
+`python -m benchmarks` prints all of them with their targets and the machine; `--only NAME` picks
+one.
 """

@@ -10,8 +10,8 @@ from torch import nn
 
 from benchmarks.timing import Measurement, Ratio, medians
 from benchmarks.training import flow, problem
-from cwbench.method import tensors_of
 from cwbench.cpu import single_threaded
+from cwbench.method import tensors_of
 from cwbench.training.networks import Meter, MeteredMLP
 
 STEPS, REPEATS = 300, 9

@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 
 from benchmarks.timing import Measurement
 from cwbench.api import load_method, load_task
-from cwbench.preset import Preset
 from cwbench.cpu import single_threaded
+from cwbench.preset import Preset
 from cwbench.running.request import problem_spec
 from cwbench.task import Task
 from cwbench.training.context import TrainingContext

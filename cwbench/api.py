@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Generator, Tensor
@@ -19,6 +21,7 @@ from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE
 from cwbench.record import Record
 from cwbench.running.environment import device_of
+from cwbench.running.exchange import stored_sampler
 from cwbench.running.request import ConfiguredMethod, configured_method, configured_task, resolve
 from cwbench.running.run import Runner
 from cwbench.task import Task
@@ -77,9 +80,7 @@ def run(
     runner = Runner(request, root, chosen_device, keep_samples, every)
     record = runner.carry_out(force=force, quiet=quiet)
     if figures and record.status == "ok" and (runner.measured or not record.figures):
-        from cwbench.reporting.run_figures import Subject, draw
-
-        draw(record, Subject(runner.request.task, runner.method) if runner.measured else None)
+        _draw_figures(runner, record)
     return record
 
 
@@ -110,7 +111,7 @@ def load_method(name: str, **params: Any) -> ConfiguredMethod:
 
 
 def evaluate(
-    sampler: Callable[..., Any],
+    sampler: Callable[..., Any] | str | os.PathLike[str],
     task: str,
     preset: str = "quick",
     seed: int = 0,
@@ -120,13 +121,16 @@ def evaluate(
     results: str | os.PathLike[str] | None = None,
     *,
     metrics: Iterable[str] = (),
+    figures: bool = True,
     quiet: bool = False,
 ) -> Record:
     """Judge any sampler on the observations that methods are judged on; nothing is fitted.
 
     Args:
         sampler: `sampler(y, n, generator)` returns posterior samples with shape `(m, n, *x_shape)`
-            for observations `(m, *y_shape)`; with `nfe` it is called with `nfe=` as well.
+            for observations `(m, *y_shape)`; with `nfe` it is called with `nfe=` as well. Or a file
+            of samples made elsewhere for the observations that `cwbench export` wrote: `.npy`, or
+            `.safetensors` with a tensor `samples`, of shape `(m, 2n, *x_shape)`.
         task: a registered name, or `./file.py:ClassName`.
         preset: a named size of the task.
         seed: of the generator that the sampler is handed.
@@ -135,6 +139,7 @@ def evaluate(
         nfe: network evaluations per sample to measure at; default none.
         results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
         metrics: opt-in metrics to compute besides the default ones.
+        figures: draw the figures of the run beside its record.
         quiet: show no progress.
 
     Returns:
@@ -143,41 +148,61 @@ def evaluate(
     Raises:
         UsageError: for an unknown name, key or value; it says what is allowed.
     """
-    label = name or re.sub(r"[^a-z0-9]+", "-", getattr(sampler, "__name__", "").lower()).strip("-")
+    file = Path(sampler) if isinstance(sampler, (str, os.PathLike)) else None
+    given_name = file.stem if file else getattr(sampler, "__name__", "")
+    label = name or re.sub(r"[^a-z0-9]+", "-", given_name.lower()).strip("-")
     if not registry.NAME.fullmatch(label):
         label_error = f"the name {label!r} does not match {registry.NAME.pattern}; give name='mine'"
         raise UsageError(label_error)
     if any(plugin.name == label for plugin in registry.plugins()):
         raise UsageError(f"{label!r} is a registered name; give the sampler another: name='mine'")
-    external = _external(sampler, label, with_nfe=nfe is not None)
+    external = _external(label, with_nfe=nfe is not None)
     request = resolve(
         task, registry.Loaded(external, "external", "", None),
         preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics, track="external",
     )  # fmt: skip
+    draw = stored_sampler(file, request.task, request.preset) if file else sampler
+    external.draw = staticmethod(cast("Callable[..., Any]", draw))
     root = writable_directory(records.results_directory(results))
-    return Runner(request, root, torch.device("cpu")).carry_out(force=True, quiet=quiet)
+    runner = Runner(request, root, torch.device("cpu"))
+    record = runner.carry_out(force=True, quiet=quiet)
+    if figures and record.status == "ok":
+        _draw_figures(runner, record)
+    return record
 
 
-def _external(sampler: Callable[..., Any], name: str, *, with_nfe: bool) -> type[Method]:
-    """A method class around a callable."""
+def _draw_figures(runner: Runner, record: Record) -> None:
+    from cwbench.reporting.run_figures import Subject, draw
 
-    class External(Method):
-        info = MethodInfo(name=name, version=1, title=name, citation="", nfe=with_nfe)
+    try:
+        draw(record, Subject(runner.request.task, runner.method) if runner.measured else None)
+    except Exception as error:  # noqa: BLE001 - a plugin's figure must not cost a finished record
+        warnings.warn(f"no figures: {type(error).__name__}: {error}", stacklevel=3)
 
-        def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
-            """Nothing is fitted."""
 
-        def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
-            """What the callable returns; the harness checks it."""
-            extra = {"nfe": nfe} if with_nfe else {}
-            samples: Tensor = sampler(y, n, generator, **extra)
-            return samples
+class _External(Method):
+    """A method around a callable."""
 
-        def state_dict(self) -> State:
-            """Nothing is kept."""
-            return {}
+    draw: ClassVar[Callable[..., Any]]
 
-        def load_state_dict(self, state: State) -> None:
-            """Nothing was kept."""
+    def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
+        """Nothing is fitted."""
 
-    return External
+    def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
+        """What the callable returns; the harness checks it."""
+        extra = {"nfe": nfe} if self.info.nfe else {}
+        samples: Tensor = self.draw(y, n, generator, **extra)
+        return samples
+
+    def state_dict(self) -> State:
+        """Nothing is kept."""
+        return {}
+
+    def load_state_dict(self, state: State) -> None:
+        """Nothing was kept."""
+
+
+def _external(name: str, *, with_nfe: bool) -> type[_External]:
+    """A class of its own for each sampler."""
+    info = MethodInfo(name=name, version=1, title=name, citation="", nfe=with_nfe)
+    return type("External", (_External,), {"info": info})

@@ -8,13 +8,16 @@ import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import cwbench
 from cwbench import registry
 from cwbench.errors import CwbenchError, UsageError
+
+if TYPE_CHECKING:
+    from cwbench.record import Record
 
 
 def names(*kinds: registry.Kind) -> Callable[..., list[str]]:
@@ -41,12 +44,40 @@ def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def listed(_: click.Context, __: click.Parameter, value: str) -> list[str]:
+    """`a,b` as a list."""
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+task_option = click.option(
+    "--task", required=True, shell_complete=names("task"), help="A task's name, or ./file.py:Class."
+)
+preset_option = click.option(
+    "--preset", default="quick", show_default=True, help="Size: smoke, quick, standard, paper."
+)
+seed_option = click.option(
+    "--seed", default=0, show_default=True, help="Of data, initialisation and noise."
+)
+set_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="task.NAME, method.NAME or preset.NAME; a bare NAME where exactly one has it.",
+)
+metrics_option = click.option(
+    "--metrics",
+    default="",
+    callback=listed,
+    help="Opt-in metrics, with commas: c2st,mmd-sbibm,w2sq-marginal.",
+)
 results_option = click.option(
     "--results",
     type=click.Path(path_type=Path),
     help="Results directory; default $CWBENCH_RESULTS, else ./cwbench-results.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+quiet_option = click.option("--quiet", is_flag=True, help="No progress; the result only.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -62,36 +93,24 @@ def main() -> None:
 
 
 @main.command()
-@click.option(
-    "--task", required=True, shell_complete=names("task"), help="A task's name, or ./file.py:Class."
-)
+@task_option
 @click.option(
     "--method",
     required=True,
     shell_complete=names("method"),
     help="A method's name, or ./file.py:Class.",
 )
-@click.option(
-    "--preset", default="quick", show_default=True, help="Size: smoke, quick, standard, paper."
-)
-@click.option("--seed", default=0, show_default=True, help="Of data, initialisation and noise.")
-@click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="task.NAME, method.NAME or preset.NAME; a bare NAME where exactly one has it.",
-)
+@preset_option
+@seed_option
+@set_option
 @click.option("--nfe", help="Network evaluations per sample, e.g. 1,3,10,adaptive.")
-@click.option(
-    "--metrics", default="", help="Opt-in metrics, with commas: c2st,mmd-sbibm,w2sq-marginal."
-)
+@metrics_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--keep-samples", is_flag=True, help="Keep samples beyond 64 MiB.")
 @results_option
 @click.option("--force", is_flag=True, help="Forget the earlier run and start anew.")
 @json_option
-@click.option("--quiet", is_flag=True, help="No progress; the result only.")
+@quiet_option
 @reports_errors
 def run(
     task: str,
@@ -100,7 +119,7 @@ def run(
     seed: int,
     assignments: tuple[str, ...],
     nfe: str | None,
-    metrics: str,
+    metrics: list[str],
     device: str,
     keep_samples: bool,
     results: Path | None,
@@ -113,16 +132,21 @@ def run(
     The same command again computes only what is missing.
     """
     from cwbench.api import run as run_one
-    from cwbench.reporting.tables import run_table
     from cwbench.settings import parse
 
     grid = nfe.split(",") if nfe is not None else None
     with redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
         record = run_one(
-            task, method, preset, seed, parse(assignments), grid,
-            results, metrics=[m for m in metrics.split(",") if m], device=device,
-            keep_samples=keep_samples, force=force, quiet=quiet or as_json,
+            task, method, preset, seed, parse(assignments), grid, results, metrics=metrics,
+            device=device, keep_samples=keep_samples, force=force, quiet=quiet or as_json,
         )  # fmt: skip
+    report(record, as_json=as_json)
+
+
+def report(record: Record, *, as_json: bool) -> None:
+    """Print a record; exit 1 if it has no result."""
+    from cwbench.reporting.tables import run_table
+
     click.echo(record.to_json() if as_json else run_table(record), nl=not as_json)
     if record.status not in ("ok", "skipped"):
         click.echo(
@@ -141,7 +165,7 @@ def run(
 def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
     """List tasks, methods and metrics; nothing is imported."""
     chosen = [p for p in registry.plugins() if kind is None or f"{p.kind}s" == kind]
-    errors = {p.name: registry.check(p) for p in chosen} if check else dict[str, str | None]()
+    errors = registry.check_all(chosen) if check else {}
     if as_json:
         rows: list[dict[str, str | None]] = [
             dict[str, str | None](
@@ -191,3 +215,67 @@ def plot(run: Path) -> None:
         raise UsageError(f"no record.json in {str(directory)!r}; give the directory of a run")
     for path in draw(record):
         click.echo(path)
+
+
+@main.command()
+@click.argument("task", shell_complete=names("task"))
+@preset_option
+@seed_option
+@set_option
+@click.option("--output", type=click.Path(path_type=Path), help="Default TASK.safetensors.")
+@reports_errors
+def export(
+    task: str, preset: str, seed: int, assignments: tuple[str, ...], output: Path | None
+) -> None:
+    """Write training pairs and observations for a program of your own.
+
+    Its samples, 2n for each observation, come back by `cwbench evaluate`.
+    """
+    from cwbench.running.exchange import export as write
+    from cwbench.running.request import resolve
+    from cwbench.settings import parse
+
+    request = resolve(task, "prior", preset=preset, seed=seed, given=parse(assignments))
+    path = output or Path(f"{request.task.info.name}.safetensors")
+    for name, tensor in write(request.task, request.preset, seed, path).items():
+        click.echo(f"{name:<8} {tuple(tensor.shape)}")
+    shape = (request.preset.observations, 2 * request.preset.samples, *request.task.x_shape)
+    click.echo(f"{path}: answer with samples of shape {shape}")
+
+
+@main.command()
+@click.option(
+    "--samples",
+    required=True,
+    type=click.Path(path_type=Path),
+    help=".npy, or .safetensors with a tensor `samples`; shape as `cwbench export` says.",
+)
+@task_option
+@preset_option
+@set_option
+@click.option("--name", help="What the record calls them; default the file's name.")
+@metrics_option
+@results_option
+@json_option
+@quiet_option
+@reports_errors
+def evaluate(
+    samples: Path,
+    task: str,
+    preset: str,
+    assignments: tuple[str, ...],
+    name: str | None,
+    metrics: list[str],
+    results: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Judge samples that were made elsewhere; nothing is fitted."""
+    from cwbench.api import evaluate as evaluate_one
+    from cwbench.settings import parse
+
+    record = evaluate_one(
+        samples, task, preset, settings=parse(assignments), name=name, results=results,
+        metrics=metrics, quiet=quiet or as_json,
+    )  # fmt: skip
+    report(record, as_json=as_json)

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.files import write_atomically
@@ -129,10 +129,12 @@ def parse(text: str, origin: str) -> Record:
         odd = sorted(set(content) ^ expected)
         raise CorruptFileError(f"{origin} is not a record: unexpected or missing {', '.join(odd)}")
     try:
-        record = _adapter().validate_python(content, strict=True)
-        _check_parts(record)
-    except ValueError as error:
-        raise CorruptFileError(f"{origin} is not a record: {error}") from None
+        record = _adapter().validate_python(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise CorruptFileError(f"{origin} is not a record: {where}: {problem['msg']}") from None
+    _check_parts(record, origin)
     return record
 
 
@@ -141,17 +143,15 @@ def _adapter() -> TypeAdapter[Record]:
     return TypeAdapter(Record)
 
 
-def _check_parts(record: Record) -> None:
-    """Raise ValueError if a part lacks what every reader relies on."""
-    parts = {"task": record.task, "method": record.method}
-    for name, part in parts.items():
-        missing = {"name", "version", "params"} - set(part)
+def _check_parts(record: Record, origin: str) -> None:
+    """Refuse a record that lacks what every reader relies on."""
+    named, measured = {"name", "version", "params"}, {"value", "low", "high", "floor", "version"}
+    parts = [("task", record.task, named), ("method", record.method, named)]
+    parts += [(name, entry, measured) for name, entry in record.metrics.items()]
+    for name, part, wanted in parts:
+        missing = sorted(wanted - set(part))
         if missing:
-            raise ValueError(f"{name} lacks {', '.join(sorted(missing))}")
-    for identifier, entry in record.metrics.items():
-        missing = {"value", "low", "high", "plug_in", "floor", "version"} - set(entry)
-        if missing:
-            raise ValueError(f"{identifier} lacks {', '.join(sorted(missing))}")
+            raise CorruptFileError(f"{origin} is not a record: {name} lacks {', '.join(missing)}")
 
 
 def _refuse_constant(constant: str) -> None:
@@ -196,7 +196,7 @@ def single_writer(directory: Path) -> Iterator[None]:
         CwbenchError: if another process computes this run.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as lock:
+    with (directory / ".lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

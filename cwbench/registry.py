@@ -11,10 +11,13 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["task", "method", "metric"]
 KINDS: tuple[Kind, ...] = ("task", "method", "metric")
+CHECK_SECONDS = 120
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -217,10 +221,22 @@ def _checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:
     return loaded
 
 
+def check_all(chosen: Sequence[Plugin]) -> dict[str, str | None]:
+    """Import plugins, each in a process of its own; by name what went wrong, or None."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip((p.name for p in chosen), pool.map(check, chosen), strict=True))
+
+
 def check(plugin: Plugin) -> str | None:
     """Import one plugin in a process of its own; what went wrong, or None."""
     code = f"from cwbench import registry; registry.load({plugin.kind!r}, {plugin.name!r})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - our own interpreter
+    command = [sys.executable, "-c", code]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter
+            command, capture_output=True, text=True, check=False, timeout=CHECK_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return f"its import did not end in {CHECK_SECONDS} s"
     if done.returncode == 0:
         return None
     lines = [line for line in done.stderr.strip().splitlines() if line.strip()]

@@ -16,6 +16,7 @@ Conditional Wasserstein Distances with Applications in Bayesian OT Flow Matching
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -45,6 +46,11 @@ class ConditionalOTParams(OTFlowParams):
         if isinstance(beta, float) and not beta >= 0:
             raise ValueError("beta must be at least 0, inf, or auto")
         return beta
+
+
+def told(beta: float) -> float | str:
+    """beta as a record can hold it: JSON has no infinity."""
+    return beta if math.isfinite(beta) else "inf"
 
 
 class ConditionalOTFlowMatching(BaseFlow):
@@ -80,7 +86,7 @@ class ConditionalOTFlowMatching(BaseFlow):
     def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
         """The relaxed coupling at a given or calibrated beta."""
         if self.params.beta != "auto":
-            self.calibration: Diagnostics = {"beta": self.params.beta}
+            self.calibration: Diagnostics = {"beta": told(self.params.beta)}
             return ConditionalOT(self.params.beta)
         x, y = tensors_of(data)
         with context.clock("calibration"):
@@ -93,7 +99,7 @@ class ConditionalOTFlowMatching(BaseFlow):
                 target=self.params.leak,
             )
         self.calibration = {
-            "beta": found.beta,
+            "beta": told(found.beta),
             "calibration": found.statistic,
             "calibration_blind": found.blind,
             "calibration_r2": found.r2,

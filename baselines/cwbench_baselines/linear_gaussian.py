@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 from sklearn.linear_model import RidgeCV
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
@@ -25,7 +25,7 @@ from cwbench.training.networks import Condition
 class LinearGaussianParams(Params):
     """Settings of the linear-Gaussian posterior."""
 
-    ridge: tuple[float, ...] = Field(
+    ridge: tuple[PositiveFloat, ...] = Field(
         (1e-4, 1e-2, 1.0, 1e2, 1e4),
         min_length=1,
         description="penalties on standardised y; the best by leave-one-out error is kept",
@@ -58,7 +58,7 @@ class LinearGaussian(Method):
         condition = Condition(self.spec.y_shape, self.spec.num_classes)
         condition.fit(y)
         features, targets = condition(y).double().numpy(), x.flatten(1).double().numpy()
-        ridge = RidgeCV(self.params.ridge).fit(features, targets)
+        ridge = RidgeCV(list(self.params.ridge)).fit(features, targets)
         residuals = torch.from_numpy(targets - ridge.predict(features).reshape(targets.shape))
         covariance = torch.cov(residuals.T).reshape(self.spec.x_size, self.spec.x_size)
         eigenvalues, eigenvectors = torch.linalg.eigh(covariance)

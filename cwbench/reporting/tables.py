@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import math
 from io import StringIO
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -15,40 +17,76 @@ from cwbench import registry
 from cwbench.errors import unknown
 from cwbench.record import Record
 
-WIDTH = 100
+WIDTH = 160
 
 
 def run_table(record: Record) -> str:
-    """The metrics of a record, a row each, with interval, floor and where the files are."""
-    table = Table(title=_title(record), title_justify="left", box=None, padding=(0, 1))
-    for heading in ("metric", "NFE", "value", "95 % interval", "floor", "resolution"):
-        table.add_column(heading, justify="left" if heading == "metric" else "right")
-    main = None
-    for identifier, entry in record.metrics.items():
-        metric, _, nfe = identifier.partition("@nfe=")
-        if main is not None and metric.split("@")[0] == "ew2sq":
-            table.add_section()
-        main = metric
-        table.add_row(
-            metric, nfe or "-", _number(entry["value"]), _interval(entry),
-            _number(entry["floor"]), _resolution(entry),
-        )  # fmt: skip
-    lines = (
-        [_rendered(table)]
-        if record.metrics
-        else [_title(record), f"{record.status}: {record.error}\n"]
-    )
-    lines += [f"{name}: {_number(value)}\n" for name, value in record.diagnostics.items()]
+    """The metrics of a record by NFE with their floors, what its fit said, where its files are."""
+    lines = [_title(record)]
+    if record.error:
+        lines.append(f"{record.status}: {record.error}")
+    if record.metrics:
+        lines += ["", _rendered(_by_nfe(record)), _reading(record)]
+    if record.diagnostics:
+        facts = (f"{name} {_number(value)}" for name, value in record.diagnostics.items())
+        lines += ["", "fit: " + ", ".join(facts)]
     seconds = {k: v for k, v in record.cost.items() if k.endswith("_seconds")}
     if seconds:
-        lines.append(
-            "seconds: " + ", ".join(f"{k[:-8]} {v:.1f}" for k, v in seconds.items()) + "\n"
-        )
-    lines.append(f"\nrecord:  {record.directory}/record.json")
+        spent = (f"{name.removesuffix('_seconds')} {value:.1f}" for name, value in seconds.items())
+        lines.append("seconds: " + ", ".join(spent))
+    lines += ["", f"record:  {record.directory}/record.json"]
     if record.figures:
-        lines.append(f"\nfigures: {record.directory}/figures/")
-        lines += [f"\n         {path.name}" for path in record.figures]
-    return "".join(lines)
+        lines.append(f"figures: {record.directory}/figures/")
+        lines += [f"         {path.name}" for path in record.figures]
+    return "\n".join(lines)
+
+
+def _by_nfe(record: Record) -> Table:
+    """One row a metric, the main one first; one column an NFE."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    cells: dict[str, dict[str, dict[str, Any]]] = {}
+    for identifier, entry in record.metrics.items():
+        metric, _, nfe = identifier.partition("@nfe=")
+        cells.setdefault(metric, {})[nfe] = entry
+    columns = sorted({nfe for row in cells.values() for nfe in row}, key=_nfe_order)
+    main = record.task.get("main_metric")
+    table.add_column("metric", no_wrap=True)
+    for nfe in columns:
+        table.add_column(f"NFE {nfe}" if nfe else "value", justify="right", no_wrap=True)
+    table.add_column("floor", justify="right", no_wrap=True)
+    table.add_column("resolution", justify="right", no_wrap=True)
+    for metric in sorted(cells, key=lambda name: (name != main, name)):
+        row = cells[metric]
+        last = row[next(reversed(row))]
+        values = (_value(row.get(nfe)) for nfe in columns)
+        table.add_row(metric, *values, _number(last["floor"]), _resolution(last))
+    return table
+
+
+def _nfe_order(nfe: str) -> float:
+    return float(nfe) if nfe.isdigit() else float("inf")
+
+
+def _value(entry: dict[str, Any] | None) -> str:
+    if entry is None or entry["value"] is None:
+        return "-"
+    if entry["low"] is None:
+        return f"{entry['value']:.3g}"
+    half = (entry["high"] - entry["low"]) / 2
+    digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3
+    return f"{entry['value']:.{digits}f} ±{half:.{digits}f}"
+
+
+def _reading(record: Record) -> str:
+    """How to read the table, in two lines."""
+    entry = next(iter(record.metrics.values()))
+    m, n = entry["n_observations"], entry["n_samples"]
+    raw = sorted({i.partition("@")[0] for i, e in record.metrics.items() if not e["debiased"]})
+    plain = f", except {', '.join(raw)}" if raw else ""
+    return (
+        f"mean over {m} observations, {n} samples a side, ± 95 % interval; debiased{plain}: 0 is a "
+        "perfect sampler.\nfloor: what two exact draws score before debiasing."
+    )
 
 
 def _title(record: Record) -> str:
@@ -60,19 +98,13 @@ def _title(record: Record) -> str:
 def _rendered(table: Table) -> str:
     text = StringIO()
     Console(file=text, width=WIDTH, force_terminal=False).print(table)
-    return text.getvalue()
+    return text.getvalue().rstrip()
 
 
 def _number(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _interval(entry: dict[str, Any]) -> str:
-    if entry["low"] is None:
-        return "-"
-    return f"[{entry['low']:.4g}, {entry['high']:.4g}]"
 
 
 def _resolution(entry: dict[str, Any]) -> str:

@@ -135,8 +135,9 @@ class Judge:
     def score_set(self, metric: SetMetric, sampler: Sampler) -> float:
         """A set metric: one sample for each of its own held-out observations."""
         x, y = self.task.evaluation_set(metric.n, stream(*self.key, "set"))
-        metric.update(sampler(y, 1)[:, 0].double(), x.double())
-        return metric.compute()
+        empty = type(metric)(self.task)  # the one handed in is shared by all NFE
+        empty.update(sampler(y, 1)[:, 0].double(), x.double())
+        return empty.compute()
 
     def _floor(self, metric: ReferenceMetric) -> Tensor:
         """D(b1, b2), computed once for a task and preset and kept beside the results."""

@@ -207,7 +207,7 @@ def nfe_grid(
     Raises:
         UsageError: if one that was given cannot be had exactly, or the method supports none.
     """
-    wanted = preset.nfe if given is None else given
+    wanted = preset.nfe if given is None else [given] if isinstance(given, int | str) else given
     grid = tuple(dict.fromkeys(parse_nfe(value) for value in wanted))
     if not grid:
         raise UsageError("--nfe is empty; e.g. --nfe 1,3,10,adaptive")

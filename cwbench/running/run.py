@@ -27,6 +27,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from cwbench import record as records
 from cwbench import settings as settings_module
@@ -40,7 +41,7 @@ from cwbench.errors import (
 from cwbench.files import write_atomically
 from cwbench.method import Method, State
 from cwbench.metric import Metric, SetMetric
-from cwbench.preset import NFE
+from cwbench.preset import NFE, Preset
 from cwbench.record import Record, Status
 from cwbench.running import environment
 from cwbench.running.evaluation import (
@@ -53,6 +54,7 @@ from cwbench.running.evaluation import (
 )
 from cwbench.running.progress import shown
 from cwbench.running.request import Request, problem_spec
+from cwbench.task import Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.networks import Meter
 from cwbench.training.streams import seeded_globals, stream
@@ -214,7 +216,7 @@ class Runner:
             self.cost, self.diagnostics = facts["cost"], facts["diagnostics"]
             self.show.message("fitted before; model loaded")
             return
-        data = request.task.training_data(request.preset.training_pairs, stream(*key, "data"))
+        data = training_data(request.task, request.preset, request.seed)
         context = TrainingContext(
             data, request.preset, key, self.meter, self.device,
             self.directory / "checkpoint", self.checkpoint_seconds, self.show, self.stop,
@@ -310,6 +312,7 @@ class Runner:
             task={
                 "name": task.name,
                 "version": task.version,
+                "main_metric": task.main_metric,
                 "distribution": _distribution(request.task_origin),
                 "params": settings_module.json_values(request.task.params),
                 "changed": settings_module.changed(request.task.params),
@@ -364,6 +367,12 @@ class Runner:
         if size <= SAMPLES_LIMIT or self.keep_samples:
             content = save_tensors({name: _own(part) for name, part in samples.items()})
             write_atomically(self.directory / "samples.safetensors", content)
+
+
+def training_data(task: Task, preset: Preset, seed: int) -> Dataset[tuple[Tensor, Tensor]]:
+    """The training pairs of a seed: the same for every method."""
+    generator = stream(task.info.name, task.info.version, seed, "data")
+    return task.training_data(preset.training_pairs, generator)
 
 
 def load_samples(path: Path) -> dict[str, Tensor]:

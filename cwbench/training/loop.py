@@ -17,8 +17,8 @@ PATIENCE = 10
 class Trainer:
     """Adam on one network, with an exponential moving average of its weights if asked for.
 
-    A step whose loss or gradient norm is not finite is skipped, and so is the average's; after
-    `PATIENCE` in a row `DivergedError` is raised.
+    A step whose loss is not finite is skipped, and so is the average's; with `clip` also one whose
+    gradient norm is not. After `PATIENCE` in a row `DivergedError` is raised.
     """
 
     def __init__(
@@ -45,25 +45,24 @@ class Trainer:
             DivergedError: if the loss was not finite `PATIENCE` times in a row.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        if not self._finite(loss):
-            return False
+        if not torch.isfinite(loss):
+            return self._skipped()
         loss.backward()
         if self.clip is not None:
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
-            if not self._finite(norm):
-                return False
+            if not torch.isfinite(norm):
+                return self._skipped()
         for group in self.optimizer.param_groups:
             group["lr"] = self.context.learning_rate(self.default_rate)
         self.optimizer.step()
         if self.average:
-            torch._foreach_lerp_(self.averaged, self.parameters, 1.0 - self.average)
+            with torch.no_grad():
+                torch._foreach_lerp_(self.averaged, self.parameters, 1.0 - self.average)
+        self.failures = 0
         self.context.log(loss=float(loss.detach()))
         return True
 
-    def _finite(self, value: Tensor) -> bool:
-        if bool(torch.isfinite(value)):
-            self.failures = 0
-            return True
+    def _skipped(self) -> bool:
         self.failures += 1
         if self.failures >= PATIENCE:
             raise DivergedError(f"the loss was not finite {PATIENCE} times in a row")

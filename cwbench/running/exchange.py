@@ -1,0 +1,79 @@
+"""Samples made elsewhere: what another program needs to make them, and how they come back.
+
+`export` writes the training pairs of a seed and the observations to a safetensors file; the other
+program answers with 2n posterior samples for each observation, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Generator, Tensor
+
+from cwbench.errors import UsageError
+from cwbench.files import write_atomically
+from cwbench.method import tensors_of
+from cwbench.preset import Preset
+from cwbench.running.evaluation import Judge
+from cwbench.running.run import training_data
+from cwbench.task import Task
+
+
+def export(task: Task, preset: Preset, seed: int, path: Path) -> dict[str, Tensor]:
+    """Write `train_x`, `train_y` and the observations `y` of a task; the tensors written.
+
+    The metadata says which task and preset, and how many samples are wanted for each observation.
+    """
+    x, y = tensors_of(training_data(task, preset, seed))
+    tensors = {"train_x": x, "train_y": y, "y": Judge(task, preset).observations.y}
+    metadata = {
+        "task": task.info.name,
+        "task_version": str(task.info.version),
+        "fingerprint": task.fingerprint(),
+        "seed": str(seed),
+        "samples_wanted": str(2 * preset.samples),
+    }
+    content = {name: tensor.contiguous().clone() for name, tensor in tensors.items()}
+    write_atomically(path, save_tensors(content, metadata))
+    return tensors
+
+
+def stored_sampler(
+    path: Path, task: Task, preset: Preset
+) -> Callable[[Tensor, int, Generator], Tensor]:
+    """A sampler that hands out the samples in a file, for the observations as exported.
+
+    Args:
+        path: `.npy`, or `.safetensors` with a tensor `samples`, of shape `(m, 2n, *x_shape)`.
+        task: whose observations they are for.
+        preset: says how many observations and samples.
+
+    Raises:
+        UsageError: if the file cannot be read as such; nothing in it is executed.
+    """
+    samples = _read_samples(path)
+    wanted = (preset.observations, 2 * preset.samples, *task.x_shape)
+    if tuple(samples.shape) != wanted:
+        raise UsageError(
+            f"{path} holds shape {tuple(samples.shape)}; (observations, 2n samples, *x_shape) = "
+            f"{wanted} is needed. `cwbench export {task.info.name}` writes the observations."
+        )
+    return lambda y, n, generator: samples
+
+
+def _read_samples(path: Path) -> Tensor:
+    try:
+        if path.suffix == ".npy":
+            return torch.from_numpy(np.load(path, allow_pickle=False))
+        return load_tensors(path.read_bytes())["samples"]
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        raise UsageError(
+            f"{path} cannot be read as samples ({type(error).__name__}: {error}); give a .npy file "
+            "or a .safetensors file with a tensor named `samples`"
+        ) from None

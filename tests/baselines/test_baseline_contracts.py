@@ -1,0 +1,101 @@
+"""What holds for every method that ships: its state is all it needs, its samples are its seed's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load, save
+
+from cwbench import registry
+from cwbench.api import load_method
+
+METHODS = [p.name for p in registry.plugins() if p.kind == "method" and p.distribution == "cwbench"]
+TASKS = {
+    "gaussian-linear": {},
+    "eight-gaussians-moons": {"condition": "class"},
+    "sign-symmetric": {},
+}
+
+
+@pytest.fixture(params=METHODS)
+def method(request):
+    return request.param
+
+
+@pytest.fixture(params=TASKS)
+def task_bench(request, bench):
+    return bench(request.param, TASKS[request.param])
+
+
+def draw(method, y, seeded, seed=1):
+    return method.sample(y, 16, seeded(seed), 3 if method.info.nfe else None)
+
+
+def test_a_state_on_disk_is_all_that_sampling_needs(task_bench, method, seeded) -> None:
+    fitted = task_bench.fitted(method)
+    expected = draw(fitted, task_bench.y, seeded)
+    assert expected.shape == (6, 16, *task_bench.task.x_shape)
+    assert expected.isfinite().all()
+    kept = load(save({k: v.contiguous() for k, v in fitted.state_dict().items()}))
+    fresh = task_bench.bind(method)
+    torch.manual_seed(99)
+    fresh.load_state_dict(kept)
+    assert torch.equal(draw(fresh, task_bench.y, seeded), expected)
+    if method == "knn":
+        assert fresh.diagnostics() == fitted.diagnostics()
+
+
+def test_samples_are_a_function_of_the_generator(bench, method, seeded) -> None:
+    small = bench()
+    fitted = small.fitted(method)
+    before = small.y.clone()
+    torch.manual_seed(1)
+    first = draw(fitted, small.y, seeded)
+    torch.manual_seed(2)
+    assert torch.equal(draw(fitted, small.y, seeded), first)
+    assert not torch.equal(draw(fitted, small.y, seeded, seed=2), first)
+    assert torch.equal(small.y, before)
+
+
+def test_fitting_twice_gives_the_same_samples(bench, method, seeded) -> None:
+    small = bench()
+    torch.manual_seed(1)
+    first = small.fitted(method)
+    torch.manual_seed(2)
+    second = small.fitted(method)
+    assert torch.equal(draw(first, small.y, seeded), draw(second, small.y, seeded))
+
+
+@pytest.mark.parametrize("method", ["fm", "ot-fm", "cot-fm"])
+@pytest.mark.parametrize("solver", ["euler", "midpoint", "heun", "rk4"])
+def test_flows_evaluate_exactly_their_nfe(bench, method, solver, seeded) -> None:
+    small = bench(steps=3)
+    flow = small.fitted(method, solver=solver)
+    before = small.meter.evaluations
+    flow.sample(small.y, 16, seeded(0), 4)
+    assert small.meter.evaluations - before == 4 * 6 * 16
+
+
+def test_only_controls_are_told_more_than_the_data(method, bench) -> None:
+    spec = bench().bind(method).spec
+    needs = load_method(method).cls.info.needs
+    assert (spec.posterior is not None) == ("posterior" in needs)
+    assert (spec.simulator is not None) == ("simulator" in needs)
+    if load_method(method).cls.info.role == "method":
+        assert needs == frozenset()
+
+
+@pytest.mark.parametrize(
+    "task", [p.name for p in registry.plugins() if p.kind == "task" and p.distribution == "cwbench"]
+)
+def test_what_sampling_needs_has_equal_size_in_both_families(task, bench) -> None:
+    small = bench(task, width=256, depth=3, steps=1, training_pairs=100)
+    sizes = {
+        method: sum(
+            value.numel()
+            for name, value in small.fitted(method).state_dict().items()
+            if not name.startswith("condition.")
+        )
+        for method in ("fm", "cwgan")
+    }
+    assert sizes["cwgan"] == pytest.approx(sizes["fm"], rel=0.1)

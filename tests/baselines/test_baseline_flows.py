@@ -1,0 +1,201 @@
+"""Flow matching against the closed forms of the linear-Gaussian task."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+FLOWS = ["fm", "ot-fm", "cot-fm"]
+
+
+def reversed_rule(z: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    return torch.arange(len(x)).flip(0)
+
+
+@pytest.mark.parametrize("method", FLOWS)
+@pytest.mark.parametrize("ot_batch", [1, 3, 7])
+def test_latents_and_times_of_a_step_are_the_same_for_all(bench, method, ot_batch) -> None:
+    small = bench()
+    flow, reference = small.bind(method), small.bind("fm")
+    batch = small.preset.batch_size
+    z, t = flow.noise(6, ot_batch * batch, small.context())
+    for offset in range(ot_batch):
+        rows = slice(offset * batch, (offset + 1) * batch)
+        expected = reference.noise(6 + offset, batch, small.context())
+        assert torch.equal(z[rows], expected[0])
+        assert torch.equal(t[rows], expected[1])
+    assert ((t >= 0) & (t < 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "target"),
+    [
+        ("fm", {}, False),
+        ("ot-fm", {}, True),
+        ("cot-fm", {}, False),
+        ("cot-fm", {"labels": "target"}, True),
+    ],
+)
+def test_the_network_is_fed_source_or_target_labels(bench, method, params, target) -> None:
+    small = bench()
+    x, y = small.data[:50]
+    z = torch.randn(50, 5)
+    paired_z, paired_x, fed = small.bind(method, **params).pair(reversed_rule, z, x, y)
+    assert torch.equal(paired_z, z)
+    assert torch.equal(paired_x, x.flip(0))
+    assert torch.equal(fed, y.flip(0) if target else y)
+
+
+@pytest.mark.parametrize("method", FLOWS)
+def test_every_example_is_used_once_whatever_the_coupling(bench, method, monkeypatch) -> None:
+    small = bench(training_pairs=100, steps=10, batch_size=20)
+    params = {} if method == "fm" else {"ot_batch": 5}
+    flow = small.bind(method, **params)
+    used, pair = [], flow.pair
+
+    def recorded(rule, z, x, y):
+        paired = pair(rule, z, x, y)
+        used.append(paired[1])
+        return paired
+
+    monkeypatch.setattr(flow, "pair", recorded)
+    flow.fit(small.data, small.context())
+    rows = torch.cat(used)[:, 0].sort().values
+    assert torch.equal(rows, small.data.tensors[0][:, 0].repeat(2).sort().values)
+    assert [len(part) for part in used] == ([100, 100] if params else [20] * 10)
+
+
+@pytest.mark.parametrize("method", FLOWS)
+def test_one_observation_is_sampled_as_among_others(bench, method, seeded) -> None:
+    small = bench()
+    flow = small.fitted(method)
+    n = 32  # a multiple of 16: the first latents of a longer draw are those of a shorter one
+    together = flow.sample(small.y, n, seeded(0), 5)
+    alone = flow.sample(small.y[:1], n, seeded(0), 5)
+    assert torch.allclose(together[:1], alone, atol=1e-5)
+    path = flow.sample_path(small.y[0], n, seeded(0), 5)
+    assert path.shape == (6, n, 5)
+    assert torch.allclose(path[-1], alone[0], atol=1e-5)
+    assert torch.equal(path[0], small.task.sample_latent(n, seeded(0)))
+
+
+def independent_velocity(task, t: float, y: Tensor, x_t: Tensor) -> Tensor:
+    """E[x - z | x_t, y] where x ~ N(m(y), C) and z ~ N(0, I) are independent."""
+    mean, identity = y.double() @ task.K.T, torch.eye(len(task.C), dtype=torch.float64)
+    covariance = (1 - t) ** 2 * identity + t**2 * task.C
+    gain = torch.linalg.solve(covariance, t * task.C - (1 - t) * identity).T
+    return mean + (x_t.double() - t * mean) @ gain.T
+
+
+def test_diagnostics_without_pairing_are_zero(bench) -> None:
+    facts = bench().fitted("fm").diagnostics()
+    assert facts == {
+        "labels": "source", "changed_pairs": 0.0, "pairing_leak": 0.0, "prior_skew": 0.0,
+    }  # fmt: skip
+
+
+def test_plain_ot_skews_the_prior(bench) -> None:
+    facts = bench(training_pairs=5_000, batch_size=200).fitted("ot-fm").diagnostics()
+    assert facts["labels"] == "target"
+    assert facts["changed_pairs"] > 0.9
+    assert facts["prior_skew"] > 0.3
+    assert facts["pairing_leak"] == 0.0
+
+
+def test_conditional_ot_keeps_to_its_leak(bench) -> None:
+    facts = bench(training_pairs=5_000, batch_size=200).fitted("cot-fm", leak=0.02).diagnostics()
+    assert facts["calibration"] == "posterior-mean"
+    assert not facts["calibration_blind"]
+    assert facts["calibration_leak"] <= 0.02
+    assert 0.01 < facts["pairing_leak"] < 0.03  # on other batches
+    assert facts["changed_pairs"] > 0.1
+    assert facts["prior_skew"] == 0.0
+
+
+def test_blind_calibration_says_so_and_what_it_did(bench) -> None:
+    facts = bench("sign-symmetric", training_pairs=5_000).fitted("cot-fm").diagnostics()
+    assert facts["calibration_blind"] is True
+    assert facts["calibration"] == "standardised-y"
+    assert facts["calibration_r2"] < 0.01
+    assert facts["calibration_leak"] <= 0.01
+    assert facts["beta"] > 0
+
+
+def test_class_labels_are_paired_within_their_class(bench) -> None:
+    small = bench("eight-gaussians-moons", {"condition": "class"})
+    facts = small.fitted("cot-fm").diagnostics()
+    assert facts["calibration"] == "class-label"
+    assert facts["beta"] == float("inf")
+    assert facts["pairing_leak"] == 0.0
+    assert facts["changed_pairs"] > 0.8
+
+
+def test_infinite_beta_is_independent_pairing_where_all_y_differ(bench, seeded) -> None:
+    small = bench()
+    flows = small.fitted("cot-fm", beta=float("inf")), small.fitted("fm")
+    infinite, independent = (flow.sample(small.y, 16, seeded(0), 3) for flow in flows)
+    assert torch.equal(infinite, independent)
+
+
+def test_zero_beta_with_target_labels_is_plain_ot(bench, seeded) -> None:
+    small = bench()
+    relaxed, plain = small.fitted("cot-fm", beta=0, labels="target"), small.fitted("ot-fm")
+    y = small.y
+    assert torch.equal(relaxed.sample(y, 16, seeded(0), 3), plain.sample(y, 16, seeded(0), 3))
+    assert not torch.equal(
+        small.fitted("fm").sample(y, 16, seeded(0), 3), plain.sample(y, 16, seeded(0), 3)
+    )
+
+
+@pytest.mark.parametrize("beta", [-1, float("nan"), "much"])
+def test_bad_beta_is_refused(bench, beta) -> None:
+    with pytest.raises(ValueError, match="beta"):
+        bench().bind("cot-fm", beta=beta)
+
+
+def velocity_errors(task, flow, seeded, times: list[float]) -> list[float]:
+    """Mean squared error of the velocity over its variance at each time, on fresh pairs."""
+    x, y = task.sample_joint(2_000, seeded(1))
+    z = torch.randn(2_000, 2, generator=seeded(2))
+    errors = []
+    for t in times:
+        x_t = (1 - t) * z + t * x
+        with torch.no_grad():
+            got = flow.velocity(torch.full((2_000,), t), x_t, flow.velocity.condition(y))
+        expected = independent_velocity(task, t, y, x_t)
+        error = (got - expected).square().sum(1).mean() / expected.var(0).sum()
+        errors.append(float(error))
+    return errors
+
+
+LINEAR = {"training_pairs": 20_000, "width": 64, "batch_size": 200}
+
+
+def test_fm_learns_the_conditional_mean_of_the_displacement(bench, seeded) -> None:
+    small = bench(params={"dimension": 2}, steps=1_500, **LINEAR)
+    task, flow = small.task, small.fitted("fm")
+    assert max(velocity_errors(task, flow, seeded, [0.0, 0.3, 0.5])) < 0.05
+
+    # one step from t = 0 lands on E[x | y], since v(0, y, z) = E[x | y] - z
+    y = task.sample_joint(50, seeded(1)).y
+    one_step = flow.sample(y, 64, seeded(3), 1)
+    mean = task.posterior_moments(y).mean
+    total = 2.0  # tr Cov X
+    assert (one_step.mean(1) - mean).square().sum(1).mean() < 0.05 * total
+    assert one_step.var(1).sum(1).mean() < 0.1 * total
+
+
+@pytest.mark.slow
+def test_fm_converges_to_the_closed_forms(bench, seeded) -> None:
+    small = bench(params={"dimension": 2}, steps=10_000, **LINEAR)
+    task, flow = small.task, small.fitted("fm")
+    assert max(velocity_errors(task, flow, seeded, [0.0, 0.1, 0.3, 0.5])) < 0.01
+
+    y = task.sample_joint(100, seeded(1)).y
+    mean, covariance = task.posterior_moments(y)
+    trace = float(covariance[0].trace())
+    many = flow.sample(y, 512, seeded(3), 50).double()
+    assert (many.mean(1) - mean).square().sum(1).mean() < 0.05 * trace
+    spread = torch.stack([sample.T.cov() for sample in many]).mean(0)
+    assert torch.allclose(spread, covariance[0], atol=0.1 * trace)

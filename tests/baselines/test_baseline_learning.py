@@ -1,0 +1,83 @@
+"""What training has to show: every method learns, couplings differ, plain OT stays wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from cwbench import registry
+from cwbench.metrics.wasserstein import W2Squared
+from cwbench.running.evaluation import Judge, summary
+from cwbench.training.streams import stream
+
+SIZES = {
+    "training_pairs": 10_000, "steps": 2_000, "width": 128, "depth": 2, "batch_size": 100,
+    "observations": 30, "samples": 200,
+}  # fmt: skip
+FITTED = ["fm", "ot-fm", "cot-fm", "cwgan", "linear-gaussian", "knn"]
+MORE_STEPS = {"cwgan": 8_000}  # a game takes longer to settle
+BLIND = {("sign-symmetric", "linear-gaussian")}  # E[x | y] = 0: the fit is the prior, a Gaussian
+
+
+def informative() -> list[str]:
+    plugins = [p for p in registry.plugins() if p.kind == "task" and p.distribution == "cwbench"]
+    return [p.name for p in plugins if registry.load_task(p.name).info.informative]
+
+
+@pytest.fixture
+def judged(bench) -> Callable[..., Any]:
+    """Fit methods on a task and judge `ew2sq` of each at one NFE on the same observations."""
+
+    def judge_all(
+        task: str, methods: list[str], *, nfe: int | str = "adaptive", **sizes: Any
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        made = bench(task, **(SIZES | sizes))
+        benches = {
+            name: bench(task, **(SIZES | sizes | {"steps": more}))
+            for name, more in MORE_STEPS.items()
+        }
+        judge, metric = Judge(made.task, made.preset), W2Squared(made.task)
+        entries, values = {}, {}
+        for name in methods:
+            fitted = benches.get(name, made).fitted(name)
+            y, n = judge.observations.y, 2 * made.preset.samples
+            samples = fitted.sample(y, n, stream("sampling"), nfe)
+            scores = judge.score(metric, torch.as_tensor(samples))
+            values[name] = scores.value
+            entries[name] = summary(metric, scores, made.preset)
+        return entries, values
+
+    return judge_all
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", informative())
+def test_every_fitted_method_lies_below_the_prior_at_the_main_nfe(judged, task) -> None:
+    entries, values = judged(task, ["prior", *FITTED])
+    above = {
+        name: (entries[name]["high"], entries["prior"]["low"])
+        for name in FITTED
+        if entries[name]["high"] >= entries["prior"]["low"] and (task, name) not in BLIND
+    }
+    assert above == {}
+    assert not torch.equal(values["cot-fm"], values["fm"])
+    assert not torch.equal(values["cot-fm"], values["ot-fm"])
+
+
+@pytest.mark.slow
+def test_plain_ot_stays_far_off_at_high_nfe(judged) -> None:
+    entries, values = judged("gaussian-mixture", ["prior", "fm", "ot-fm", "cot-fm"], nfe=50)
+    assert entries["ot-fm"]["low"] > 3 * entries["fm"]["high"]
+    assert entries["cot-fm"]["high"] < entries["ot-fm"]["low"] / 2
+    assert not torch.equal(values["cot-fm"], values["fm"])
+
+
+@pytest.mark.slow
+def test_conditional_ot_is_better_at_one_step(judged) -> None:
+    _, values = judged("gaussian-mixture", ["fm", "cot-fm"], nfe=1, batch_size=200)
+    gain = values["fm"] - values["cot-fm"]
+    assert gain.mean() / (gain.std() / len(gain) ** 0.5) > 4

@@ -1,0 +1,61 @@
+"""What `import cwbench` promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import cwbench
+from cwbench.errors import CwbenchError, UsageError
+
+
+def test_every_public_name_can_be_imported() -> None:
+    for name in cwbench.__all__:
+        assert getattr(cwbench, name) is not None
+    assert sorted(cwbench.__all__) == dir(cwbench)
+    assert set(cwbench._ORIGIN) | {"__version__"} == set(cwbench.__all__)
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'runn'"):
+        _ = cwbench.runn
+
+
+def test_import_is_light(python: Callable) -> None:
+    code = (
+        "import sys, cwbench, cwbench.cli; print({'torch', 'pandas', 'scipy'} & set(sys.modules))"
+    )
+    assert python("-c", code).stdout.strip() == "set()"
+
+
+def test_load_task_checks_its_settings() -> None:
+    assert cwbench.load_task("gaussian-linear", dimension=3).x_shape == (3,)
+    with pytest.raises(UsageError, match=r"unknown task 'gausian-linear'.*'gaussian-linear'"):
+        cwbench.load_task("gausian-linear")
+    with pytest.raises(UsageError, match=r"unknown setting of the task 'nois'.*'noise'"):
+        cwbench.load_task("gaussian-linear", nois=1)
+    with pytest.raises(UsageError, match=r"task.noise = -1.*greater than"):
+        cwbench.load_task("gaussian-linear", noise=-1)
+
+
+def test_load_method_binds_to_a_task() -> None:
+    task = cwbench.load_task("gaussian-linear")
+    configured = cwbench.load_method("cot-fm", beta=10)
+    method = configured.on(task)
+    assert method.spec.x_shape == task.x_shape
+    assert method.params.beta == 10
+    with pytest.raises(UsageError, match=r"unknown setting of the method 'betta'.*'beta'"):
+        cwbench.load_method("cot-fm", betta=1)
+
+
+def test_a_method_sees_no_posterior_unless_it_declares_the_need() -> None:
+    task = cwbench.load_task("gaussian-linear")
+    assert cwbench.load_method("fm").on(task).spec.posterior is None
+    assert cwbench.load_method("fm").on(task).spec.simulator is None
+    assert cwbench.load_method("oracle").on(task).spec.posterior is task
+
+
+def test_usage_errors_are_value_errors() -> None:
+    assert issubclass(UsageError, CwbenchError)
+    assert issubclass(UsageError, ValueError)

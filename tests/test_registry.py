@@ -1,0 +1,310 @@
+"""Names to classes: listed from metadata, loaded one by one, isolated from each other."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from cwbench import registry
+from cwbench.errors import ContractError, CwbenchError, UsageError
+from cwbench.metric import Metric
+from cwbench.reporting.tables import description
+
+SHIPPED = [p for p in registry.plugins() if p.distribution == "cwbench"]
+IDS = [f"{p.kind}-{p.name}" for p in SHIPPED]
+
+METHOD = """
+from cwbench import Method, MethodInfo
+class Outside(Method):
+    info = MethodInfo(name="{name}", version=1, title="outside", citation="none")
+    def fit(self, data, context): pass
+    def sample(self, y, n, generator, nfe=None): raise NotImplementedError
+    def state_dict(self): return {{}}
+    def load_state_dict(self, state): pass
+"""
+
+
+@pytest.fixture
+def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Install a distribution with one module and entry points for the length of a test."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    modules = []
+
+    def install(name: str, source: str, **groups: dict[str, str]) -> None:
+        module = name.replace("-", "_")
+        modules.append(module)
+        (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{module}-1.5.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
+        sections = [
+            f"[cwbench.{group}]\n" + "".join(f"{n} = {target}\n" for n, target in points.items())
+            for group, points in groups.items()
+        ]
+        (info / "entry_points.txt").write_text("\n".join(sections))
+        registry.plugins.cache_clear()
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)
+    registry.plugins.cache_clear()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["list", "--json"], ["run", "--help"]])
+def test_listing_imports_neither_torch_nor_a_plugin(
+    python: Callable, distribution: Callable, arguments: list[str]
+) -> None:
+    distribution("out-there", "raise RuntimeError", methods={"mine": "out_there:Outside"})
+    code = (
+        "import sys\n"
+        "from cwbench.cli import main\n"
+        f"main({arguments!r}, standalone_mode=False)\n"
+        "heavy = {'torch', 'numpy', 'cwbench_tasks', 'cwbench_baselines', 'cwbench.metrics'}\n"
+        "print('imported:', sorted((heavy | {'out_there'}) & set(sys.modules)))"
+    )
+    output = python("-c", code).stdout
+    assert output.splitlines()[-1] == "imported: []"
+    assert ("mine" in output) == (arguments[0] == "list")
+
+
+def test_a_plugin_comes_through_the_same_door(distribution: Callable) -> None:
+    distribution("out-there", METHOD.format(name="mine"), methods={"mine": "out_there:Outside"})
+    loaded = registry.load("method", "mine")
+    assert (loaded.distribution, loaded.version) == ("out-there", "1.5")
+    assert loaded.cls.info.name == "mine"
+    assert "method mine: outside" in description("mine")
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "near"),
+    [("method", "cotfm", "cot-fm"), ("task", "gaussian-mixtur", "gaussian-mixture"),
+     ("metric", "ew2", "ew2sq")],
+)  # fmt: skip
+def test_near_names_are_suggested(kind: registry.Kind, typed: str, near: str) -> None:
+    with pytest.raises(
+        UsageError, match=f"unknown {kind} '{typed}'.*Did you mean.*'{near}'.*Avail"
+    ):
+        registry.load(kind, typed)
+
+
+def test_a_name_of_another_kind_says_so() -> None:
+    with pytest.raises(UsageError, match="'fm' is a method, not a task"):
+        registry.load("task", "fm")
+
+
+@pytest.mark.parametrize("group", ["methods", "tasks"])
+def test_a_name_claimed_twice_names_both(distribution: Callable, group: str) -> None:
+    distribution("out-there", "", **{group: {"cot-fm": "out_there:Outside"}})
+    with pytest.raises(UsageError, match=r"'cot-fm' is claimed twice: ") as caught:
+        registry.plugins()
+    assert "of cwbench (" in str(caught.value)
+    assert f"{group[:-1]} of out-there (out_there:Outside)" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["Mine", "my_method", "-mine", "a/b", "..", "x" * 64])
+def test_a_malformed_name_is_refused(distribution: Callable, name: str) -> None:
+    distribution("out-there", "", methods={name: "out_there:Outside"})
+    with pytest.raises(UsageError, match=rf"method of out-there .*{re.escape(name)}.*match"):
+        registry.plugins()
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("raise RuntimeError('boom')", "RuntimeError: boom"),
+        ("import no_such_module", "No module named 'no_such_module'"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("def f(:", "SyntaxError"),
+        ("", "AttributeError"),
+    ],
+)
+def test_a_broken_plugin_breaks_nothing_but_itself(
+    distribution: Callable, source: str, told: str
+) -> None:
+    distribution("out-there", source, methods={"mine": "out_there:Outside"})
+    assert "mine" in {p.name for p in registry.plugins()}
+    assert registry.load("method", "fm").cls.info.name == "fm"
+    with pytest.raises(ContractError, match=rf"method 'mine' of out-there 1\.5 .*{told}"):
+        registry.load("method", "mine")
+
+
+def test_check_shows_a_broken_plugin_and_only_it(
+    distribution: Callable, cli: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribution("out-there", "raise OSError('boom')", methods={"mine": "out_there:Outside"})
+    some = tuple(p for p in registry.plugins() if p.name in ("mine", "prior"))
+    monkeypatch.setattr(registry, "plugins", functools.cache(lambda: some))
+    result = cli("list", "--check")
+    assert result.exit_code == 1
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.startswith("  ")}
+    assert lines["prior"].endswith("  ok")
+    assert re.search(r"out-there 1\.5  BROKEN: .*OSError: boom", lines["mine"])
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("class Outside: pass", "not a subclass of cwbench.Method"),
+        ("Outside = 3", "not a subclass of cwbench.Method"),
+        (METHOD.format(name="other"), "registered as 'mine' but calls itself 'other'"),
+    ],
+)
+def test_what_is_not_what_it_says_is_refused(
+    distribution: Callable, source: str, told: str
+) -> None:
+    distribution("out-there", source, methods={"mine": "out_there:Outside"})
+    with pytest.raises(ContractError, match=f"out_there:Outside of out-there.*{told}"):
+        registry.load("method", "mine")
+
+
+def test_a_metric_that_does_not_import_breaks_no_run(distribution: Callable, run: Callable) -> None:
+    distribution("out-there", "raise RuntimeError('boom')", metrics={"mine": "out_there:Outside"})
+    record = run("prior")
+    assert record.status == "ok"
+    assert "ew2sq" in record.metrics
+    with pytest.raises(ContractError, match="metric 'mine' of out-there"):
+        run("prior", metrics=["mine"])
+
+
+FILE_ERRORS = {
+    "no file": (None, "no_such.py:Bad", UsageError, r"no such file: .*\./file\.py:ClassName"),
+    "near class": ("class Good(Mine): pass", "mine.py:Godo", UsageError, "Did you mean 'Good'"),
+    "raises": ("raise ValueError('boom')", "mine.py:Bad", ContractError, "raises ValueError: boom"),
+    "exits": ("raise SystemExit(3)", "mine.py:Bad", ContractError, "raises SystemExit: 3"),
+    "wrong base": ("class Good: pass", "mine.py:Good", ContractError, r"not a subclass of cwbench"),
+    "abstract": (
+        "class Good(Method):\n    info = Mine.info\n    def fit(self, data, context): pass",
+        "mine.py:Good", ContractError, "leaves undefined: load_state_dict, sample, state_dict",
+    ),
+    "no info": (
+        "class Good(Mine):\n    info = None", "mine.py:Good", ContractError, "needs an `info`",
+    ),
+    "other info": (
+        "class Good(Mine):\n    info = {'name': 'mine'}",
+        "mine.py:Good", ContractError, "needs an `info`, a cwbench.MethodInfo",
+    ),
+    "bad name": (
+        "class Good(Mine):\n    info = MethodInfo('../up', 1, '', '')",
+        "mine.py:Good", ContractError, r"names \['\.\./up'\] have to match",
+    ),
+    "wrong contract": (
+        "class Good(Mine):\n    info = MethodInfo('mine', 1, '', '', contract=2)",
+        "mine.py:Good", ContractError, "keeps contract 2; this cwbench knows 1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FILE_ERRORS)
+def test_a_method_in_a_file_keeps_the_contract(
+    method_file: Callable, tmp_path: Path, case: str
+) -> None:
+    head, name, error, told = FILE_ERRORS[case]
+    method_file(head=head or "")
+    with pytest.raises(error, match=told):
+        registry.load("method", f"{tmp_path}/{name}")
+
+
+def test_a_method_file_is_keyed_by_its_source(method_file: Callable) -> None:
+    first = registry.load("method", method_file())
+    second = registry.load("method", method_file("x = 1"))
+    assert first.source_sha256 != second.source_sha256
+    assert first.distribution == "mine.py"
+
+
+TASK = """
+import torch
+from cwbench import JointSamples, Task, TaskInfo, vector_presets
+class Shift(Task):
+    info = TaskInfo(
+        name="shift", version=1, title="shift", main_metric="ew2sq", licence="MIT",
+        citation="none", presets={presets},
+    )
+    x_shape = y_shape = (2,)
+    def sample_joint(self, n, generator):
+        y = torch.randn(n, 2, generator=generator)
+        return JointSamples(self.sample_posterior(y, 1, generator)[:, 0], y)
+    def sample_posterior(self, y, n, generator):
+        return y[:, None] + torch.randn(len(y), n, 2, generator=generator)
+"""
+
+
+def test_a_task_in_a_file(tmp_path: Path, run: Callable) -> None:
+    (tmp_path / "shift.py").write_text(TASK.format(presets="vector_presets()"))
+    record = run("oracle", f"{tmp_path}/shift.py:Shift")
+    assert record.status == "ok"
+    assert record.task["name"] == "shift"
+    entry = record.metrics["ew2sq"]
+    assert abs(entry["value"]) < 0.1  # the floor is about 0.2, the prior's score about 2
+    assert run("prior", f"{tmp_path}/shift.py:Shift").value("ew2sq") > 0.5
+    with pytest.raises(ContractError, match=r"not a subclass of cwbench\.Method"):
+        registry.load("method", f"{tmp_path}/shift.py:Shift")
+
+
+def test_a_preset_cannot_lead_out_of_the_results_directory(tmp_path: Path) -> None:
+    presets = "{'../../up': vector_presets()['smoke']}"
+    (tmp_path / "shift.py").write_text(TASK.format(presets=presets))
+    with pytest.raises(ContractError, match="have to match"):
+        registry.load("task", f"{tmp_path}/shift.py:Shift")
+
+
+def test_a_task_that_cannot_be_made_is_told(tmp_path: Path, run: Callable) -> None:
+    broken = "    def __init__(self, params=None): raise KeyError('data')\n"
+    (tmp_path / "shift.py").write_text(TASK.format(presets="vector_presets()") + broken)
+    with pytest.raises(ContractError, match="task 'shift' cannot be made: KeyError: 'data'"):
+        run("oracle", f"{tmp_path}/shift.py:Shift")
+
+
+BIBTEX = re.compile(r"@\w+\{[\w:-]+,(\s*\w+\s* = \{.*\},?)+\s*\}", re.DOTALL)
+
+
+@pytest.mark.parametrize("plugin", SHIPPED, ids=IDS)
+def test_everything_shipped_is_declared_in_full(plugin: registry.Plugin) -> None:
+    cls = plugin.load()
+    info = cls.info
+    assert info.version >= 1
+    assert info.contract == 1
+    assert len(info.title) > 3
+    assert cls.__doc__
+    assert len(info.citation) > 20
+    if plugin.kind == "metric":
+        assert issubclass(cls, Metric)
+        assert info.needs <= {"reference", "mixture", "pairs"}
+        return
+    assert BIBTEX.fullmatch(info.citation.strip())
+    assert info.citation.count("{") == info.citation.count("}")
+    assert re.search(r"year\s* = \{\d{4}\}", info.citation)
+    assert all(field.description for field in cls.Params.model_fields.values())
+    with pytest.raises(ValidationError, match="extra"):
+        cls.Params(no_such_setting=1)
+
+
+@pytest.mark.parametrize("plugin", [p for p in SHIPPED if p.kind == "task"], ids=lambda p: p.name)
+def test_every_task_declares_licence_metric_and_presets(plugin: registry.Plugin) -> None:
+    info = plugin.load().info
+    assert info.licence
+    assert info.main_metric in {p.name for p in SHIPPED if p.kind == "metric"}
+    assert {"smoke", "quick", "standard"} <= set(info.presets)
+
+
+@pytest.mark.parametrize("plugin", SHIPPED, ids=IDS)
+def test_everything_shipped_can_be_described(plugin: registry.Plugin) -> None:
+    text = description(plugin.name)
+    cls = plugin.load()
+    assert text.startswith(f"{plugin.kind} {plugin.name}: {cls.info.title}")
+    for field in getattr(cls, "Params", type("None", (), {"model_fields": {}})).model_fields:
+        assert f"  {field} = " in text
+    for preset in getattr(cls.info, "presets", {}):
+        assert f"  {preset}: " in text
+    assert description(plugin.name, bibtex=True) == cls.info.citation
+
+
+def test_describe_suggests_near_names() -> None:
+    with pytest.raises(CwbenchError, match=r"unknown name 'cotfm'.*'cot-fm'"):
+        description("cotfm")

@@ -1,0 +1,175 @@
+"""Settings are checked once, at the edge, and decide key and track."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from cwbench import settings
+from cwbench.errors import UsageError
+from cwbench.running.request import Request, resolve
+
+
+def resolved(
+    method: str = "cot-fm", task: str = "gaussian-linear", *assignments: str, **options: Any
+) -> Request:
+    given = settings.parse(assignments)
+    return resolve(task, method, preset="smoke", given=given, **options)
+
+
+def with_settings(*assignments: str, **options: Any) -> Request:
+    return resolved("cot-fm", "gaussian-linear", *assignments, **options)
+
+
+@pytest.mark.parametrize("assignment", ["beta", "=3", ""])
+def test_an_assignment_needs_key_and_value(assignment: str) -> None:
+    with pytest.raises(UsageError, match=r"KEY=VALUE.*--set method\.beta=10"):
+        settings.parse([assignment])
+
+
+def test_a_value_may_hold_an_equals_sign() -> None:
+    assert settings.parse(["a=b=c"]) == {"a": "b=c"}
+
+
+@pytest.mark.parametrize("second", ["beta=2", "method.beta=2"])
+def test_a_key_set_twice_is_refused(second: str) -> None:
+    with pytest.raises(UsageError, match="set twice"):
+        with_settings("beta=1", second)
+
+
+def test_prefixed_and_bare_names_mean_the_same() -> None:
+    bare, prefixed = (
+        with_settings("beta=7", "noise=.3"),
+        with_settings("method.beta=7", "task.noise=.3"),
+    )
+    assert bare.method_params.beta == prefixed.method_params.beta == 7
+    assert bare.task.params.noise == prefixed.task.params.noise == 0.3
+    assert bare.fit_key == prefixed.fit_key
+
+
+def test_a_name_that_two_owners_have_is_ambiguous() -> None:
+    with pytest.raises(UsageError, match=r"method\.learning_rate or preset\.learning_rate"):
+        with_settings("learning_rate=1e-3")
+    assert with_settings("preset.learning_rate=1e-3").method_params.learning_rate == 1e-3
+
+
+@pytest.mark.parametrize(
+    ("assignment", "near"),
+    [("betta=1", "method.beta"), ("task.nois=1", "task.noise"), ("preset.step=1", "preset.steps")],
+)
+def test_an_unknown_key_lists_the_near_ones(assignment: str, near: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown setting .*Did you mean .*'{near}'"):
+        with_settings(assignment)
+
+
+@pytest.mark.parametrize("assignment", ["task.beta=1", "other.beta=1", "a.method.beta=1"])
+def test_a_wrong_owner_is_unknown(assignment: str) -> None:
+    with pytest.raises(UsageError, match="unknown setting"):
+        with_settings(assignment)
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "noise=-1", "noise=x", "noise=nan", "dimension=0", "dimension=2.5", "beta=-1", "beta=nan",
+        "beta=-inf", "beta=large", "ot_batch=0", "leak=1", "labels=both", "solver=verlet",
+        "preset.steps=0", "preset.steps=", "preset.observations=1", "preset.samples=1",
+        "preset.nfe=0", "preset.nfe=1,x", "preset.nfe=", "preset.split=train",
+        "preset.metrics=ew3sq", "method.learning_rate=nan", "method.learning_rate=0",
+    ],
+)  # fmt: skip
+def test_a_value_out_of_range_is_refused_by_name(assignment: str) -> None:
+    name = assignment.partition("=")[0].rpartition(".")[2]
+    with pytest.raises(UsageError, match=name if name != "metrics" else "unknown metric 'ew3sq'"):
+        with_settings(assignment)
+
+
+@pytest.mark.parametrize(("typed", "beta"), [("inf", math.inf), ("auto", "auto"), ("400", 400.0)])
+def test_beta_takes_numbers_infinity_and_auto(typed: str, beta: float | str) -> None:
+    assert with_settings(f"beta={typed}").method_params.beta == beta
+
+
+def test_infinity_survives_json() -> None:
+    params = with_settings("beta=inf").method_params
+    assert settings.json_values(params)["beta"] == "inf"
+    assert settings.changed(params) == {"beta": "inf"}
+    json.dumps(settings.json_values(params), allow_nan=False)
+    assert with_settings("beta=inf").fit_key != with_settings("beta=auto").fit_key
+
+
+def test_changed_lists_what_differs_from_the_defaults() -> None:
+    assert settings.changed(with_settings().method_params) == {}
+    assert settings.changed(with_settings("beta=auto", "leak=.05").method_params) == {"leak": 0.05}
+
+
+def test_preset_nfe_is_a_list_with_commas() -> None:
+    request = with_settings("preset.nfe=2, 5,adaptive")
+    assert request.preset.nfe == request.nfe == (2, 5, "adaptive")
+
+
+def test_nfe_given_overrides_the_presets_and_drops_repetitions() -> None:
+    assert with_settings(nfe=["5", 5, "adaptive"]).nfe == (5, "adaptive")
+
+
+@pytest.mark.parametrize("method", ["cot-fm", "oracle"])
+@pytest.mark.parametrize("nfe", [["0"], ["-1"], ["x"], [""], ["1.5"], []])
+def test_a_bad_nfe_is_refused_even_where_it_would_not_be_used(method: str, nfe: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"(NFE|--nfe).*e\.g\. --nfe 1,3,"):
+        resolved(method, nfe=nfe)
+
+
+def test_an_nfe_the_solver_cannot_hit_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"3: heun uses 2 evaluations a step"):
+        with_settings("solver=heun", nfe=[3, 4])
+    assert with_settings("solver=heun", "preset.nfe=3,4,adaptive").nfe == (4, "adaptive")
+
+
+def test_a_grid_of_which_nothing_is_left_is_refused() -> None:
+    with pytest.raises(UsageError, match="heun uses 2 evaluations a step"):
+        with_settings("solver=heun", "preset.nfe=1,3")
+
+
+def test_what_decides_the_fit_changes_the_key() -> None:
+    base = with_settings().fit_key
+    for assignment in ("task.noise=.3", "beta=10", "preset.steps=10", "preset.samples=50"):
+        assert with_settings(assignment).fit_key != base, assignment
+    assert resolved("fm").fit_key != base
+
+
+def test_what_does_not_decide_the_fit_leaves_key_and_track() -> None:
+    base = with_settings()
+    for other in (
+        with_settings(nfe=[7]),
+        with_settings(metrics=["c2st"]),
+        with_settings("preset.nfe=7"),
+        with_settings("preset.metrics=c2st"),
+        with_settings("task.noise=0.2"),
+    ):
+        assert (other.fit_key, other.track) == (base.fit_key, "fixed")
+
+
+def test_a_changed_preset_is_on_the_open_track() -> None:
+    assert with_settings("preset.steps=10").track == "open"
+    assert with_settings("task.noise=.3", "beta=3").track == "fixed"
+    # The same values in the same directory: the order of two commands must not decide the track.
+    assert with_settings("preset.steps=200").track == "fixed"
+
+
+def test_the_seed_is_in_the_run_and_not_in_the_key() -> None:
+    one, two = with_settings(seed=1), with_settings(seed=2)
+    assert one.fit_key == two.fit_key
+    assert one.run_id != two.run_id
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1"])
+def test_a_bad_seed_is_refused(seed: Any) -> None:
+    with pytest.raises(UsageError, match="seed must be an integer of at least 0"):
+        with_settings(seed=seed)
+
+
+def test_a_metric_the_task_does_not_offer_is_refused() -> None:
+    with pytest.raises(UsageError, match="mode-weights needs mixture"):
+        with_settings(metrics=["mode-weights"])
