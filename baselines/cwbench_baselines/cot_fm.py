@@ -49,7 +49,7 @@ class ConditionalOTParams(OTFlowParams):
 
 
 def told(beta: float) -> float | str:
-    """beta as a record can hold it: JSON has no infinity."""
+    """Beta as a record can hold it: JSON has no infinity."""
     return beta if math.isfinite(beta) else "inf"
 
 
