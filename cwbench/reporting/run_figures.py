@@ -20,7 +20,7 @@ from cwbench.record import Record, rows
 from cwbench.reporting.figures import DPI, corner, flow_paths, metric_against_nfe
 from cwbench.running.evaluation import Judge
 from cwbench.running.request import configured_method, configured_task
-from cwbench.running.run import load_samples, read_model
+from cwbench.running.storage import MODEL, load_model, load_samples
 from cwbench.task import Task
 from cwbench.training.streams import stream
 
@@ -49,8 +49,8 @@ def subject_of(record: Record) -> Subject:
     except UsageError:  # an outside sampler or a file: its samples are all there is
         return Subject(task, None)
     method = configured.on(task, Preset(**record.preset_values))
-    if record.directory and (record.directory / "model.safetensors").is_file():
-        state, _ = read_model(record.directory / "model.safetensors", record.fit_key)
+    if record.directory and (record.directory / MODEL).is_file():
+        state, _ = load_model(record.directory, record.fit_key)
         method.load_state_dict(state)
         return Subject(task, method)
     return Subject(task, None)
@@ -110,8 +110,7 @@ def _figures(record: Record, task: Task, method: Method | None) -> Iterator[tupl
 def _main_samples(record: Record, task: Task) -> tuple[Tensor | None, str]:
     """Samples at the NFE that is judged, else at the last one, with that NFE."""
     assert record.directory is not None  # noqa: S101 - checked by `draw`
-    path = record.directory / "samples.safetensors"
-    stored = load_samples(path) if path.is_file() else {}
+    stored = load_samples(record.directory)
     wanted = f"samples@nfe={task.info.main_nfe}"
     name = wanted if wanted in stored else next(reversed(stored), "")
     return stored.get(name), name.partition("@nfe=")[2]

@@ -6,14 +6,13 @@ import hashlib
 import platform
 import subprocess
 import sys
-from importlib.metadata import distributions
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-import cwbench
 from cwbench.cpu import torch_threads
 from cwbench.errors import UsageError
 
@@ -46,7 +45,7 @@ def describe(device: torch.device) -> dict[str, Any]:
     commit, dirty = _git()
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
-        "cwbench": cwbench.__version__,
+        "cwbench": version("cwbench"),
         "git": commit,
         "dirty": dirty,
         "python": platform.python_version(),
@@ -77,7 +76,7 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 def _git() -> tuple[str | None, bool | None]:
     """Commit and state of the checkout cwbench is imported from, if it is one."""
-    root = Path(cwbench.__file__).parents[1]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None, None
     try:

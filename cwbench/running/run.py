@@ -7,8 +7,6 @@ checkpoint, and ends with the same numbers as one that was not (CPU, equal threa
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import shutil
 import signal
 import threading
@@ -21,11 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -33,17 +28,15 @@ from cwbench import record as records
 from cwbench import settings as settings_module
 from cwbench.cpu import single_threaded
 from cwbench.errors import (
-    ContractError,
     CorruptFileError,
     CwbenchError,
     DivergedError,
 )
-from cwbench.files import write_atomically
-from cwbench.method import Method, State
+from cwbench.method import Method
 from cwbench.metric import Metric, SetMetric
 from cwbench.preset import NFE, Preset
 from cwbench.record import Record, Status
-from cwbench.running import environment
+from cwbench.running import environment, storage
 from cwbench.running.evaluation import (
     Judge,
     Scores,
@@ -58,9 +51,6 @@ from cwbench.task import Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.networks import Meter
 from cwbench.training.streams import seeded_globals, stream
-
-SAMPLES_LIMIT = 64 * 2**20
-"""Bytes of samples kept with a record unless more are asked for."""
 
 
 @dataclass
@@ -196,7 +186,7 @@ class Runner:
 
     def _sound(self, previous: Record) -> Record | None:
         """The record to go on from, or None where a file beside it is not the one it names."""
-        hashes = self._hashes()
+        hashes = storage.hashes(self.directory)
         names = set(previous.files) - {"model.safetensors"}
         if all(hashes.get(name) == previous.files[name] for name in names):
             return previous
@@ -207,15 +197,18 @@ class Runner:
         """Fit, or take the fitted model from disk."""
         request = self.request
         key = (request.task.info.name, request.task.info.version, request.seed)
-        path = self.directory / "model.safetensors"
-        if path.is_file():
-            sha256 = previous.files.get(path.name) if previous else None
-            state, facts = read_model(path, request.fit_key, sha256)
+        if (self.directory / storage.MODEL).is_file():
+            sha256 = previous.files.get(storage.MODEL) if previous else None
+            state, facts = storage.load_model(self.directory, request.fit_key, sha256)
             with seeded_globals(*key, "load"):
                 self.method.load_state_dict(state)
             self.cost, self.diagnostics = facts["cost"], facts["diagnostics"]
             self.show.message("fitted before; model loaded")
-            return
+        else:
+            self._train(key)
+
+    def _train(self, key: tuple[str | int, ...]) -> None:
+        request = self.request
         data = training_data(request.task, request.preset, request.seed)
         context = TrainingContext(
             data, request.preset, key, self.meter, self.device,
@@ -225,20 +218,20 @@ class Runner:
         with single_threaded(), seeded_globals(*key, "fit"):
             self.method.fit(data, context)
         context.seconds["fit"] = context.seconds["fit"] or time.perf_counter() - started
-        state = dict(self.method.state_dict())
+        trained = dict(self.method.state_dict())
         self.cost = context.costs() | {
-            "parameters": sum(v.numel() for v in state.values() if isinstance(v, Tensor)),
+            "parameters": sum(v.numel() for v in trained.values() if isinstance(v, Tensor)),
             "sampling": {},
         }
         self.diagnostics = records.finite(self.method.diagnostics())
-        facts = {"cost": self.cost, "diagnostics": self.diagnostics}
-        write_atomically(path, _model_bytes(state, request.fit_key, facts))
+        told = {"cost": self.cost, "diagnostics": self.diagnostics}
+        storage.save_model(self.directory, trained, request.fit_key, told)
         shutil.rmtree(self.directory / "checkpoint", ignore_errors=True)
 
     def _measure(self, metrics: dict[str, Any], kept: Record | None) -> None:
         """Sample at each NFE and add what is missing to `metrics` and the files."""
-        observations = self._kept_observations() if kept else []
-        samples = self._kept_samples() if kept else {}
+        observations = storage.load_observations(self.directory) if kept else []
+        samples = storage.load_samples(self.directory) if kept else {}
         missing = self._missing(kept)
         if kept:
             self.cost["sampling"] = dict(kept.cost["sampling"])
@@ -264,8 +257,8 @@ class Runner:
                     metrics[identifier] = null_summary(metric, self.request.preset)
             self.show.update(phase, 1.0, {})
             self.show.update("measure all", (index + 1) / len(missing), {})
-        self._write_observations(observations)
-        self._write_samples(samples)
+        storage.save_observations(self.directory, observations)
+        storage.save_samples(self.directory, samples, limited=not self.keep_samples)
         self.measured = True
 
     def _set_value(self, metric: SetMetric, nfe: NFE | None) -> float | None:
@@ -335,50 +328,16 @@ class Runner:
             diagnostics=self.diagnostics,
             cost=records.finite(self.cost),
             environment=environment.describe(self.device),
-            files=self._hashes(),
+            files=storage.hashes(self.directory),
             started=started.isoformat(timespec="seconds"),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-
-    def _hashes(self) -> dict[str, str]:
-        names = ("model.safetensors", "samples.safetensors", "observations.parquet")
-        return {
-            name: hashlib.sha256((self.directory / name).read_bytes()).hexdigest()
-            for name in names
-            if (self.directory / name).is_file()
-        }
-
-    def _kept_observations(self) -> list[pd.DataFrame]:
-        path = self.directory / "observations.parquet"
-        return [pd.read_parquet(path)] if path.is_file() else []
-
-    def _write_observations(self, tables: list[pd.DataFrame]) -> None:
-        if tables:
-            table = pd.concat(tables, ignore_index=True)
-            table = table.drop_duplicates(["observation", "metric", "nfe"], keep="last")
-            write_atomically(self.directory / "observations.parquet", table.to_parquet(index=False))
-
-    def _kept_samples(self) -> dict[str, Tensor]:
-        path = self.directory / "samples.safetensors"
-        return load_samples(path) if path.is_file() else {}
-
-    def _write_samples(self, samples: dict[str, Tensor]) -> None:
-        size = sum(part.numel() * part.element_size() for part in samples.values())
-        if size <= SAMPLES_LIMIT or self.keep_samples:
-            content = save_tensors({name: _own(part) for name, part in samples.items()})
-            write_atomically(self.directory / "samples.safetensors", content)
 
 
 def training_data(task: Task, preset: Preset, seed: int) -> Dataset[tuple[Tensor, Tensor]]:
     """The training pairs of a seed: the same for every method."""
     generator = stream(task.info.name, task.info.version, seed, "data")
     return task.training_data(preset.training_pairs, generator)
-
-
-def load_samples(path: Path) -> dict[str, Tensor]:
-    """Stored samples by id such as `samples@nfe=10`, each with shape `(m, 2n, *x_shape)`."""
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
 
 
 def metric_id(metric: Metric, nfe: NFE | None) -> str:
@@ -433,55 +392,6 @@ def _full_disk_told(results: Path) -> Iterator[None]:
             f"the disk of {results} is full; free some room and type the same command again, "
             "it resumes"
         ) from failure
-
-
-def _own(tensor: Tensor) -> Tensor:
-    """A contiguous copy: safetensors refuses tensors that share memory."""
-    return tensor.clone(memory_format=torch.contiguous_format)
-
-
-def _model_bytes(state: State, fit_key: str, facts: Mapping[str, Any]) -> bytes:
-    tensors, raw = {}, []
-    for name, value in state.items():
-        if isinstance(value, bytes):
-            raw.append(name)
-            value = torch.from_numpy(np.frombuffer(value, np.uint8).copy())
-        if not isinstance(value, Tensor):
-            raise ContractError(f"state_dict holds a {type(value).__name__} at {name!r}")
-        tensors[name] = _own(value.detach().cpu())
-    metadata = {
-        "fit_key": fit_key,
-        "bytes": json.dumps(raw),
-        "facts": json.dumps(records.finite(facts)),
-    }
-    return save_tensors(tensors, metadata)
-
-
-def read_model(
-    path: Path, fit_key: str, sha256: str | None = None
-) -> tuple[dict[str, Tensor | bytes], dict[str, Any]]:
-    """A stored model and what its fit said; `sha256` is what the record says, if there is one.
-
-    Raises:
-        CorruptFileError: if it is truncated, changed or belongs to another fit.
-    """
-    if sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise CorruptFileError(
-            f"{path} is damaged (not the file its record names); type --force to fit again"
-        )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CorruptFileError(f"{path} is damaged ({error}); type --force to fit again") from None
-    if metadata.get("fit_key") != fit_key:
-        raise CorruptFileError(f"{path} belongs to another fit; type --force to fit again")
-    raw = set(json.loads(metadata["bytes"]))
-    state: dict[str, Tensor | bytes] = {
-        name: value.numpy().tobytes() if name in raw else value for name, value in tensors.items()
-    }
-    return state, json.loads(metadata["facts"])
 
 
 @contextmanager
