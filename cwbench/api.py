@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from cwbench import record as records
 from cwbench import registry
-from cwbench.errors import UsageError
+from cwbench.errors import RunInterruptedError, UsageError
 from cwbench.files import writable_directory
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE
@@ -70,6 +70,7 @@ def run(
 
     Raises:
         UsageError: if the request cannot be carried out as given; nothing is written then.
+        RunInterruptedError: after Ctrl-C or a TERM signal; a KeyboardInterrupt with the record.
     """
     request = resolve(
         task, method, preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics
@@ -78,10 +79,7 @@ def run(
     root = writable_directory(records.results_directory(results))
     every = _checkpoint_seconds() if checkpoint_seconds is None else checkpoint_seconds
     runner = Runner(request, root, chosen_device, keep_samples, every)
-    record = runner.carry_out(force=force, quiet=quiet)
-    if figures and record.status == "ok" and (runner.measured or not record.figures):
-        _draw_figures(runner, record)
-    return record
+    return _carried_out(runner, force=force, quiet=quiet, figures=figures)
 
 
 def _checkpoint_seconds() -> float:
@@ -165,8 +163,14 @@ def evaluate(
     external.draw = staticmethod(cast("Callable[..., Any]", draw))
     root = writable_directory(records.results_directory(results))
     runner = Runner(request, root, torch.device("cpu"))
-    record = runner.carry_out(force=True, quiet=quiet)
-    if figures and record.status == "ok":
+    return _carried_out(runner, force=True, quiet=quiet, figures=figures)
+
+
+def _carried_out(runner: Runner, *, force: bool, quiet: bool, figures: bool) -> Record:
+    record = runner.carry_out(force=force, quiet=quiet)
+    if record.status == "interrupted":
+        raise RunInterruptedError(record)
+    if figures and record.status == "ok" and (runner.measured or not record.figures):
         _draw_figures(runner, record)
     return record
 

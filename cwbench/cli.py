@@ -14,7 +14,7 @@ import click
 
 import cwbench
 from cwbench import registry
-from cwbench.errors import CwbenchError, UsageError
+from cwbench.errors import CwbenchError, RunInterruptedError, UsageError
 
 if TYPE_CHECKING:
     from cwbench.record import Record
@@ -135,18 +135,24 @@ def run(
     from cwbench.settings import parse
 
     grid = nfe.split(",") if nfe is not None else None
-    with redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
-        record = run_one(
+    report(
+        lambda: run_one(
             task, method, preset, seed, parse(assignments), grid, results, metrics=metrics,
             device=device, keep_samples=keep_samples, force=force, quiet=quiet or as_json,
-        )  # fmt: skip
-    report(record, as_json=as_json)
+        ),
+        as_json=as_json,
+    )  # fmt: skip
 
 
-def report(record: Record, *, as_json: bool) -> None:
-    """Print a record; exit 1 if it has no result."""
+def report(make_record: Callable[[], Record], *, as_json: bool) -> None:
+    """Make a record and print it; exit 1 if it has no result."""
     from cwbench.reporting.tables import run_table
 
+    with redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+        try:
+            record = make_record()
+        except RunInterruptedError as stopped:
+            record = stopped.record
     click.echo(record.to_json() if as_json else run_table(record), nl=not as_json)
     if record.status not in ("ok", "skipped"):
         click.echo(
@@ -274,8 +280,10 @@ def evaluate(
     from cwbench.api import evaluate as evaluate_one
     from cwbench.settings import parse
 
-    record = evaluate_one(
-        samples, task, preset, settings=parse(assignments), name=name, results=results,
-        metrics=metrics, quiet=quiet or as_json,
+    report(
+        lambda: evaluate_one(
+            samples, task, preset, settings=parse(assignments), name=name, results=results,
+            metrics=metrics, quiet=quiet or as_json,
+        ),
+        as_json=as_json,
     )  # fmt: skip
-    report(record, as_json=as_json)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cwbench.record import Record
 
 
 class CwbenchError(Exception):
@@ -24,6 +28,17 @@ class CorruptFileError(CwbenchError):
 
 class DivergedError(CwbenchError, ArithmeticError):
     """Training stopped because the loss was not finite several times in a row."""
+
+
+class RunInterruptedError(KeyboardInterrupt):
+    """A run was asked to stop and did; `record` says so. The same call resumes it.
+
+    A KeyboardInterrupt, so that a loop over runs ends too.
+    """
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(record.error)
+        self.record = record
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> UsageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor
 
 import cwbench
+from cwbench.cli import main
 from cwbench.errors import UsageError
 
 TASK = cwbench.load_task("gaussian-linear")
@@ -133,3 +137,43 @@ def test_unknown_names_write_nothing(results: Path) -> None:
     with pytest.raises(UsageError, match="unknown setting 'beta'"):
         evaluate(exact, settings={"beta": 1})
     assert not results.exists()
+
+
+def test_samples_made_elsewhere_score_as_if_made_here(tmp_path: Path) -> None:
+    """Export, draw the exact posterior outside, evaluate the file: the numbers of the callable."""
+    runner = CliRunner()
+    exported = tmp_path / "task.safetensors"
+    done = runner.invoke(
+        main, ["export", "two-moons", "--preset", "smoke", "--output", str(exported)]
+    )
+    assert done.exit_code == 0, done.output
+    tensors = load_file(exported)
+    task = cwbench.load_task("two-moons")
+    samples = task.sample_posterior(tensors["y"], 200, torch.Generator().manual_seed(1))
+    np.save(tmp_path / "elsewhere.npy", samples.numpy())
+    save_file({"samples": samples}, tmp_path / "elsewhere.safetensors")
+    expected = cwbench.evaluate(
+        lambda y, n, generator: samples, "two-moons", "smoke", name="inline",
+        results=tmp_path / "r", figures=False, quiet=True,
+    )  # fmt: skip
+    for file in ("elsewhere.npy", "elsewhere.safetensors"):
+        arguments = ["--samples", str(tmp_path / file), "--task", "two-moons", "--preset", "smoke"]
+        done = runner.invoke(
+            main, ["evaluate", *arguments, "--results", str(tmp_path / "r"), "--json"]
+        )
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["metrics"] == expected.metrics
+
+
+@pytest.mark.parametrize("content", ["pickle", "shape", "text", "absent"])
+def test_a_file_that_holds_no_such_samples_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.npy"
+    if content == "pickle":
+        np.save(path, np.array([{}], dtype=object))
+    elif content == "shape":
+        np.save(path, np.zeros((8, 100, 2)))
+    elif content == "text":
+        path.write_text("no array")
+    with pytest.raises(UsageError, match=r"mine\.npy"):
+        cwbench.evaluate(path, "two-moons", "smoke", results=tmp_path / "r", quiet=True)
+    assert not (tmp_path / "r").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -45,7 +46,8 @@ class Trainer:
             DivergedError: if the loss was not finite `PATIENCE` times in a row.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        if not torch.isfinite(loss):
+        value = float(loss.detach())
+        if not math.isfinite(value):
             return self._skipped()
         loss.backward()
         if self.clip is not None:
@@ -59,7 +61,7 @@ class Trainer:
             with torch.no_grad():
                 torch._foreach_lerp_(self.averaged, self.parameters, 1.0 - self.average)
         self.failures = 0
-        self.context.log(loss=float(loss.detach()))
+        self.context.log(loss=value)
         return True
 
     def _skipped(self) -> bool:

@@ -170,4 +170,4 @@ def test_it_learns_the_posterior_mean(bench, seeded) -> None:
     mean, covariance = small.task.posterior_moments(y)
     error = (samples.mean(1) - mean).square().sum(1).mean()
     assert error < 0.25 * x.double().var(0).sum()
-    assert samples.var(1).sum(1).mean() > 0.2 * covariance[0].trace()  # it does not ignore z
+    assert samples.var(1).sum(1).mean() > 0.1 * covariance[0].trace()  # it does not ignore z

@@ -71,8 +71,10 @@ def test_every_fitted_method_lies_below_the_prior_at_the_main_nfe(judged, task) 
 @pytest.mark.slow
 def test_plain_ot_stays_far_off_at_high_nfe(judged) -> None:
     entries, values = judged("gaussian-mixture", ["prior", "fm", "ot-fm", "cot-fm"], nfe=50)
-    assert entries["ot-fm"]["low"] > 3 * entries["fm"]["high"]
-    assert entries["cot-fm"]["high"] < entries["ot-fm"]["low"] / 2
+    for name in ("fm", "cot-fm"):
+        excess = values["ot-fm"] - values[name]
+        assert excess.mean() / (excess.std() / len(excess) ** 0.5) > 4
+        assert entries["ot-fm"]["value"] > 2 * entries[name]["value"]
     assert not torch.equal(values["cot-fm"], values["fm"])
 
 
