@@ -7,7 +7,8 @@ pairing as drawn. As beta falls to 0 the label leaks and the sampler ignores y.
 
 beta has no natural scale, so the default calibrates it: e = r, a regression of E[x | y], and beta
 the smallest whose label leak E|r(y_i) - r(y_{sigma(i)})|^2 / (2 V) stays below `leak`, V the
-variance that r explains. Where r explains nothing it is blind, and e is standardised y instead.
+variance that r explains. Where r explains nothing, or posterior covariances leak although means do
+not, r is blind, and e is standardised y instead.
 A number is the paper's weight on |y_i - y_j|^2 with y in raw units.
 
 Conditional Wasserstein Distances with Applications in Bayesian OT Flow Matching
@@ -104,6 +105,7 @@ class ConditionalOTFlowMatching(BaseFlow):
             "calibration_blind": found.blind,
             "calibration_r2": found.r2,
             "calibration_leak": found.leak,
+            "covariance_leak": found.covariance_leak,
         }
         return ConditionalOT(found.beta, found.embedding)
 

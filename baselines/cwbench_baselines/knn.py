@@ -1,7 +1,7 @@
 """Nearest neighbours: the posterior at y is the x of the training pairs whose y is closest.
 
-Conditions are compared by a regression r(y) of E[x | y], or by standardised y where r explains
-nothing. The number of neighbours is the one with the best energy score on held-out pairs.
+Conditions are compared by a regression r(y) of E[x | y] or by standardised y, whichever has the
+better energy score on held-out pairs; the number of neighbours is chosen so, too.
 
 Consistent Nonparametric Regression (Stone, 1977), https://doi.org/10.1214/aos/1176343886
 """
@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from cwbench.method import Diagnostics, FitContext, Method, MethodInfo, State, tensors_of
-from cwbench.ot.calibration import Regression, Standardised, label_statistic
+from cwbench.ot.calibration import Regression, Standardised, fit_regression
 from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.networks import Condition
@@ -37,12 +37,12 @@ class NearestNeighbourParams(Params):
 
 
 class NearestNeighbours(Method):
-    """Draws, with replacement, from the x of the k training pairs nearest in r(y)."""
+    """Draws, with replacement, from the x of the k training pairs nearest in r(y) or y."""
 
     info = MethodInfo(
         name="knn",
         version=1,
-        title="Nearest neighbours in regressed y",
+        title="Nearest neighbours in y",
         citation="""@article{stone1977consistent,
   title = {Consistent Nonparametric Regression},
   author = {Stone, Charles J.},
@@ -57,15 +57,23 @@ class NearestNeighbours(Method):
     params: NearestNeighbourParams
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
-        """Embed the training conditions and choose the number of neighbours."""
-        x, y = tensors_of(data)
-        self.embedding: nn.Module = Condition(self.spec.y_shape, self.spec.num_classes)
-        if self.spec.num_classes is None:
-            self.embedding = label_statistic(x, y, generator=context.generator("statistic"))
-        self.x, self.keys = x, self.embed(y)
-        self.k = len(x) if self.params.neighbours == "auto" else self.params.neighbours
-        if self.params.neighbours == "auto":
-            self.k = self._best_k(y, context.generator("neighbours"))
+        """Embed the training conditions; choose the embedding and the number of neighbours."""
+        self.x, y = tensors_of(data)
+        if self.spec.num_classes is not None:
+            self._use(Condition(self.spec.y_shape, self.spec.num_classes), y)
+            self.k = int(torch.bincount(y).min())
+        else:
+            regression = fit_regression(y, self.x, generator=context.generator("regression"))
+            embeddings: tuple[nn.Module, ...] = (regression, Standardised(y))
+            best = min((self._best_k(e, y, context), i) for i, e in enumerate(embeddings))
+            self._use(embeddings[best[1]], y)
+            self.k = best[0][1]
+        if self.params.neighbours != "auto":
+            self.k = self.params.neighbours
+
+    def _use(self, embedding: nn.Module, y: Tensor) -> None:
+        self.embedding = embedding
+        self.keys = self.embed(y)
 
     @torch.no_grad()
     def embed(self, y: Tensor) -> Tensor:
@@ -73,15 +81,16 @@ class NearestNeighbours(Method):
         embedded: Tensor = self.embedding(y).float()
         return embedded
 
-    def _best_k(self, y: Tensor, generator: Generator) -> int:
-        """The candidate with the lowest energy score E|x' - x| - E|x' - x''| / 2 on held-out x."""
-        if self.spec.num_classes is not None:
-            return int(torch.bincount(y).min())
+    def _best_k(self, embedding: nn.Module, y: Tensor, context: FitContext) -> tuple[float, int]:
+        """The lowest energy score E|x' - x| - E|x' - x''| / 2 on held-out x, and its k."""
+        self._use(embedding, y)
+        generator = context.generator("neighbours")
         held_out = torch.randperm(len(y), generator=generator)[: min(HELD_OUT, len(y) // 5)]
         candidates = [k for k in CANDIDATES if k < len(y)] or [len(y) - 1]
         index = self._neighbours(self.keys[held_out], candidates[-1] + 1)[:, 1:]
-        scores = [self._energy_score(index[:, :k], self.x[held_out], generator) for k in candidates]
-        return candidates[min(range(len(candidates)), key=scores.__getitem__)]
+        return min(
+            (self._energy_score(index[:, :k], self.x[held_out], generator), k) for k in candidates
+        )
 
     def _energy_score(self, index: Tensor, x: Tensor, generator: Generator) -> float:
         chosen = torch.randint(index.shape[1], (2, len(x), DRAWS), generator=generator)

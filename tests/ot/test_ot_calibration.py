@@ -293,3 +293,24 @@ def test_changed_pairs_of_the_calibration_are_those_of_the_coupling(linear):
     coupling = ConditionalOT(calibration.beta, calibration.embedding)
     shares = [changed_pairs(coupling(*one)) for one in batches(x, y, seed=8, count=30)]
     assert np.mean(shares) == pytest.approx(calibration.changed_pairs, abs=0.06)
+
+
+def test_a_mean_that_is_blind_to_a_part_of_y_is_not_trusted() -> None:
+    """x_1 follows y_1, x_2 is +-y_2: the mean never moves with y_2, the covariance does."""
+    generator = torch.Generator().manual_seed(0)
+    y = 1 + torch.rand(6000, 2, generator=generator)
+    sign = 2.0 * torch.randint(2, (6000,), generator=generator) - 1
+    x = torch.stack([y[:, 0], sign * y[:, 1]], 1)
+    found = calibrate_beta(
+        x, y, lambda n, g: torch.randn(n, 2, generator=g), batch=100, generator=generator
+    )
+    assert found.r2 is not None
+    assert found.r2 > 0.02
+    assert found.blind
+    assert found.statistic == "standardised-y"
+    assert found.covariance_leak is not None
+    assert found.covariance_leak > 0.3
+    trusted = calibrate_beta(
+        x[:, :1], y, lambda n, g: torch.randn(n, 1, generator=g), batch=100, generator=generator
+    )
+    assert trusted.statistic == "posterior-mean"
