@@ -10,20 +10,22 @@ from torch import Tensor
 from cwbench.metric import MetricInfo, ReferenceMetric
 from cwbench.metrics.per_observation import per_observation
 from cwbench.metrics.wasserstein import CONDITIONAL_WASSERSTEIN
-from cwbench.ot.sinkhorn import sinkhorn_divergence
+from cwbench.ot.sinkhorn import annealed_sinkhorn_divergence
 
 
 class SinkhornPaper(ReferenceMetric):
-    """Sinkhorn divergence with cost |x - x'|^2 / 2 and blur 0.05: about W_2^2 / 2.
+    """The annealed Sinkhorn number with cost |x - x'|^2 / 2, blur 0.05 and scaling 0.5.
 
-    The published numbers are the plug-in D(a, b), and so is the value: it is not debiased, and most
-    of it is the floor that stands beside it.
+    The paper calls geomloss with its default schedule, which stops far short of the divergence: on
+    these posteriors at a quarter of it. So does this metric, to the digit, for comparison alone;
+    `cwbench.ot.sinkhorn_divergence` is the converged one. The published numbers are the plug-in
+    D(a, b), and so is the value: not debiased, and most of it is the floor that stands beside it.
     """
 
     info: ClassVar = MetricInfo(
         name="sinkhorn-paper",
         version=1,
-        title="expected Sinkhorn divergence, cost |x-x'|^2/2, blur 0.05",
+        title="annealed Sinkhorn number of the paper, blur 0.05, scaling 0.5",
         direction="lower",
         needs=frozenset({"reference"}),
         citation=CONDITIONAL_WASSERSTEIN,
@@ -32,9 +34,5 @@ class SinkhornPaper(ReferenceMetric):
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
-        """The divergence with shape `(m,)`.
-
-        Raises:
-            ConvergenceError: if the iteration did not converge for an observation.
-        """
-        return per_observation(partial(sinkhorn_divergence, blur=0.05), a, b)
+        """The number with shape `(m,)`."""
+        return per_observation(partial(annealed_sinkhorn_divergence, blur=0.05, scaling=0.5), a, b)

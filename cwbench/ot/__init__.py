@@ -53,7 +53,7 @@ from cwbench.ot.coupling import (
 from cwbench.ot.energy import energy_distance
 from cwbench.ot.gaussian import bures_wasserstein_squared, gaussian_transport
 from cwbench.ot.geodesic import Geodesic, geodesic
-from cwbench.ot.sinkhorn import sinkhorn_divergence
+from cwbench.ot.sinkhorn import annealed_sinkhorn_divergence, sinkhorn_divergence
 from cwbench.ot.sliced import sliced_wasserstein_power, unit_directions
 from cwbench.ot.wasserstein import (
     JointTransport,
@@ -77,6 +77,7 @@ __all__ = [
     "Regression",
     "Standardised",
     "Statistic",
+    "annealed_sinkhorn_divergence",
     "as_float64",
     "assignment",
     "bures_wasserstein_squared",

@@ -262,7 +262,7 @@ def calibrate_beta(
     *,
     batch: int,
     generator: Generator,
-    target: float = 0.01,
+    target: float = 0.0025,
     batches: int = 8,
 ) -> Calibration:
     """The smallest beta whose label leak is at most `target`, found on training pairs.

@@ -69,6 +69,61 @@ def sinkhorn_divergence(
     return _transport(cost, epsilon, tolerance, max_iterations) - sum(own) / 2
 
 
+def annealed_sinkhorn_divergence(
+    a: Array, b: Array, *, blur: float = 0.05, scaling: float = 0.5
+) -> float:
+    """What an annealed iteration gives for S_eps(a, b) when it is not run to convergence.
+
+    Epsilon falls from the squared diameter to blur^2 by the factor scaling^2 a step, one averaged
+    update of the potentials at each; then the divergence is read off. This is the schedule of
+    geomloss (p = 2), whose default `scaling` is 0.5, and so the number that papers print. It is
+    *not* the divergence: on posteriors of the paper's problem, 1000 samples a side, it is a quarter
+    of it at scaling 0.5 and half at 0.9. It tends to it as scaling -> 1.
+
+    Args:
+        a: with shape `(n, *shape)`.
+        b: with shape `(k, *shape)`.
+        blur: square root of the last epsilon, a length.
+        scaling: ratio of successive blurs, between 0 and 1.
+
+    Raises:
+        ValueError: if an input is not finite, dimensions do not match or a setting is out of range.
+
+    Source: Interpolating between optimal transport and MMD using Sinkhorn divergences
+    (Feydy et al., 2019) https://arxiv.org/abs/1810.08278
+    """
+    check_positive("blur", blur)
+    if not 0 < scaling < 1:
+        raise ValueError(f"scaling must lie between 0 and 1, got {scaling}")
+    points_a, points_b = as_float64("a", a), as_float64("b", b)
+    both = np.concatenate([points_a, points_b])
+    diameter = float(np.linalg.norm(both.max(axis=0) - both.min(axis=0)))
+    levels = _annealing(max(diameter, blur), blur, scaling)
+    cross = squared_distances(points_a, points_b) / 2
+    f, g = _annealed(cross, levels)
+    f_a, _ = _annealed(squared_distances(points_a, points_a) / 2, levels)
+    g_b, _ = _annealed(squared_distances(points_b, points_b) / 2, levels)
+    return float((f - f_a).mean() + (g - g_b).mean())
+
+
+def _annealing(diameter: float, blur: float, scaling: float) -> list[float]:
+    """Epsilons: diameter^2, then blurs from the diameter down by `scaling`, then blur^2."""
+    steps = np.arange(np.log(diameter), np.log(blur), np.log(scaling))
+    return [diameter**2, *np.exp(2 * steps).tolist(), blur**2]
+
+
+def _annealed(cost: Float64, levels: list[float]) -> tuple[Float64, Float64]:
+    """Potentials after one averaged update at each epsilon and a last full one."""
+    f = _soft_minimum(cost, np.zeros(cost.shape[1]), levels[0])
+    g = _soft_minimum(cost.T, np.zeros(cost.shape[0]), levels[0])
+    for epsilon in levels:
+        f, g = (
+            (f + _soft_minimum(cost, g, epsilon)) / 2,
+            (g + _soft_minimum(cost.T, f, epsilon)) / 2,
+        )
+    return _soft_minimum(cost, g, levels[-1]), _soft_minimum(cost.T, f, levels[-1])
+
+
 def _transport(cost: Float64, epsilon: float, tolerance: float, max_iterations: int) -> float:
     """OT_eps between uniform measures, for a cost with shape `(n, k)`."""
     transposed = np.ascontiguousarray(cost.T)

@@ -2,7 +2,13 @@ import numpy as np
 import ot as pot
 import pytest
 
-from cwbench.ot import ConvergenceError, sinkhorn_divergence, squared_distances, wasserstein_power
+from cwbench.ot import (
+    ConvergenceError,
+    annealed_sinkhorn_divergence,
+    sinkhorn_divergence,
+    squared_distances,
+    wasserstein_power,
+)
 
 
 def clusters(rng, n, d=5):
@@ -103,3 +109,37 @@ def test_a_blur_far_below_the_spread_gives_an_assignment(rng):
 def test_settings_must_be_positive(setting, rng):
     with pytest.raises(ValueError, match=next(iter(setting))):
         sinkhorn_divergence(rng.random((3, 2)), rng.random((3, 2)), **setting)
+
+
+@pytest.mark.parametrize(
+    ("blur", "scaling", "geomloss"),
+    [
+        (0.05, 0.5, 1.6539156438288782),
+        (0.05, 0.9, 1.6741539563363397),
+        (0.3, 0.7, 1.6391660960177035),
+    ],
+)
+def test_annealed_number_is_that_of_geomloss(blur: float, scaling: float, geomloss: float) -> None:
+    """SamplesLoss("sinkhorn", p=2, blur=blur, scaling=scaling) of geomloss 0.3.1 in float64."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(40, 3)), 1 + 0.5 * rng.normal(size=(60, 3))
+    assert annealed_sinkhorn_divergence(a, b, blur=blur, scaling=scaling) == pytest.approx(
+        geomloss, rel=1e-12
+    )
+
+
+def test_annealed_number_tends_to_the_divergence_from_below() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(200, 4)), rng.normal(size=(200, 4))
+    exact = sinkhorn_divergence(a, b, blur=0.2)
+    errors = [
+        exact - annealed_sinkhorn_divergence(a, b, blur=0.2, scaling=s) for s in (0.5, 0.9, 0.995)
+    ]
+    assert errors[0] > errors[1] > errors[2] > -1e-3 * exact
+    assert errors[2] < 0.02 * exact < errors[0]
+
+
+@pytest.mark.parametrize("scaling", [0.0, 1.0, -1.0, float("nan")])
+def test_annealing_needs_a_scaling_between_0_and_1(scaling: float) -> None:
+    with pytest.raises(ValueError, match="scaling"):
+        annealed_sinkhorn_divergence(np.zeros((2, 1)), np.ones((2, 1)), scaling=scaling)
