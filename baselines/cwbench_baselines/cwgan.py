@@ -41,7 +41,7 @@ class WassersteinGANParams(Params):
     beta_1: float = Field(0.5, ge=0, lt=1, description="Adam's first decay")
     beta_2: float = Field(0.9, ge=0, lt=1, description="Adam's second decay")
     critic_steps: int = Field(4, ge=1, description="critic steps for each generator step")
-    penalty: float = Field(1.0, gt=0, description="lambda, the weight of the gradient penalty")
+    penalty: float = Field(0.1, gt=0, description="lambda, the weight of the gradient penalty")
     gradient: Literal["partial", "full"] = Field("partial", description="penalty in x, or (x, y)")
     critic: Literal["single", "pair"] = Field("single", description="samples judged at once")
     drift: float = Field(1e-3, ge=0, description="weight of E[D^2], which fixes the critic's level")
