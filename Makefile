@@ -29,10 +29,10 @@ demo: $(VENV)/.run
 	$(BIN)/cwbench run --task gaussian-mixture --method cot-fm
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS)
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m slow -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(WORKERS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 
 from cwbench import FitContext, Method, MethodInfo
 from cwbench.method import State, tensors_of
+from cwbench.preset import NFE
 
 
 class NearestGaussian(Method):
@@ -25,7 +26,7 @@ class NearestGaussian(Method):
         self.x, self.y = tensors_of(data)
         self.deviation = torch.tensor(0.1)
 
-    def sample(self, y: Tensor, n: int, generator: Generator, nfe: object = None) -> Tensor:
+    def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
         """Draw around the nearest neighbour's x."""
         nearest = self.x[torch.cdist(y.flatten(1), self.y.flatten(1)).argmin(1)]
         noise = torch.randn(len(y), n, *self.spec.x_shape, generator=generator)
