@@ -105,6 +105,13 @@ class FitContext(Protocol):
     def save(self, state: Mapping[str, Stateful]) -> None:
         """Keep `state` with every checkpoint; if this run resumes one, restore it now."""
 
+    @property
+    def validation(self) -> JointSamples | None:
+        """Held-out pairs to choose a network on, where the preset has them."""
+
+    def uncounted(self) -> AbstractContextManager[None]:
+        """Network passes inside are not charged to the budget: for validation."""
+
     def log(self, **values: float) -> None:
         """Show these values beside the progress bar and in the log."""
 

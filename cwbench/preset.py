@@ -34,6 +34,11 @@ class Preset(BaseModel):
         None, gt=0, description="overrides the family's own, where a paper fixes it"
     )
     decay: bool = Field(True, description="learning rate falls linearly to 0 over the last 70 %")
+    validation_pairs: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="held-out pairs on which flows choose their network, once an epoch, where a "
+        "paper does so; 0 judges the last step",
+    )
     observations: Annotated[int, Field(ge=2)] = Field(
         description="observations y a run is judged on"
     )

@@ -11,10 +11,11 @@ Flow Matching for Generative Modeling (Lipman et al., 2023), https://arxiv.org/a
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import BaseModel, Field
@@ -72,6 +73,34 @@ class VelocityNetwork(nn.Module):
         return velocity.view_as(x_t)
 
 
+class LowestLoss:
+    """Remembers the network with the lowest validation loss, across checkpoints too."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.loss = math.inf
+        self.weights: dict[str, Tensor] = {}
+
+    def consider(self, loss: float) -> None:
+        """Keep a copy of the network if its loss is the lowest so far."""
+        if loss < self.loss:
+            self.loss = loss
+            self.weights = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
+    def restore(self) -> None:
+        """Put the kept network back, if there is one."""
+        if self.weights:
+            self.network.load_state_dict(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Loss and weights, for a checkpoint."""
+        return {"loss": self.loss, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back a checkpoint."""
+        self.loss, self.weights = state["loss"], state["weights"]
+
+
 class BaseFlow(Method):
     """The loop that all flows share."""
 
@@ -114,20 +143,43 @@ class BaseFlow(Method):
             clip=self.params.clip,
             average=self.params.ema,
         )
-        context.save({"trainer": trainer})
+        best = LowestLoss(self.velocity)
+        context.save({"trainer": trainer, "best": best})
 
         def couple(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
             z, t = self.noise(step, len(x), context)
             return (*self.pair(rule, z, x, y), t)
 
+        epoch = max(1, len(data) // context.batch_size)  # type: ignore[arg-type]  # map-style
         for z, x, y, t in context.batches(couple, group=self.ot_batch):
-            x_t, u_t = geodesic(z, x, t)
-            with torch.autocast(
-                context.device.type, torch.bfloat16, self.params.precision == "bfloat16"
-            ):
-                v_t = self.velocity(t, x_t, self.velocity.condition(y))
-            trainer.step(nn.functional.mse_loss(v_t.float(), u_t))
+            trainer.step(self.loss(z, x, y, t))
+            if context.validation and (context.step + 1) % epoch == 0:
+                best.consider(self.validation_loss(rule, context))
         trainer.finish()
+        best.restore()
+
+    def loss(self, z: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """The mean squared error of the velocity on coupled pairs at times t."""
+        x_t, u_t = geodesic(z, x, t)
+        enabled = self.params.precision == "bfloat16"
+        with torch.autocast(x.device.type, torch.bfloat16, enabled):
+            v_t = self.velocity(t, x_t, self.velocity.condition(y))
+        return nn.functional.mse_loss(v_t.float(), u_t)
+
+    @torch.no_grad()
+    def validation_loss(self, rule: Coupling, context: FitContext) -> float:
+        """The loss on the validation pairs with fresh noise, coupled as in training."""
+        assert context.validation is not None  # noqa: S101 - asked by `fit`
+        size = self.ot_batch * context.batch_size
+        losses: list[Tensor] = []
+        with context.uncounted():
+            for x, y in zip(*(part.split(size) for part in context.validation), strict=True):
+                generator = context.generator("validation", context.step, len(losses))
+                z = self.spec.sample_latent(len(x), generator)
+                t = torch.rand(len(x), generator=generator)
+                pairs = (*self.pair(rule, z, x, y), t)
+                losses.append(self.loss(*(part.to(context.device) for part in pairs)))
+        return float(torch.stack(losses).mean())
 
     def noise(self, step: int, n: int, context: FitContext) -> tuple[Tensor, Tensor]:
         """Latents and times of the batches from `step` on: the same for every coupling."""

@@ -47,7 +47,7 @@ from cwbench.running.evaluation import (
 )
 from cwbench.running.progress import shown
 from cwbench.running.request import Request, problem_spec
-from cwbench.task import Task
+from cwbench.task import JointSamples, Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.networks import Meter
 from cwbench.training.streams import seeded_globals, stream
@@ -211,9 +211,17 @@ class Runner:
         request = self.request
         data = training_data(request.task, request.preset, request.seed)
         context = TrainingContext(
-            data, request.preset, key, self.meter, self.device,
-            self.directory / "checkpoint", self.checkpoint_seconds, self.show, self.stop,
-        )  # fmt: skip
+            data,
+            request.preset,
+            key,
+            self.meter,
+            self.device,
+            directory=self.directory / "checkpoint",
+            validation=validation_pairs(request.task, request.preset, request.seed),
+            checkpoint_seconds=self.checkpoint_seconds,
+            show=self.show,
+            stop=self.stop,
+        )
         started = time.perf_counter()
         with single_threaded(), seeded_globals(*key, "fit"):
             self.method.fit(data, context)
@@ -338,6 +346,14 @@ def training_data(task: Task, preset: Preset, seed: int) -> Dataset[tuple[Tensor
     """The training pairs of a seed: the same for every method."""
     generator = stream(task.info.name, task.info.version, seed, "data")
     return task.training_data(preset.training_pairs, generator)
+
+
+def validation_pairs(task: Task, preset: Preset, seed: int) -> JointSamples | None:
+    """The validation pairs of a seed, where the preset has them."""
+    if not preset.validation_pairs:
+        return None
+    generator = stream(task.info.name, task.info.version, seed, "validation")
+    return task.sample_joint(preset.validation_pairs, generator)
 
 
 def metric_id(metric: Metric, nfe: NFE | None) -> str:

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 from cwbench.errors import CwbenchError
 from cwbench.method import Prepare, Stateful, take
 from cwbench.preset import Preset
+from cwbench.task import JointSamples
 from cwbench.training import checkpoint
 from cwbench.training.networks import Meter, MeteredMLP
 from cwbench.training.streams import seeded_globals, stream
@@ -60,6 +61,7 @@ class TrainingContext:
     meter: Meter
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     directory: Path | None = None
+    validation: JointSamples | None = None
     checkpoint_seconds: float = 30.0
     show: Progress = field(default_factory=Progress)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -107,6 +109,10 @@ class TrainingContext:
             for name, part in self._stateful.items():
                 part.load_state_dict(self._resumed["state"][name])
             self.meter.passes = int(self._resumed["passes"])
+
+    def uncounted(self) -> AbstractContextManager[None]:
+        """Network passes inside are not charged to the budget."""
+        return self.meter.paused()
 
     def log(self, **values: float) -> None:
         """Show these values beside the progress bar."""

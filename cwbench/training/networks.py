@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -23,6 +24,15 @@ class Meter:
     evaluations: int = 0
     passes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Count nothing inside."""
+        before = self.evaluations, self.passes
+        try:
+            yield
+        finally:
+            self.evaluations, self.passes = before
 
     def attach(self, network: nn.Module) -> nn.Module:
         """Count what `network` does from now on."""
