@@ -106,6 +106,10 @@ class FitContext(Protocol):
         """Keep `state` with every checkpoint; if this run resumes one, restore it now."""
 
     @property
+    def standardise(self) -> bool:
+        """Whether networks are fed standardised y, as they are unless a paper does otherwise."""
+
+    @property
     def validation(self) -> JointSamples | None:
         """Held-out pairs to choose a network on, where the preset has them."""
 

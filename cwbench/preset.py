@@ -34,6 +34,9 @@ class Preset(BaseModel):
         None, gt=0, description="overrides the family's own, where a paper fixes it"
     )
     decay: bool = Field(True, description="learning rate falls linearly to 0 over the last 70 %")
+    standardise: bool = Field(
+        True, description="networks are fed standardised y; false feeds raw y, where a paper does"
+    )
     validation_pairs: Annotated[int, Field(ge=0)] = Field(
         0,
         description="held-out pairs on which flows choose their network, once an epoch, where a "

@@ -69,7 +69,9 @@ class ConditionalWassersteinGAN(Method):
         """Alternate critic and generator steps until the budget of network passes is spent."""
         spec, params = self.spec, self.params
         condition = Condition(spec.y_shape, spec.num_classes)
-        condition.fit(take(data, torch.arange(min(len(data), 100_000))).y)  # type: ignore[arg-type]
+        if context.standardise:
+            some = torch.arange(min(len(data), 100_000))  # type: ignore[arg-type]  # map-style
+            condition.fit(take(data, some).y)
         self.condition = condition.to(context.device)
         self.latent_size = spec.sample_latent(1, Generator()).numel()
         self.generator = context.network(

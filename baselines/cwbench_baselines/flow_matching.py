@@ -130,7 +130,9 @@ class BaseFlow(Method):
         """Regress the velocity of coupled pairs."""
         spec = self.spec
         condition = Condition(spec.y_shape, spec.num_classes)
-        condition.fit(take(data, torch.arange(min(len(data), 100_000))).y)  # type: ignore[arg-type]
+        if context.standardise:
+            some = torch.arange(min(len(data), 100_000))  # type: ignore[arg-type]  # map-style
+            condition.fit(take(data, some).y)
         network = context.network(spec.x_size + 1 + condition.size, spec.x_size)
         self.velocity = VelocityNetwork(network, condition.to(context.device))
         rule = self.coupling(data, context)

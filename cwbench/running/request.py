@@ -22,7 +22,7 @@ from cwbench.training.networks import Meter, MeteredMLP
 NOT_KEYED = {"nfe", "metrics"}
 """Preset values that decide what is computed from a fit, not the fit."""
 
-ADDED: dict[str, Any] = {"validation_pairs": 0}
+ADDED: dict[str, Any] = {"validation_pairs": 0, "standardise": True}
 """Preset values that came later: at their default they stay out of the key of older records."""
 
 

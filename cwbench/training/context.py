@@ -69,6 +69,7 @@ class TrainingContext:
     def __post_init__(self) -> None:
         """Find out whether there is a checkpoint to resume."""
         self.steps, self.batch_size = self.preset.steps, self.preset.batch_size
+        self.standardise = self.preset.standardise
         self.budget = PASSES_A_STEP * self.steps * self.batch_size
         self.step = 0
         self.seconds: defaultdict[str, float] = defaultdict(float)

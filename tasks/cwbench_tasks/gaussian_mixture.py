@@ -29,6 +29,7 @@ COMPONENT_DEVIATION = 0.1
 PAPER = {
     "training_pairs": 10_000,
     "validation_pairs": 2_000,
+    "standardise": False,
     "steps": 50_000,
     "batch_size": 200,
     "width": 256,
