@@ -3,8 +3,8 @@
     python -m benchmarks.defaults RESULTS --output results/defaults.csv
 
 Each trial is a run of preset `quick` on the held-out observations of split `dev`, which no other
-record is judged on. The default of a family is the setting with the lowest mean of `ew2sq` over the
-tasks; it is not chosen on the observations it is later judged on.
+record is judged on: defaults are not chosen on the observations they are later judged on. A family
+takes the setting with the lowest mean of `ew2sq` over the tasks when its version is raised next.
 """
 
 from __future__ import annotations
