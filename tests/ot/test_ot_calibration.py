@@ -45,7 +45,7 @@ def batches(x, y, seed, count=8, size=100):
 @pytest.fixture(scope="module")
 def linear():
     x, y = linear_pairs(6_000, 0)
-    return x, y, calibrate_beta(x, y, latents, batch=100, generator=seeded(1))
+    return x, y, calibrate_beta(x, y, latents, batch=100, generator=seeded(1), target=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def blind():
     generator = seeded(0)
     x = torch.randn(4_000, 3, generator=generator)
     y = 5 * x.square() + torch.tensor([0.0, 100.0, 0.0])
-    return x, y, calibrate_beta(x, y, latents, batch=100, generator=seeded(1))
+    return x, y, calibrate_beta(x, y, latents, batch=100, generator=seeded(1), target=0.01)
 
 
 def test_the_regression_finds_the_posterior_mean(linear):
@@ -130,7 +130,7 @@ def test_results_follow_the_generator_and_leave_global_state_alone():
 
 def test_calibration_is_reproducible(linear):
     x, y, calibration = linear
-    again = calibrate_beta(x, y, latents, batch=100, generator=seeded(1))
+    again = calibrate_beta(x, y, latents, batch=100, generator=seeded(1), target=0.01)
     for name in ("beta", "leak", "changed_pairs", "r2", "blind", "statistic"):
         assert getattr(again, name) == getattr(calibration, name)
 
