@@ -51,7 +51,7 @@ _MOST_EPOCHS, _LEAST_STEPS = 30, 50  # small samples are overfitted by more epoc
 _LEAST_R2 = 0.01  # below it, or below twice its standard error, a regression says nothing
 _LOWEST, _HIGHEST, _LIMIT = 1e-4, 1e6, 1e18
 _PRECISION = 0.005  # of log10 beta
-_PARTLY_BLIND = 0.1  # share of tr Cov x: measured .03 where means suffice, .35 on two crescents
+_PARTLY_BLIND = 0.1  # share of tr Cov x: measured .03 where means suffice, .34 on two crescents
 _DIRECTIONS = 16  # of x in which the covariance is regressed, at most
 
 
