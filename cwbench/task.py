@@ -101,6 +101,11 @@ class Task(ABC):
         return None
 
     @property
+    def main_metric(self) -> str:
+        """The metric that ranks methods; settings may change it where they hide the posterior."""
+        return self.info.main_metric
+
+    @property
     def has_posterior(self) -> bool:
         """Whether `sample_posterior` draws the exact posterior."""
         return type(self).sample_posterior is not Task.sample_posterior
@@ -150,6 +155,27 @@ class Task(ABC):
         generator = Generator().manual_seed(0)  # each row its own: no row depends on its neighbours
         draws = self.sample_posterior(y, 2**16, generator).flatten(2).double()[0]
         return Moments(draws.mean(0)[None], torch.cov(draws.T).reshape(1, *[draws.shape[1]] * 2))
+
+    def standardised_residual(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """(y - A x) / s, the noise that x leaves to explain y, where the noise is N(0, s^2 I).
+
+        log p(y | x) is minus half its squared norm, up to a constant. None where noise is not so.
+
+        Args:
+            x: with shape `(m, n, *x_shape)`.
+            y: with shape `(m, *y_shape)`.
+
+        Returns:
+            Residuals with shape `(m, n, d_y)`, float64, y flattened.
+        """
+        return None
+
+    def back_projection(self, y: Tensor) -> Tensor | None:
+        """A^T y with shape `(n, *x_shape)`: y as an image, for networks that take images.
+
+        None where y has no such form; networks are then fed y itself.
+        """
+        return None
 
     def sample_latent(self, n: int, generator: Generator) -> Tensor:
         """Latents with shape `(n, *z_shape)`; standard normal of x_shape unless overridden."""

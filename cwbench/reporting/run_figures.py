@@ -85,11 +85,11 @@ def _figures(record: Record, task: Task, method: Method | None) -> Iterator[tupl
     title = f"{record.label} on {task.info.name}"
     info = task.info
     table = pd.DataFrame([row | {"method": record.label} for row in rows(record)])
-    main = table[table["metric"] == info.main_metric]
+    main = table[table["metric"] == task.main_metric]
     if main["nfe"].notna().sum() > 1:
         yield (
-            f"{info.main_metric}-against-nfe",
-            metric_against_nfe(main, metric=info.main_metric, title=title, main_nfe=info.main_nfe),
+            f"{task.main_metric}-against-nfe",
+            metric_against_nfe(main, metric=task.main_metric, title=title, main_nfe=info.main_nfe),
         )
     judge = Judge(task, Preset(**record.preset_values))
     samples, nfe = _main_samples(record, task)

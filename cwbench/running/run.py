@@ -169,7 +169,8 @@ class Runner:
     def _verdict(self, metrics: Mapping[str, Any]) -> tuple[Status, str | None]:
         """Diverged if the main metric has no value at the NFE that is judged."""
         info = self.request.task.info
-        identifiers = [i for i in metrics if i.partition("@")[0] == info.main_metric]
+        main = self.request.task.main_metric
+        identifiers = [i for i in metrics if i.partition("@")[0] == main]
         judged = [i for i in identifiers if i.endswith(f"@nfe={info.main_nfe}")] or identifiers
         if any(metrics[i]["value"] is None for i in judged):
             return "diverged", "samples are not finite; the main metric has no value"
@@ -313,7 +314,7 @@ class Runner:
             task={
                 "name": task.name,
                 "version": task.version,
-                "main_metric": task.main_metric,
+                "main_metric": request.task.main_metric,
                 "distribution": _distribution(request.task_origin),
                 "params": settings_module.json_values(request.task.params),
                 "changed": settings_module.changed(request.task.params),
