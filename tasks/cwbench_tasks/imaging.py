@@ -121,7 +121,7 @@ class ImagingTask(Task):
 
     def back_projection(self, y: Tensor) -> Tensor:
         """A^T y with shape `(n, *x_shape)`, a sufficient statistic of y, float32."""
-        flat = y.double().flatten(2) @ self.A
+        flat = y.double().flatten(2) @ self.A.to(y.device)
         return flat.reshape(len(y), *self.x_shape).float()
 
     def standardised_residual(self, x: Tensor, y: Tensor) -> Tensor:
