@@ -76,14 +76,18 @@ def validated(model: type[Model], values: Mapping[str, Any], owner: str) -> Mode
     try:
         return model(**values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{owner}.{'.'.join(map(str, problem['loc'][:1]))} = {problem['input']!r}: "
-            f"{problem['msg'].lower()}"
-            for problem in error.errors()
-        )
+        problems = "; ".join(_told(problem, owner) for problem in error.errors())
         raise UsageError(
             f"invalid setting: {problems}. `cwbench describe` lists what is allowed."
         ) from None
+
+
+def _told(problem: Mapping[str, Any], owner: str) -> str:
+    """One problem; those that several settings make together name them in their message."""
+    message = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return f"{owner}: {message}"
+    return f"{owner}.{problem['loc'][0]} = {problem['input']!r}: {message.lower()}"
 
 
 def json_values(model: BaseModel) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +34,6 @@ class ImageFolder(NamedTuple):
     digest: str
 
 
-@lru_cache(maxsize=4)
 def image_folder(root: Path, *, size: int | None = None, colour: bool = False) -> ImageFolder:
     """Read a folder of images.
 

@@ -73,7 +73,8 @@ def sample_mixture(mixture: MixturePosterior, n: int, generator: Generator) -> T
     samples = torch.randn(
         *components.shape, means.shape[-1], dtype=torch.float64, generator=generator
     )
-    factors = square_roots(covariances)
+    shared = covariances.stride(0) == 0  # one set of covariances for all m, as linear_posterior's
+    factors = square_roots(covariances[:1] if shared else covariances).expand_as(covariances)
     for row, chosen in enumerate(components):
         for k in chosen.unique():
             here = chosen == k

@@ -12,6 +12,7 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from cwbench.task import Params, Task
+from cwbench_tasks.deblurring import Deblurring, DeblurringParams
 from cwbench_tasks.eight_gaussians_moons import EightGaussiansMoons, EightGaussiansMoonsParams
 from cwbench_tasks.gaussian_linear import GaussianLinear, GaussianLinearParams
 from cwbench_tasks.gaussian_mixture import (
@@ -20,6 +21,7 @@ from cwbench_tasks.gaussian_mixture import (
     GaussianMixtureParams,
 )
 from cwbench_tasks.sign_symmetric import SignSymmetric, SignSymmetricParams
+from cwbench_tasks.tomography import Tomography, TomographyParams
 from cwbench_tasks.two_moons import TwoMoons
 
 TASKS: dict[str, Callable[[], Task]] = {
@@ -35,6 +37,10 @@ TASKS: dict[str, Callable[[], Task]] = {
     "sign-symmetric": SignSymmetric,
     "sign-symmetric-sharp": lambda: SignSymmetric(SignSymmetricParams(noise=0.01)),
     "two-moons": TwoMoons,
+    "deblurring": Deblurring,
+    "deblurring-motion": lambda: Deblurring(DeblurringParams(blur="motion", width=4, angle=30)),
+    "tomography": Tomography,
+    "tomography-one-view": lambda: Tomography(TomographyParams(views=1)),
 }
 
 
@@ -51,7 +57,7 @@ def rank_p_values(task: Task, sample: Callable[[Tensor, int, Generator], Tensor]
     """P-values of uniform ranks of the true x among 63 draws, for five statistics of (x, y)."""
     x, y = task.evaluation_set(1200, stream(11))
     draws = sample(y, 64, stream(12))
-    both = torch.cat([x[:, None], draws[:, 1:]], 1).double()  # the truth first, then 63 draws
+    both = torch.cat([x[:, None], draws[:, 1:]], 1).flatten(2).double()  # the truth, 63 draws
     centre = task.posterior_moments(y).mean[:, None]
     statistics = {
         "first": both[..., 0],
@@ -59,7 +65,7 @@ def rank_p_values(task: Task, sample: Callable[[Tensor, int, Generator], Tensor]
         "norm": both.square().sum(-1),
         "product": both[..., 0] * both[..., -1],
         "distance to the posterior mean": (both - centre).square().sum(-1),
-        "distance to another draw": (both - draws[:, :1]).square().sum(-1),
+        "distance to another draw": (both - draws[:, :1].flatten(2)).square().sum(-1),
     }
     ties = np.random.default_rng(13)
     return [_chi2(value.numpy(), ties) for value in statistics.values()]
@@ -78,7 +84,7 @@ def test_truth_ranks_uniformly_among_posterior_draws(task: Task) -> None:
 
 def test_rank_test_sees_a_posterior_that_is_slightly_too_narrow(task: Task) -> None:
     def narrow(y: Tensor, n: int, generator: Generator) -> Tensor:
-        mean = task.posterior_moments(y).mean[:, None].float()
+        mean = task.posterior_moments(y).mean.float().reshape(-1, 1, *task.x_shape)
         return mean + 0.8 * (task.sample_posterior(y, n, generator) - mean)
 
     assert min(rank_p_values(task, narrow)) < 1e-6
@@ -86,7 +92,7 @@ def test_rank_test_sees_a_posterior_that_is_slightly_too_narrow(task: Task) -> N
 
 def test_moments_are_those_of_the_draws(task: Task) -> None:
     y = task.evaluation_set(5, stream(1)).y
-    draws = task.sample_posterior(y, 40_000, stream(2)).double()
+    draws = task.sample_posterior(y, 40_000, stream(2)).flatten(2).double()
     mean, covariance = task.posterior_moments(y)
     assert mean.dtype == covariance.dtype == torch.float64
     scale = covariance.diagonal(dim1=1, dim2=2).sum(-1)
@@ -97,6 +103,7 @@ def test_moments_are_those_of_the_draws(task: Task) -> None:
 
 def test_posterior_moments_average_to_those_of_the_prior(task: Task) -> None:
     x, y = task.sample_joint(1_500, stream(3))
+    x = x.flatten(1)
     mean, covariance = task.posterior_moments(y)
     total = covariance.mean(0) + mean.T.cov()
     size = float(total.trace())
@@ -201,6 +208,18 @@ def test_only_the_uninformative_mixture_is_marked_so() -> None:
         (SignSymmetric, {"noise": -1}),
         (SignSymmetric, {"noise": 2}),
         (TwoMoons, {"noise": 1}),
+        (Deblurring, {"noise": 0}),
+        (Deblurring, {"noise": -1}),
+        (Deblurring, {"width": 0}),
+        (Deblurring, {"views": 2}),
+        (Deblurring, {"prior": "faces"}),
+        (Deblurring, {"prior": "images"}),
+        (Deblurring, {"root": "somewhere"}),
+        (Deblurring, {"size": 32}),
+        (Tomography, {"noise": 0}),
+        (Tomography, {"views": 0}),
+        (Tomography, {"angular_range": 0}),
+        (Tomography, {"angular_range": 200}),
     ],
 )
 def test_bad_settings_are_refused(task_class: type[Task], settings: dict[str, float]) -> None:

@@ -1,0 +1,189 @@
+"""Imaging problems: the posterior against Markov chains, and real images from a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Generator, Tensor, distributions
+
+from cwbench.api import load_task
+from cwbench.errors import UsageError
+from cwbench_tasks.imaging import ImagingTask
+from cwbench_tasks.mixtures import sample_prior
+
+Make = Callable[..., ImagingTask]
+
+
+def stream(seed: int) -> Generator:
+    return Generator().manual_seed(seed)
+
+
+def chain(task: ImagingTask, y: Tensor, steps: int) -> Tensor:
+    """Metropolis-Hastings, proposals from the prior: it knows nothing of the closed form."""
+    proposals = sample_prior(task.prior, steps, stream(1))
+    images = proposals.reshape(1, steps, *task.x_shape)
+    log_likelihood = -task.standardised_residual(images, y[None])[0].square().sum(1) / 2
+    accept = torch.rand(steps, generator=stream(2), dtype=torch.float64).log()
+    likelihood, threshold = log_likelihood.tolist(), accept.tolist()
+    path, here = np.empty(steps, dtype=int), 0
+    for step in range(steps):
+        if threshold[step] < likelihood[step] - likelihood[here]:
+            here = step
+        path[step] = here
+    return proposals[path[steps // 10 :]]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("deblurring", {"width": 3, "noise": 4}), ("tomography", {"views": 1, "noise": 2})],
+)
+def test_posterior_agrees_with_a_long_markov_chain(name: str, settings: dict[str, float]) -> None:
+    task = load_task(name, **settings)
+    assert isinstance(task, ImagingTask)
+    y = task.evaluation_set(1, stream(5)).y
+    visited = chain(task, y[0], 200_000)
+    effective = len(torch.unique(visited[:, 0])) / 4  # moves, discounted for their correlation
+    assert effective > 1_000
+    mean, covariance = (part[0] for part in task.posterior_moments(y))
+    total = float(covariance.trace())
+    assert float((visited.mean(0) - mean).square().sum()) < 5 * total / effective
+    assert torch.allclose(visited.T.cov(), covariance, atol=0.02 * total)
+    prior_mean = task.prior.weights @ task.prior.means  # what an ignored y would give
+    assert float((prior_mean - mean).square().sum()) > 50 * total / effective
+
+
+@pytest.mark.parametrize("name", ["deblurring", "tomography"])
+def test_residual_gives_the_likelihood(name: str) -> None:
+    task = load_task(name)
+    assert isinstance(task, ImagingTask)
+    x, y = task.sample_joint(3, stream(0))
+    candidates = x.expand(3, 3, *task.x_shape)
+    scores = -task.standardised_residual(candidates, y).square().sum(2) / 2
+    exact = distributions.Normal(task.forward(candidates), task.noise).log_prob(y[:, None].double())
+    expected = exact.flatten(2).sum(2)
+    assert torch.allclose(scores - scores[:, :1], expected - expected[:, :1])
+
+
+@pytest.mark.parametrize("name", ["deblurring", "tomography"])
+@pytest.mark.parametrize("prior", ["digits", "patches"])
+def test_noise_is_relative_to_the_variation_of_the_signal(name: str, prior: str) -> None:
+    task = load_task(name, prior=prior, noise=0.5)
+    assert isinstance(task, ImagingTask)
+    clean = task.forward(task.sample_joint(20_000, stream(3)).x).flatten(1)
+    rms = float((clean - clean.mean(0)).square().mean().sqrt())
+    assert task.noise == pytest.approx(0.5 * rms, rel=0.02)
+    x, y = task.sample_joint(5_000, stream(4))
+    residual = task.standardised_residual(x[:, None], y)
+    assert float(residual.std()) == pytest.approx(1, rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["deblurring", "tomography"])
+def test_back_projection_is_a_sufficient_statistic(name: str) -> None:
+    """What A^T y leaves out of y, the posterior does not depend on."""
+    task = load_task(name)
+    assert isinstance(task, ImagingTask)
+    y = task.sample_joint(2, stream(0)).y.double()
+    assert torch.allclose(
+        task.back_projection(y).flatten(), (y.flatten(1) @ task.A).float().flatten()
+    )
+    left, values, _ = torch.linalg.svd(task.A)
+    rank = int((values > 1e-9).sum())
+    if rank < len(task.A):
+        y_2 = y + left[:, rank:].sum(1).reshape(task.y_shape)
+        assert torch.allclose(task.back_projection(y), task.back_projection(y_2), atol=1e-5)
+        first, second = task.posterior_moments(y), task.posterior_moments(y_2)
+        assert torch.allclose(first.mean, second.mean)
+
+
+def write_images(root: Path, count: int, shape: tuple[int, ...] = (16, 16, 3)) -> None:
+    root.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(len(list(root.rglob("*"))))
+    for index in range(count):
+        array = pixels.integers(0, 256, shape, dtype=np.uint8)
+        Image.fromarray(array).save(root / f"{index}-{shape[0]}.png")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_images(tmp_path / "images", 40)
+    return tmp_path / "images"
+
+
+@pytest.mark.parametrize("name", ["deblurring", "tomography"])
+def test_images_of_a_folder_are_a_prior_without_posterior(name: str, folder: Path) -> None:
+    task = load_task(name, prior="images", root=folder)
+    assert isinstance(task, ImagingTask)
+    assert task.x_shape == (1, 16, 16)
+    assert not task.has_posterior
+    assert task.main_metric == "energy-score"
+    assert task.folder is not None
+    assert (len(task.folder.training), len(task.folder.held_out)) == (36, 4)
+    trained, seen = task.sample_joint(500, stream(0)).x, task.evaluation_set(9, stream(0)).x
+    assert len(trained.unique(dim=0)) == 36
+    assert len(seen.unique(dim=0)) == 4
+    assert len(torch.cat([trained, seen]).unique(dim=0)) == 40
+    clean = task.forward(trained).flatten(1)
+    rms = float((clean - clean.mean(0)).square().mean().sqrt())
+    assert task.noise == pytest.approx(task.params.noise * rms, rel=0.05)
+
+
+def test_colour_images_are_observed_channel_by_channel(folder: Path) -> None:
+    task = load_task("deblurring", prior="images", root=folder, colour=True, size=8)
+    assert isinstance(task, ImagingTask)
+    assert task.x_shape == task.y_shape == (3, 8, 8)
+    x = task.sample_joint(4, stream(0)).x
+    assert torch.allclose(task.forward(x)[:, 1].flatten(1), x[:, 1].flatten(1).double() @ task.A.T)
+
+
+def test_a_folder_is_known_by_its_pixels(folder: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere" / "deep"
+    moved.mkdir(parents=True)
+    for index, path in enumerate(sorted(folder.iterdir(), reverse=True)):
+        (moved / f"renamed-{index}.png").write_bytes(path.read_bytes())
+    (moved / "duplicate.png").write_bytes(next(folder.iterdir()).read_bytes())
+    (moved / "notes.txt").write_text("not an image")
+    first = load_task("deblurring", prior="images", root=folder)
+    second = load_task("deblurring", prior="images", root=moved.parent)
+    assert first.fingerprint() == second.fingerprint()
+    assert torch.equal(first.sample_joint(5, stream(0)).x, second.sample_joint(5, stream(0)).x)
+    write_images(moved, 1)
+    third = load_task("deblurring", prior="images", root=moved)
+    assert third.fingerprint() != first.fingerprint()
+
+
+def test_bad_folders_are_told(tmp_path: Path, folder: Path) -> None:
+    def refused(**settings: object) -> str:
+        with pytest.raises(UsageError) as caught:
+            load_task("deblurring", prior="images", **settings)
+        return str(caught.value)
+
+    assert "--set root=" in refused()
+    assert "there is no folder" in refused(root=tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    assert "no image in" in refused(root=tmp_path / "empty")
+    write_images(tmp_path / "few", 3)
+    assert "3 different images; at least 20" in refused(root=tmp_path / "few")
+    write_images(folder, 2, (24, 16, 3))
+    told = refused(root=folder)
+    assert "2 sizes (40 of 16x16, 2 of 24x16" in told
+    assert "--set size=32" in told
+    assert load_task("deblurring", prior="images", root=folder, size=8).x_shape == (1, 8, 8)
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    told = refused(root=folder, size=8)
+    assert "broken.png" in told
+    assert "cannot be read as an image" in told
+
+
+def test_digits_do_not_take_a_folder(folder: Path) -> None:
+    with pytest.raises(UsageError, match="go with --set prior=images"):
+        load_task("deblurring", root=folder)
+
+
+def test_a_blur_wider_than_the_image_is_refused() -> None:
+    with pytest.raises(UsageError, match="wider than the 8x8 image"):
+        load_task("deblurring", width=5)
