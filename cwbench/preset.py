@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
+from cwbench.settings import LATER
+
 NFE = PositiveInt | Literal["adaptive"]
 """Evaluations of the velocity network per sample, or the adaptive solver."""
 
@@ -32,6 +34,7 @@ class Preset(BaseModel):
     activation: Literal["silu", "leaky-relu"] = Field("silu", description="between the layers")
     network: Literal["auto", "mlp", "convolutional"] = Field(
         "auto",
+        json_schema_extra=LATER,
         description="auto is convolutional for images of at least 12x12 pixels that have A^T y",
     )
     learning_rate: float | None = Field(
@@ -39,10 +42,13 @@ class Preset(BaseModel):
     )
     decay: bool = Field(True, description="learning rate falls linearly to 0 over the last 70 %")
     standardise: bool = Field(
-        True, description="networks are fed standardised y; false feeds raw y, where a paper does"
+        True,
+        json_schema_extra=LATER,
+        description="networks are fed standardised y; false feeds raw y, where a paper does",
     )
     validation_pairs: Annotated[int, Field(ge=0)] = Field(
         0,
+        json_schema_extra=LATER,
         description="held-out pairs on which flows choose their network, once an epoch, where a "
         "paper does so; 0 judges the last step",
     )

@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from cwbench.errors import UsageError, unknown
+
+LATER: dict[str, JsonValue] = {"later": True}
+"""`Field(..., json_schema_extra=LATER)`: a setting that older records do not have."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -97,8 +100,21 @@ def json_values(model: BaseModel) -> dict[str, Any]:
 
 
 def keyed_values(model: BaseModel) -> dict[str, Any]:
-    """The settings that decide a result: a path does not, what it leads to has a fingerprint."""
-    return {k: v for k, v in json_values(model).items() if not isinstance(getattr(model, k), Path)}
+    """The settings that decide a result, as JSON values.
+
+    A path does not, what it leads to has a fingerprint. A setting that came later, marked `LATER`,
+    does not at its default: the records of older versions keep their keys.
+    """
+    fields = type(model).model_fields
+    return {
+        name: value
+        for name, value in json_values(model).items()
+        if not isinstance(getattr(model, name), Path)
+        and not (
+            fields[name].json_schema_extra == LATER
+            and getattr(model, name) == fields[name].get_default(call_default_factory=True)
+        )
+    }
 
 
 def changed(model: BaseModel) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import Diagnostics, FitContext, MethodInfo, tensors_of
-from cwbench.ot.calibration import calibrate_beta
+from cwbench.ot.calibration import Comparison, calibrate_beta
 from cwbench.ot.coupling import ConditionalOT, Coupling
+from cwbench.settings import LATER
 from cwbench_baselines.flow_matching import BaseFlow, Labels, OTFlowParams
 
 
@@ -39,6 +40,12 @@ class ConditionalOTParams(OTFlowParams):
         "equal conditions; auto calibrates it (the paper's flag 20 is beta = 400)",
     )
     leak: float = Field(0.0025, gt=0, lt=1, description="label leak that beta = auto allows")
+    compare: Comparison = Field(
+        "auto",
+        json_schema_extra=LATER,
+        description="what beta = auto compares conditions by: posterior means, but y where they "
+        "are blind (auto), posterior means, their best linear estimates, or y standardised",
+    )
     labels: Labels = Field("source", description="condition the network is fed after pairing")
 
     @field_validator("beta")
@@ -98,6 +105,7 @@ class ConditionalOTFlowMatching(BaseFlow):
                 batch=self.ot_batch * context.batch_size,
                 generator=context.generator("calibration"),
                 target=self.params.leak,
+                compare=self.params.compare,
             )
         self.calibration = {
             "beta": told(found.beta),

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from cwbench.method import Diagnostics, FitContext, Method, MethodInfo, State, tensors_of
-from cwbench.ot.calibration import Regression, Standardised, fit_regression
+from cwbench.ot.regression import Regression, Standardised, fit_regression
 from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.networks import Condition

@@ -32,11 +32,8 @@ from cwbench.ot.calibration import (
     Batch,
     Calibration,
     PriorSkew,
-    Regression,
-    Standardised,
     Statistic,
     calibrate_beta,
-    fit_regression,
     label_leak,
     label_statistic,
     prior_skew,
@@ -53,6 +50,13 @@ from cwbench.ot.coupling import (
 from cwbench.ot.energy import energy_distance
 from cwbench.ot.gaussian import bures_wasserstein_squared, gaussian_transport
 from cwbench.ot.geodesic import Geodesic, geodesic
+from cwbench.ot.regression import (
+    LinearRegression,
+    Regression,
+    Standardised,
+    fit_linear,
+    fit_regression,
+)
 from cwbench.ot.sinkhorn import annealed_sinkhorn_divergence, sinkhorn_divergence
 from cwbench.ot.sliced import sliced_wasserstein_power, unit_directions
 from cwbench.ot.wasserstein import (
@@ -72,6 +76,7 @@ __all__ = [
     "Geodesic",
     "Independent",
     "JointTransport",
+    "LinearRegression",
     "MinibatchOT",
     "PriorSkew",
     "Regression",
@@ -85,6 +90,7 @@ __all__ = [
     "changed_pairs",
     "conditional_wasserstein_power",
     "energy_distance",
+    "fit_linear",
     "fit_regression",
     "gaussian_transport",
     "geodesic",

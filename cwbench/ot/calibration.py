@@ -26,7 +26,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -43,11 +42,19 @@ from cwbench.ot.checks import (
     same_count,
 )
 from cwbench.ot.coupling import ConditionalOT, Coupling, changed_pairs, label_cost
+from cwbench.ot.regression import (
+    LinearRegression,
+    Regression,
+    Standardised,
+    fit_and_split,
+    fit_linear,
+    fit_regression,
+)
 
-_LEARNING_RATE = 2e-3
-_TRAINED_SHARE = 0.8
-_LEAST_PAIRS = 20
-_MOST_EPOCHS, _LEAST_STEPS = 30, 50  # small samples are overfitted by more epochs
+Comparison = Literal["auto", "posterior-mean", "linear", "observation"]
+"""How conditions are compared: by r(y), but by y where r is blind; by r(y); by the best linear
+estimate of x, which is what an operator makes of y; by y itself, standardised."""
+
 _LEAST_R2 = 0.01  # below it, or below twice its standard error, a regression says nothing
 _LOWEST, _HIGHEST, _LIMIT = 1e-4, 1e6, 1e18
 _PRECISION = 0.005  # of log10 beta
@@ -72,121 +79,6 @@ class Statistic(Protocol):
 
     def __call__(self, y: Tensor) -> Tensor:
         """The statistic with shape `(n, k)` of y with shape `(n, *y_shape)`."""
-
-
-class Regression(nn.Module):
-    """The conditional mean of targets given inputs, learned by `fit_regression`.
-
-    Called with inputs `(n, *shape)`, or class labels `(n,)`, it returns `(n, k)` in float32. All
-    that it knows, held-out quality included, is in its `state_dict`.
-    """
-
-    mean_in: Tensor
-    scale_in: Tensor
-    mean_out: Tensor
-    scale_out: Tensor
-    quality: Tensor
-
-    def __init__(
-        self, features: int, outputs: int, *, width: int, depth: int, classes: int | None
-    ) -> None:
-        super().__init__()
-        self.classes = classes
-        layers: list[nn.Module] = []
-        for size_in, size_out in pairwise([features, *[width] * depth, outputs]):
-            # weights are drawn later, so that the global random state stays as it is
-            layers += [
-                nn.Linear(size_in, size_out, device="meta").to_empty(device="cpu"),
-                nn.SiLU(),
-            ]
-        self.network = nn.Sequential(*layers[:-1])
-        self.register_buffer("mean_in", torch.zeros(features))
-        self.register_buffer("scale_in", torch.ones(features))
-        self.register_buffer("mean_out", torch.zeros(outputs))
-        self.register_buffer("scale_out", torch.ones(()))
-        self.register_buffer("quality", torch.zeros(3, dtype=torch.float64))
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """The conditional mean with shape `(n, k)`."""
-        features = _features(inputs, self.classes)
-        standardised = (features - self.mean_in) / self.scale_in
-        fitted: Tensor = self.network(standardised)
-        return self.mean_out + self.scale_out * fitted
-
-    @property
-    def r2(self) -> float:
-        """Held-out R^2 pooled over outputs: 1 - sum of squared errors / sum of variances."""
-        return float(self.quality[0])
-
-    @property
-    def r2_error(self) -> float:
-        """Standard error of `r2`, by the delta method."""
-        return float(self.quality[1])
-
-    @property
-    def explained(self) -> float:
-        """V = R^2 tr Cov(targets), the variance that the inputs explain; 0 if R^2 is negative."""
-        return max(0.0, self.r2) * float(self.quality[2])
-
-
-class Standardised(nn.Module):
-    """y flattened, each entry with mean 0 and variance 1 over a sample; constants become 0."""
-
-    mean: Tensor
-    scale: Tensor
-    variance: Tensor
-
-    def __init__(self, y: Tensor) -> None:
-        super().__init__()
-        flat = y.flatten(1).double() if y.ndim > 1 else y.double()[:, None]
-        deviation = flat.std(0, correction=0)
-        varies = deviation > 1e-6 * flat.abs().amax(0)
-        self.register_buffer("mean", flat.mean(0))
-        self.register_buffer("scale", torch.where(varies, deviation, torch.inf))
-        self.register_buffer("variance", varies.sum().double())
-
-    def forward(self, y: Tensor) -> Tensor:
-        """Standardised y with shape `(n, d)`, float64."""
-        return (y.double().reshape(len(y), -1) - self.mean) / self.scale
-
-    @property
-    def explained(self) -> float:
-        """V = tr Cov: the number of entries that vary."""
-        return float(self.variance)
-
-
-def fit_regression(
-    inputs: Tensor,
-    targets: Tensor,
-    *,
-    generator: Generator,
-    width: int = 128,
-    depth: int = 2,
-    steps: int = 1500,
-    batch: int = 256,
-) -> Regression:
-    """Learn E[targets | inputs] on 80 % of the pairs, and judge it on the others.
-
-    A network with SiLU layers, AdamW with a linearly decaying rate, standardised inputs. The result
-    depends on the arguments alone; the global random state is neither read nor changed.
-
-    Args:
-        inputs: with shape `(n, *shape)`, or integer class labels `(n,)`, which become one-hot.
-        targets: with shape `(n, *shape)`.
-        generator: source of the split, the weights and the batches.
-        width: units in a hidden layer.
-        depth: hidden layers.
-        steps: optimiser steps; fewer, of 30 epochs in all, where there are not enough pairs.
-        batch: pairs in a step.
-
-    Raises:
-        ValueError: if an input is not finite, the counts differ or there are fewer than 20 pairs.
-        ConvergenceError: if training diverged.
-    """
-    regression, _ = _fit_and_split(
-        inputs, targets, generator=generator, width=width, depth=depth, steps=steps, batch=batch
-    )
-    return regression
 
 
 def label_leak(coupling: Coupling, batches: Iterable[Batch], statistic: Statistic) -> float:
@@ -228,6 +120,9 @@ def _blind(regression: Regression) -> bool:
     return not regression.r2 > max(_LEAST_R2, 2 * regression.r2_error)
 
 
+Embedding = Regression | LinearRegression | Standardised
+
+
 @dataclass(frozen=True)
 class Calibration:
     """A chosen beta and what it does; `ConditionalOT(beta, embedding)` is the coupling.
@@ -248,10 +143,10 @@ class Calibration:
     beta: float
     leak: float
     changed_pairs: float
-    embedding: Regression | Standardised | None
+    embedding: Embedding | None
     r2: float | None
     blind: bool
-    statistic: Literal["posterior-mean", "standardised-y", "class-label"]
+    statistic: Literal["posterior-mean", "linear", "standardised-y", "class-label"]
     covariance_leak: float | None = None
 
 
@@ -264,6 +159,7 @@ def calibrate_beta(
     generator: Generator,
     target: float = 0.0025,
     batches: int = 8,
+    compare: Comparison = "auto",
 ) -> Calibration:
     """The smallest beta whose label leak is at most `target`, found on training pairs.
 
@@ -277,6 +173,8 @@ def calibrate_beta(
         generator: source of randomness.
         target: leak that is accepted, the share of the prior's error that is given up.
         batches: minibatches the leak is measured on; they are the same for every beta.
+        compare: what the coupling compares conditions by. The leak is measured in r(y) wherever r
+            is not blind, so that the betas of all comparisons give up equally much.
 
     Raises:
         ValueError: if an input is not finite, the counts differ, there are fewer than `batch` pairs
@@ -293,6 +191,8 @@ def calibrate_beta(
     regression = fit_regression(y, x, generator=generator)
     drawn = _draw(x, y, sample_latent, batch, generator, batches)
     facts: dict[str, Any] = {"r2": regression.r2, "covariance_leak": None}
+    if compare != "auto":
+        return _compared(compare, regression, x, y, drawn, target)
     if not _blind(regression):
         found = _calibrated(regression, drawn, target)
         leak = _covariance_leak(
@@ -307,13 +207,48 @@ def calibrate_beta(
 
 
 def _calibrated(
-    embedding: Regression | Standardised, batches: list[Batch], target: float
+    embedding: Embedding,
+    batches: list[Batch],
+    target: float,
+    statistic: Regression | Standardised | None = None,
 ) -> tuple[float, float, float]:
-    """The smallest beta within the target, its leak, and the share of pairs it changes."""
-    problems = [_Problem(squared_distances(b.z, b.x), label_cost(b.y, embedding)) for b in batches]
-    beta = _smallest_beta(lambda beta: _leak(problems, beta, embedding.explained), target)
+    """The smallest beta within the target, its leak, and the share of pairs it changes.
+
+    The leak is measured in `statistic`, by default in what the coupling compares itself.
+    """
+    told = embedding if statistic is None else statistic
+    problems = [
+        _Problem(squared_distances(b.z, b.x), label_cost(b.y, embedding), label_cost(b.y, told))
+        for b in batches
+    ]
+    beta = _smallest_beta(lambda beta: _leak(problems, beta, told.explained), target)
     changed = float(np.mean([problem.changed(beta) for problem in problems]))
-    return beta, _leak(problems, beta, embedding.explained), changed
+    return beta, _leak(problems, beta, told.explained), changed
+
+
+def _compared(
+    compare: Comparison,
+    regression: Regression,
+    x: Tensor,
+    y: Tensor,
+    batches: list[Batch],
+    target: float,
+) -> Calibration:
+    """The calibration where the comparison was chosen by hand."""
+    blind = _blind(regression)
+    facts: dict[str, Any] = {"r2": regression.r2, "blind": blind}
+    if compare == "posterior-mean":
+        if blind:
+            raise ValueError(
+                f"the posterior mean is blind to y (held-out R^2 {regression.r2:.3f}): conditions "
+                "cannot be compared by it; choose auto or observation"
+            )
+        found = _calibrated(regression, batches, target)
+        return Calibration(*found, regression, statistic="posterior-mean", **facts)
+    embedding = fit_linear(y, x) if compare == "linear" else Standardised(y)
+    found = _calibrated(embedding, batches, target, None if blind else regression)
+    told: Any = "linear" if compare == "linear" else "standardised-y"
+    return Calibration(*found, embedding, statistic=told, **facts)
 
 
 def _covariance_leak(
@@ -367,7 +302,7 @@ def prior_skew(z: Tensor, fed_y: Tensor, *, generator: Generator) -> PriorSkew:
         return PriorSkew(regression.r2, None, None)
     classes, index = torch.unique(fed_y, return_inverse=True)
     one_hot = nn.functional.one_hot(index, len(classes)).float()
-    regression, held_out = _fit_and_split(z, one_hot, generator=generator)
+    regression, held_out = fit_and_split(z, one_hot, generator=generator)
     with torch.no_grad():
         right = regression(z[held_out]).argmax(1) == index[held_out]
     chance = one_hot[held_out].mean(0).max()
@@ -375,14 +310,15 @@ def prior_skew(z: Tensor, fed_y: Tensor, *, generator: Generator) -> PriorSkew:
 
 
 class _Problem(NamedTuple):
-    """The two costs of one minibatch, |z_i - x_j|^2 and |e_i - e_j|^2, with shape `(n, n)`."""
+    """|z_i - x_j|^2, |e_i - e_j|^2 and |r_i - r_j|^2 of one minibatch, with shape `(n, n)`."""
 
     transport: Float64
     label: Float64
+    told: Float64
 
     def moved(self, beta: float) -> float:
         sigma = assignment(self.transport + beta * self.label)
-        return float(self.label[np.arange(len(sigma)), sigma].mean())
+        return float(self.told[np.arange(len(sigma)), sigma].mean())
 
     def changed(self, beta: float) -> float:
         sigma = assignment(self.transport + beta * self.label)
@@ -436,93 +372,3 @@ def _within_classes(batches: list[Batch]) -> Calibration:
         blind=False,
         statistic="class-label",
     )
-
-
-def _features(inputs: Tensor, classes: int | None) -> Tensor:
-    if classes is None:
-        return inputs.reshape(len(inputs), -1).float()
-    return nn.functional.one_hot(inputs.long(), classes).float()
-
-
-def _fit_and_split(
-    inputs: Tensor,
-    targets: Tensor,
-    *,
-    generator: Generator,
-    width: int = 128,
-    depth: int = 2,
-    steps: int = 1500,
-    batch: int = 256,
-) -> tuple[Regression, Tensor]:
-    """The regression and the indices of the pairs that it was not trained on."""
-    same_count(inputs=as_float64("inputs", inputs), targets=as_float64("targets", targets))
-    if len(inputs) < _LEAST_PAIRS:
-        raise ValueError(f"there are {len(inputs)} pairs; a regression needs {_LEAST_PAIRS}")
-    if is_label(inputs) and inputs.min() < 0:
-        raise ValueError("a class label in inputs is negative; labels count from 0")
-    classes = int(inputs.max()) + 1 if is_label(inputs) else None
-    features = _features(inputs, classes)
-    outputs = targets.detach().reshape(len(targets), -1).double()
-    rows = torch.randperm(len(features), generator=generator)
-    trained, held_out = rows.tensor_split([int(_TRAINED_SHARE * len(rows))])
-
-    regression = Regression(
-        features.shape[1], outputs.shape[1], width=width, depth=depth, classes=classes
-    )
-    _initialise(regression, features[trained], outputs[trained], generator)
-    _train(regression, inputs[trained], outputs[trained], generator, steps, batch)
-    _judge(regression, inputs[held_out], outputs[held_out])
-    return regression, held_out
-
-
-def _initialise(
-    regression: Regression, features: Tensor, outputs: Tensor, generator: Generator
-) -> None:
-    """Random weights as PyTorch draws them, but from `generator`; scales from the data."""
-    for layer in regression.network:
-        if isinstance(layer, nn.Linear):
-            nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-            bound = 1 / math.sqrt(layer.in_features)
-            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-    standardised = Standardised(features)
-    regression.mean_in.copy_(standardised.mean)
-    regression.scale_in.copy_(standardised.scale)
-    regression.mean_out.copy_(outputs.mean(0))
-    # one scale for all outputs, so that the loss weighs them as R^2 does
-    scale = outputs.var(0, correction=0).mean().sqrt()
-    regression.scale_out.copy_(scale if scale > 0 else torch.ones(()))
-
-
-def _train(
-    regression: Regression,
-    inputs: Tensor,
-    outputs: Tensor,
-    generator: Generator,
-    steps: int,
-    batch: int,
-) -> None:
-    optimiser = torch.optim.AdamW(regression.parameters(), lr=_LEARNING_RATE, fused=True)
-    goal = outputs.float()
-    steps = min(steps, max(_LEAST_STEPS, _MOST_EPOCHS * len(inputs) // batch))
-    for step in range(steps):
-        optimiser.param_groups[0]["lr"] = _LEARNING_RATE * (1 - step / steps)
-        rows = torch.randint(len(inputs), (batch,), generator=generator)
-        error = (regression(inputs[rows]) - goal[rows]) / regression.scale_out
-        optimiser.zero_grad()
-        error.square().mean().backward()
-        optimiser.step()
-    regression.requires_grad_(False)
-
-
-def _judge(regression: Regression, inputs: Tensor, outputs: Tensor) -> None:
-    """Held-out R^2, its standard error and the total variance, into the regression's `quality`."""
-    errors = (regression(inputs).double() - outputs).square().sum(1)
-    spreads = (outputs - outputs.mean(0)).square().sum(1)
-    if not errors.isfinite().all():
-        raise ConvergenceError("the regression diverged; are the inputs of a sensible scale?")
-    variance = spreads.mean()
-    if variance == 0:
-        return
-    r2 = 1 - errors.mean() / variance
-    deviation = (errors - (1 - r2) * spreads).std() / variance
-    regression.quality.copy_(torch.stack([r2, deviation / math.sqrt(len(outputs)), variance]))

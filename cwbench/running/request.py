@@ -22,9 +22,6 @@ from cwbench.training.networks import Meter, networks_of
 NOT_KEYED = {"nfe", "metrics"}
 """Preset values that decide what is computed from a fit, not the fit."""
 
-ADDED: dict[str, Any] = {"validation_pairs": 0, "standardise": True, "network": "auto"}
-"""Preset values that came later: at their default they stay out of the key of older records."""
-
 
 @dataclass(frozen=True)
 class ConfiguredMethod:
@@ -87,8 +84,7 @@ class Request:
 
 def keyed_preset(preset: Preset) -> dict[str, Any]:
     """The values of a preset that decide the fit."""
-    values = preset.model_dump(mode="json", exclude=NOT_KEYED)
-    return {k: v for k, v in values.items() if k not in ADDED or v != ADDED[k]}
+    return {k: v for k, v in settings.keyed_values(preset).items() if k not in NOT_KEYED}
 
 
 def preset_of(task: Task, name: str) -> Preset:
