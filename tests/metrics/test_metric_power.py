@@ -1,4 +1,4 @@
-"""What the metrics tell apart on the Gaussian mixture with 100 observations, against the oracle.
+"""What the metrics tell apart with 100 observations, against the oracle.
 
 Each control is wrong in one way only. The oracle draws from another stream of the same size.
 """
@@ -12,42 +12,52 @@ from cwbench.metrics.energy import EnergyDistance
 from cwbench.metrics.mixture import ModeWeights
 from cwbench.metrics.moments import MeanError
 from cwbench.metrics.wasserstein import W2Squared
+from cwbench_tasks.deblurring import Deblurring
 from cwbench_tasks.gaussian_mixture import GaussianMixture, GaussianMixtureParams
+from cwbench_tasks.tomography import Tomography
 
 M = 100
 
 
 @pytest.fixture
 def task(request):
-    return GaussianMixture(GaussianMixtureParams(dimension=getattr(request, "param", 5)))
+    wanted = getattr(request, "param", 5)
+    if isinstance(wanted, int):
+        return GaussianMixture(GaussianMixtureParams(dimension=wanted))
+    return wanted()
 
 
 @pytest.fixture
 def controls(task, draw_mixture):
-    def wide(y, n, generator):
-        mean = task.posterior_moments(y).mean[:, None]
-        return mean + 1.1 * (task.sample_posterior(y, n, generator) - mean)
+    def scaled(factor):
+        def sampler(y, n, generator):
+            mean = task.posterior_moments(y).mean.reshape(len(y), 1, *task.x_shape)
+            return mean + factor * (task.sample_posterior(y, n, generator) - mean)
 
-    def narrow(y, n, generator):
-        mean = task.posterior_moments(y).mean[:, None]
-        return mean + 0.8 * (task.sample_posterior(y, n, generator) - mean)
+        return sampler
 
     def moment_matched(y, n, generator):
         mean, covariance = task.posterior_moments(y)
         noise = torch.randn(len(y), n, mean.shape[1], 1, generator=generator).double()
-        return mean[:, None] + (torch.linalg.cholesky(covariance)[:, None] @ noise)[..., 0]
+        drawn = mean[:, None] + (torch.linalg.cholesky(covariance)[:, None] @ noise)[..., 0]
+        return drawn.reshape(len(y), n, *task.x_shape)
 
-    def wrong_weights(y, n, generator):
-        mixture = task.posterior_mixture(y)
-        weights = mixture.weights**1.15
-        weights = weights / weights.sum(dim=1, keepdim=True)
-        return draw_mixture(mixture._replace(weights=weights), n, generator)
+    def weighted(power):
+        def sampler(y, n, generator):
+            mixture = task.posterior_mixture(y)
+            weights = mixture.weights**power
+            weights = weights / weights.sum(dim=1, keepdim=True)
+            drawn = draw_mixture(mixture._replace(weights=weights), n, generator)
+            return drawn.reshape(len(y), n, *task.x_shape)
+
+        return sampler
 
     return {
-        "sd x 1.1": wide,
-        "sd x 0.8": narrow,
+        "sd x 1.1": scaled(1.1),
+        "sd x 0.8": scaled(0.8),
         "moment-matched Gaussian": moment_matched,
-        "weights ^ 1.15": wrong_weights,
+        "weights ^ 1.15": weighted(1.15),
+        "weights ^ 1.3": weighted(1.3),
     }
 
 
@@ -75,6 +85,19 @@ def t_value(task, controls, judge):
     ],
 )
 def test_control_is_told_from_the_oracle(t_value, metric, control, n):
+    assert t_value(metric, control, n) > 3
+
+
+@pytest.mark.parametrize(
+    ("metric", "control", "n"),
+    [
+        (W2Squared, "moment-matched Gaussian", 100),
+        (EnergyDistance, "sd x 1.1", 200),
+        (ModeWeights, "weights ^ 1.3", 300),
+    ],
+)
+@pytest.mark.parametrize("task", [Deblurring, Tomography], indirect=True)
+def test_control_is_told_from_the_oracle_on_images(t_value, metric, control, n):
     assert t_value(metric, control, n) > 3
 
 
