@@ -22,6 +22,12 @@ from cwbench.reporting.statistics import Interval, crossed_interval
 ROOT = Path(__file__).parent
 CONTROLS, FLOWS = ("oracle", "oracle-gaussian"), ("fm", "cot-fm", "ot-fm")
 METHODS = (*CONTROLS, *FLOWS, "cwgan", "knn", "linear-gaussian", "prior")
+VARIANTS = (
+    "cot-fm (leak=0.05)",
+    "cot-fm (compare=linear, leak=0.05)",
+    "cot-fm (compare=observation, leak=0.05)",
+)
+PAPER, MARGINAL = "sinkhorn-paper@nfe=10", "w2sq-marginal-10000"
 
 
 def observations(record: Record) -> pd.DataFrame:
@@ -83,16 +89,18 @@ def main_table(results: Results, tasks: Sequence[str], preset: str) -> str:
         [f"`{m}`", *(shown(results.interval(t, m, preset, "ew2sq", "adaptive")) for t in tasks)]
         for m in METHODS
     ]
+    rows = [row for row in rows if any(cell != "–" for cell in row[1:])]
     return markdown(["method", *(f"`{t}`" for t in tasks)], rows)
 
 
 def nfe_table(results: Results, task: str, preset: str, grid: Sequence[str]) -> str:
     """`ew2sq` of the flows by NFE, and the paired difference of each to `fm`."""
     rows = []
-    for method in FLOWS:
+    flows = [m for m in (*FLOWS, *VARIANTS) if results.chosen(task, m, preset)]
+    for method in flows:
         cells = [shown(results.interval(task, method, preset, "ew2sq", n)) for n in grid]
         rows.append([f"`{method}`", *cells])
-    for method in FLOWS[1:]:
+    for method in flows[1:]:
         differences = (difference(results, task, method, preset, nfe) for nfe in grid)
         rows += [[f"`{method}` − `fm`", *differences]]
     return markdown([task, *(f"NFE {n}" for n in grid)], rows)
@@ -107,6 +115,37 @@ def difference(results: Results, task: str, method: str, preset: str, nfe: str) 
     interval = crossed_interval(ours - fm)
     text = shown(interval)
     return f"**{text}**" if interval.low > 0 or interval.high < 0 else text
+
+
+def paper_table(results: Results) -> str:
+    """The paper's number by seed, with mean and deviation over seeds."""
+    records = [r for r in results.records if r.preset == "paper" and PAPER in r.metrics]
+    rows = []
+    for label in sorted({r.label for r in records}):
+        entries = [r.metrics[PAPER] for r in records if r.label == label]
+        values = np.array([entry["value"] for entry in entries])
+        spread = f"{values.std(ddof=1):.4f}" if len(values) > 1 else "–"
+        by_seed = ", ".join(f"{value:.4f}" for value in values)
+        floor = f"{entries[0]['floor']:.4f}"
+        rows.append([f"`{label}`", by_seed, f"{values.mean():.4f}", spread, floor])
+    return markdown(["method", "seeds", "mean", "deviation", "floor"], rows)
+
+
+def marginal_table(results: Results, task: str, preset: str) -> str:
+    """W_2^2 of the x-marginal of every seed, and the mean."""
+    rows = []
+    for method in FLOWS:
+        cells = []
+        for nfe in ("1", "adaptive"):
+            entries = [
+                r.metrics.get(f"{MARGINAL}@nfe={nfe}", {}).get("value")
+                for r in results.chosen(task, method, preset)
+            ]
+            values = np.array([value for value in entries if value is not None])
+            told = ", ".join(f"{value:.3f}" for value in values)
+            cells.append(f"{values.mean():.3f} ({told})" if len(values) else "–")
+        rows.append([f"`{method}`", *cells])
+    return markdown(["method", "NFE 1", "adaptive"], rows)
 
 
 def figure(results: Results, task: str, preset: str) -> None:
@@ -150,17 +189,9 @@ def main() -> None:
         print(nfe_table(results, task, "quick", ["1", "3", "10", "adaptive"]))
         figure(results, task, "quick")
     print("\n## paper, sinkhorn-paper at Euler 10\n")
-    for record in results.records:
-        if record.preset == "paper":
-            entry = record.metrics["sinkhorn-paper@nfe=10"]
-            print(record.label, record.task["changed"], record.seed, entry["value"], entry["floor"])
-    print("\n## eight-gaussians-moons, standard, w2sq-marginal-10000\n")
-    for record in results.records:
-        if record.task["name"] == "eight-gaussians-moons" and record.preset == "standard":
-            values = {
-                i: e["value"] for i, e in record.metrics.items() if i.startswith("w2sq-marginal")
-            }
-            print(record.label, record.seed, values)
+    print(paper_table(results))
+    print(f"\n## eight-gaussians-moons, {MARGINAL}\n")
+    print(marginal_table(results, "eight-gaussians-moons", "quick"))
     print("\n## diagnostics\n")
     for record in results.records:
         if record.diagnostics and record.seed == 0 and record.preset == "quick":
