@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import Field
 
 from cwbench import settings
 from cwbench.errors import UsageError
 from cwbench.running.request import Request, resolve
+from cwbench.settings import LATER, keyed_values, validated
+from cwbench.task import Params
+from cwbench_tasks.deblurring import DeblurringParams
 
 
 def resolved(
@@ -173,3 +178,23 @@ def test_a_bad_seed_is_refused(seed: Any) -> None:
 def test_a_metric_the_task_does_not_offer_is_refused() -> None:
     with pytest.raises(UsageError, match="mode-weights needs mixture"):
         with_settings(metrics=["mode-weights"])
+
+
+def test_paths_and_later_settings_stay_out_of_the_key(tmp_path: Path) -> None:
+    class Settings(Params):
+        root: Path | None = None
+        noise: float = 0.5
+        later: int = Field(3, json_schema_extra=LATER)
+
+    assert keyed_values(Settings()) == {"root": None, "noise": 0.5}
+    assert keyed_values(Settings(root=tmp_path)) == {"noise": 0.5}
+    assert keyed_values(Settings(later=4, noise=math.inf)) == {
+        "root": None,
+        "noise": "inf",
+        "later": 4,
+    }
+
+
+def test_what_several_settings_make_wrong_together_is_told() -> None:
+    with pytest.raises(UsageError, match="task: prior images needs a folder: --set root="):
+        validated(DeblurringParams, {"prior": "images"}, "task")
