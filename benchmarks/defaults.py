@@ -20,8 +20,8 @@ import cwbench
 
 TASKS = ("gaussian-mixture-informative", "two-moons", "deblurring")
 GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
-    "fm": {"learning_rate": (3e-4, 1e-3, 3e-3)},
-    "cwgan": {"penalty": (0.1, 1.0, 10.0)},
+    "fm": {"learning_rate": (3e-4, 1e-3, 3e-3, 1e-2)},
+    "cwgan": {"penalty": (0.01, 0.1, 1.0, 10.0)},
 }
 
 

@@ -44,7 +44,7 @@ ROWS = 1_000
 class FlowParams(Params):
     """Settings of every flow."""
 
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's rate before its decay")
+    learning_rate: float = Field(3e-3, gt=0, description="Adam's rate before its decay")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights; 0 is off")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     solver: Solver = Field("euler", description="fixed-step rule used at a given NFE")
