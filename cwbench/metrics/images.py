@@ -71,7 +71,7 @@ class StructuralSimilarity(PairMetric):
 
 
 def similarity(image: NDArray[np.float64], truth: NDArray[np.float64], size: int) -> float:
-    """Mean structural similarity of two images `(C, H, W)` in a Gaussian window of `size` pixels."""
+    """Structural similarity of two images `(C, H, W)` in a Gaussian window of `size` pixels."""
     value = structural_similarity(
         image, truth, win_size=size, gaussian_weights=True, sigma=SIGMA * size / WINDOW,
         use_sample_covariance=False, data_range=1.0, channel_axis=0,
