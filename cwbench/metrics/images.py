@@ -13,7 +13,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from cwbench.metric import MetricInfo, PairMetric
@@ -72,6 +71,8 @@ class StructuralSimilarity(PairMetric):
 
 def similarity(image: NDArray[np.float64], truth: NDArray[np.float64], size: int) -> float:
     """Structural similarity of two images `(C, H, W)` in a Gaussian window of `size` pixels."""
+    from skimage.metrics import structural_similarity
+
     value = structural_similarity(
         image, truth, win_size=size, gaussian_weights=True, sigma=SIGMA * size / WINDOW,
         use_sample_covariance=False, data_range=1.0, channel_axis=0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
@@ -13,9 +14,10 @@ from rich.box import Box
 from rich.console import Console
 from rich.table import Table
 
-from cwbench import registry
-from cwbench.errors import unknown
+from cwbench import registry, settings
+from cwbench.errors import UsageError, unknown
 from cwbench.record import Record
+from cwbench.task import Task
 
 WIDTH = 160
 RULED = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
@@ -164,6 +166,39 @@ def description(name: str, *, bibtex: bool = False) -> str:
     return "\n".join([*parts, "", cls.info.citation])
 
 
+def described_task(name: str, given: Mapping[str, Any]) -> Task | None:
+    """The task of that name under settings, None for a method or metric.
+
+    Raises:
+        UsageError: if settings are wrong, or given for something that is no task.
+    """
+    from cwbench.running.request import configured_task
+
+    plugin = next((p for p in registry.plugins() if p.name == name and p.kind == "task"), None)
+    if plugin:
+        owned = settings.split(given, {"task": plugin.load().Params.model_fields})
+        return configured_task(name, owned["task"])[0]
+    if given:
+        raise UsageError(f"--set is for tasks; {name!r} is none. Type: cwbench describe {name}")
+    return None
+
+
+def difficulty_told(task: Task) -> str:
+    """The Gaussian gap and the resolution of a task with an exact posterior."""
+    from cwbench.running.difficulty import difficulty
+    from cwbench.running.request import preset_of
+
+    found = difficulty(task, preset_of(task, "quick"))
+    changed = "".join(f" {key}={value}" for key, value in settings.changed(task.params).items())
+    return (
+        f"measured on {found.n_observations} observations, {found.n_samples} samples a side"
+        f"{' with' if changed else ''}{changed}\n"
+        f"  Gaussian gap {found.gaussian_gap:.3f} ± {found.gaussian_gap_error:.3f} (standard error)"
+        ": ew2sq of the Gaussian with the exact moments over tr Cov(posterior)\n"
+        f"  resolution   {found.resolution:.2f}: the factor by which ew2sq shows a scale error"
+    )
+
+
 def _facts(info: Any) -> list[str]:
     shown = (
         "version",
@@ -176,6 +211,7 @@ def _facts(info: Any) -> list[str]:
         "notes",
         "opt_in",
         "debiased",
+        "ranks",
     )
     facts = [(name, getattr(info, name)) for name in shown if hasattr(info, name)]
     return [
