@@ -12,7 +12,7 @@ from benchmarks.timing import Measurement, Ratio, medians
 from benchmarks.training import flow, problem
 from cwbench.cpu import single_threaded
 from cwbench.method import tensors_of
-from cwbench.training.networks import Meter, MeteredMLP
+from cwbench.training.networks import Meter, Networks
 
 STEPS, REPEATS = 300, 9
 
@@ -24,7 +24,7 @@ def bare_loop(steps: int) -> Measurement:
     y = (y - y.mean(0)) / y.std(0)
 
     def seconds_per_step() -> float:
-        network = MeteredMLP(preset, Meter())(x.shape[1] + 1 + y.shape[1], x.shape[1])
+        network = Networks(preset, Meter())(x.shape[1] + 1 + y.shape[1], x.shape[1])
         network._forward_hooks.clear()
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
         with single_threaded():

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from benchmarks.timing import Measurement, Ratio, medians
 from benchmarks.training import flow, problem
 from cwbench.method import tensors_of
-from cwbench.training.networks import Meter, MeteredMLP
+from cwbench.training.networks import Meter, Networks
 
 STEPS, REPEATS = 100, 5
 BETA = 400.0  # the paper's flag 20
@@ -56,7 +56,7 @@ def plain_script(steps: int, pairing: Pairing, *, revalidate: bool) -> Measureme
     x, y = tensors_of(data)
 
     def seconds_per_step() -> float:
-        network = MeteredMLP(preset, Meter())(x.shape[1] + 1 + y.shape[1], x.shape[1])
+        network = Networks(preset, Meter())(x.shape[1] + 1 + y.shape[1], x.shape[1])
         network._forward_hooks.clear()
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
         started = time.perf_counter()

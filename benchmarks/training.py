@@ -36,7 +36,7 @@ def flow(name: str, steps: int) -> Measurement:
     def fresh() -> tuple[Any, TrainingContext]:
         meter = Meter()
         spec = problem_spec(task, configured.cls, preset, meter, cpu)
-        context = TrainingContext(data, preset, KEY, meter)
+        context = TrainingContext(data, preset, KEY, spec.network)
         return configured.cls(configured.params, spec), context
 
     method, context = fresh()

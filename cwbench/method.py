@@ -7,7 +7,7 @@ posterior only if it is a control that asks for it in `MethodInfo.needs`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
@@ -46,10 +46,14 @@ class Stateful(Protocol):
 
 
 class NetworkFactory(Protocol):
-    """Makes the network that the preset fixes for every method."""
+    """Makes the network that task and preset fix for every method."""
 
-    def __call__(self, inputs: int, outputs: int) -> nn.Module:
-        """A network from `(n, inputs)` to `(n, outputs)`, freshly initialised."""
+    def __call__(self, inputs: int | Sequence[int], outputs: int) -> nn.Module:
+        """A network from `(n, sum(inputs))` to `(n, outputs)`, freshly initialised.
+
+        Name the sizes of the parts that are joined in its input, in order: a convolutional network
+        takes those as long as x for images.
+        """
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class ProblemSpec:
     sample_latent: Callable[[int, Generator], Tensor]
     network: NetworkFactory
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    back_projection: Callable[[Tensor], Tensor | None] | None = None
     posterior: Posterior | None = None
     simulator: Callable[[int, Generator], JointSamples] | None = None
 
@@ -89,8 +94,10 @@ class FitContext(Protocol):
     def generator(self, purpose: str, *index: int) -> Generator:
         """A CPU generator that depends on (task, seed, purpose, index) alone."""
 
-    def network(self, inputs: int, outputs: int, name: str = "network") -> nn.Module:
-        """The preset's network on the device, initialised from the stream `name`."""
+    def network(
+        self, inputs: int | Sequence[int], outputs: int, name: str = "network"
+    ) -> nn.Module:
+        """A network of `ProblemSpec.network` on the device, initialised from the stream `name`."""
 
     def batches(
         self, prepare: Prepare | None = None, *, group: int = 1

@@ -30,6 +30,10 @@ class Preset(BaseModel):
     width: PositiveInt = Field(256, description="units in a hidden layer")
     depth: PositiveInt = Field(3, description="hidden layers")
     activation: Literal["silu", "leaky-relu"] = Field("silu", description="between the layers")
+    network: Literal["auto", "mlp", "convolutional"] = Field(
+        "auto",
+        description="auto is convolutional for images of at least 12x12 pixels that have A^T y",
+    )
     learning_rate: float | None = Field(
         None, gt=0, description="overrides the family's own, where a paper fixes it"
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -89,6 +90,11 @@ def json_values(model: BaseModel) -> dict[str, Any]:
     """Settings as JSON values; infinity, which JSON does not have, as the text `inf`."""
     infinite = {name: "inf" for name, value in model if value == math.inf}
     return model.model_dump(mode="json") | infinite
+
+
+def keyed_values(model: BaseModel) -> dict[str, Any]:
+    """The settings that decide a result: a path does not, what it leads to has a fingerprint."""
+    return {k: v for k, v in json_values(model).items() if not isinstance(getattr(model, k), Path)}
 
 
 def changed(model: BaseModel) -> dict[str, Any]:

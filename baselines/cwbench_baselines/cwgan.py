@@ -68,17 +68,17 @@ class ConditionalWassersteinGAN(Method):
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Alternate critic and generator steps until the budget of network passes is spent."""
         spec, params = self.spec, self.params
-        condition = Condition(spec.y_shape, spec.num_classes)
+        condition = Condition.of(spec)
         if context.standardise:
             some = torch.arange(min(len(data), 100_000))  # type: ignore[arg-type]  # map-style
             condition.fit(take(data, some).y)
         self.condition = condition.to(context.device)
         self.latent_size = spec.sample_latent(1, Generator()).numel()
         self.generator = context.network(
-            self.latent_size + condition.size, spec.x_size, "generator"
+            (self.latent_size, condition.size), spec.x_size, "generator"
         )
         judged = 2 if params.critic == "pair" else 1
-        self.critic = context.network(judged * spec.x_size + condition.size, 1, "critic")
+        self.critic = context.network((*[spec.x_size] * judged, condition.size), 1, "critic")
         betas = (params.beta_1, params.beta_2)
         rate = params.learning_rate
         generator_trainer = Trainer(
@@ -168,9 +168,9 @@ class ConditionalWassersteinGAN(Method):
 
     def load_state_dict(self, state: State) -> None:
         """Rebuild the generator."""
-        self.condition = Condition(self.spec.y_shape, self.spec.num_classes).to(self.spec.device)
+        self.condition = Condition.of(self.spec).to(self.spec.device)
         latent_size = self.spec.sample_latent(1, Generator()).numel()
-        generator = self.spec.network(latent_size + self.condition.size, self.spec.x_size)
+        generator = self.spec.network((latent_size, self.condition.size), self.spec.x_size)
         self.generator = generator.to(self.spec.device)
         parts = nn.ModuleDict({"generator": self.generator, "condition": self.condition})
         parts.load_state_dict(dict(state))

@@ -129,11 +129,11 @@ class BaseFlow(Method):
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Regress the velocity of coupled pairs."""
         spec = self.spec
-        condition = Condition(spec.y_shape, spec.num_classes)
+        condition = Condition.of(spec)
         if context.standardise:
             some = torch.arange(min(len(data), 100_000))  # type: ignore[arg-type]  # map-style
             condition.fit(take(data, some).y)
-        network = context.network(spec.x_size + 1 + condition.size, spec.x_size)
+        network = context.network((spec.x_size, 1, condition.size), spec.x_size)
         self.velocity = VelocityNetwork(network, condition.to(context.device))
         rule = self.coupling(data, context)
         with context.clock("diagnosis"):
@@ -237,8 +237,8 @@ class BaseFlow(Method):
 
     def load_state_dict(self, state: State) -> None:
         """Rebuild the velocity network."""
-        condition = Condition(self.spec.y_shape, self.spec.num_classes)
-        network = self.spec.network(self.spec.x_size + 1 + condition.size, self.spec.x_size)
+        condition = Condition.of(self.spec)
+        network = self.spec.network((self.spec.x_size, 1, condition.size), self.spec.x_size)
         self.velocity = VelocityNetwork(network, condition).to(self.spec.device)
         self.velocity.load_state_dict(dict(state))
 

@@ -17,12 +17,12 @@ from cwbench.metric import Metric
 from cwbench.preset import NFE, Preset
 from cwbench.record import Track, key_of
 from cwbench.task import Task
-from cwbench.training.networks import Meter, MeteredMLP
+from cwbench.training.networks import Meter, networks_of
 
 NOT_KEYED = {"nfe", "metrics"}
 """Preset values that decide what is computed from a fit, not the fit."""
 
-ADDED: dict[str, Any] = {"validation_pairs": 0, "standardise": True}
+ADDED: dict[str, Any] = {"validation_pairs": 0, "standardise": True, "network": "auto"}
 """Preset values that came later: at their default they stay out of the key of older records."""
 
 
@@ -63,11 +63,11 @@ class Request:
         task, method = self.task.info, self.method.info
         return {
             "task": [
-                task.name, task.version, settings.json_values(self.task.params),
+                task.name, task.version, settings.keyed_values(self.task.params),
                 self.task.fingerprint(), self.task_origin.source_sha256,
             ],
             "method": [
-                method.name, method.version, settings.json_values(self.method_params),
+                method.name, method.version, settings.keyed_values(self.method_params),
                 self.method_origin.source_sha256,
             ],
             "preset": keyed_preset(self.preset),
@@ -107,12 +107,14 @@ def problem_spec(
 ) -> ProblemSpec:
     """What the method may know of the task: the posterior only if it declares the need."""
     needs = method.info.needs
+    networks = networks_of(task, preset, meter)
     return ProblemSpec(
         x_shape=task.x_shape,
         y_shape=task.y_shape,
         num_classes=task.num_classes,
         sample_latent=task.sample_latent,
-        network=MeteredMLP(preset, meter),
+        network=networks,
+        back_projection=task.back_projection if networks.image_shape else None,
         device=device,
         posterior=task if "posterior" in needs and task.has_posterior else None,
         simulator=task.sample_joint if "simulator" in needs else None,

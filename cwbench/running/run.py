@@ -49,7 +49,7 @@ from cwbench.running.progress import shown
 from cwbench.running.request import Request, problem_spec
 from cwbench.task import JointSamples, Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
-from cwbench.training.networks import Meter
+from cwbench.training.networks import Meter, networks_of
 from cwbench.training.streams import seeded_globals, stream
 
 
@@ -215,7 +215,7 @@ class Runner:
             data,
             request.preset,
             key,
-            self.meter,
+            networks_of(request.task, request.preset, self.meter),
             self.device,
             directory=self.directory / "checkpoint",
             validation=validation_pairs(request.task, request.preset, request.seed),

@@ -10,7 +10,7 @@ import functools
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ from cwbench.method import Prepare, Stateful, take
 from cwbench.preset import Preset
 from cwbench.task import JointSamples
 from cwbench.training import checkpoint
-from cwbench.training.networks import Meter, MeteredMLP
+from cwbench.training.networks import Networks
 from cwbench.training.streams import seeded_globals, stream
 
 PASSES_A_STEP = 3
@@ -58,7 +58,7 @@ class TrainingContext:
     data: Dataset[tuple[Tensor, Tensor]]
     preset: Preset
     key: tuple[str | int, ...]
-    meter: Meter
+    networks: Networks
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     directory: Path | None = None
     validation: JointSamples | None = None
@@ -68,6 +68,7 @@ class TrainingContext:
 
     def __post_init__(self) -> None:
         """Find out whether there is a checkpoint to resume."""
+        self.meter = self.networks.meter
         self.steps, self.batch_size = self.preset.steps, self.preset.batch_size
         self.standardise = self.preset.standardise
         self.budget = PASSES_A_STEP * self.steps * self.batch_size
@@ -98,10 +99,12 @@ class TrainingContext:
         """A CPU generator that depends on (task, seed, purpose, index) alone."""
         return stream(*self.key, purpose, *index)
 
-    def network(self, inputs: int, outputs: int, name: str = "network") -> nn.Module:
-        """The preset's network, initialised from the stream `name`."""
+    def network(
+        self, inputs: int | Sequence[int], outputs: int, name: str = "network"
+    ) -> nn.Module:
+        """A network of the task and preset, initialised from the stream `name`."""
         with seeded_globals(*self.key, "init", name):
-            return MeteredMLP(self.preset, self.meter)(inputs, outputs).to(self.device)
+            return self.networks(inputs, outputs).to(self.device)
 
     def save(self, state: Mapping[str, Stateful]) -> None:
         """Keep `state` with every checkpoint, and restore it now if one is being resumed."""

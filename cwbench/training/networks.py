@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from cwbench.errors import UsageError
+from cwbench.method import ProblemSpec
 from cwbench.preset import Preset
+from cwbench.task import Task
+from cwbench.training.convolutional import ConvolutionalNetwork
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "leaky-relu": nn.LeakyReLU}
+
+Projection = Callable[[Tensor], Tensor | None]
+
+SMALLEST_IMAGE = 12
+"""Pixels a side from which on images get a convolutional network."""
+
+WIDTH_A_CHANNEL = 32
+"""Units of the preset's width for each channel."""
+
+CHANNELS = 4
+"""Channels come in multiples of it, for group normalisation."""
 
 
 @dataclass
@@ -54,35 +69,83 @@ class Meter:
 
 
 @dataclass(frozen=True)
-class MeteredMLP:
-    """Makes the multilayer perceptron that a preset fixes; all of them share one meter."""
+class Networks:
+    """Makes the networks that task and preset fix; all of them share one meter.
+
+    Convolutional for images of `image_shape`, `(channels, height, width)`; else perceptrons.
+    """
 
     preset: Preset
     meter: Meter
+    image_shape: tuple[int, int, int] | None = None
 
-    def __call__(self, inputs: int, outputs: int) -> nn.Module:
-        """A network from `(n, inputs)` to `(n, outputs)`, initialised from the global stream."""
+    def __call__(self, inputs: int | Sequence[int], outputs: int) -> nn.Module:
+        """A network as `cwbench.method.NetworkFactory` says, initialised from the global stream."""
+        parts = (inputs,) if isinstance(inputs, int) else tuple(inputs)
+        if self.image_shape is None:
+            return self.meter.attach(self._perceptron(sum(parts), outputs))
+        channels = max(CHANNELS, self.preset.width // WIDTH_A_CHANNEL // CHANNELS * CHANNELS)
+        return self.meter.attach(
+            ConvolutionalNetwork(parts, outputs, image_shape=self.image_shape, channels=channels)
+        )
+
+    def _perceptron(self, inputs: int, outputs: int) -> nn.Module:
         sizes = [inputs, *[self.preset.width] * self.preset.depth]
         layers: list[nn.Module] = []
         for size_in, size_out in pairwise(sizes):
             layers += [nn.Linear(size_in, size_out), ACTIVATIONS[self.preset.activation]()]
-        return self.meter.attach(nn.Sequential(*layers, nn.Linear(sizes[-1], outputs)))
+        return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
+
+
+def networks_of(task: Task, preset: Preset, meter: Meter) -> Networks:
+    """The networks for a task: convolutional ones need images of even sides and A^T y.
+
+    Raises:
+        UsageError: if the preset insists on convolutions where they cannot be had.
+    """
+    if preset.network == "mlp":
+        return Networks(preset, meter)
+    shape = task.x_shape
+    fits = len(shape) == 3 and not any(side % 2 for side in shape[1:])
+    able = fits and task.back_projection(torch.zeros(1, *task.y_shape)) is not None
+    if preset.network == "convolutional" and not able:
+        raise UsageError(
+            f"{task.info.name} has x of shape {shape}: a convolutional network needs images with "
+            "even sides and an observation that can be projected back; type "
+            "--set preset.network=mlp"
+        )
+    if not able or (preset.network == "auto" and min(shape[1:]) < SMALLEST_IMAGE):
+        return Networks(preset, meter)
+    return Networks(preset, meter, (shape[0], shape[1], shape[2]))
 
 
 class Condition(nn.Module):
-    """Feeds y to a network: standardised and flattened, or one-hot for class labels."""
+    """Feeds y to a network: standardised and flattened, or one-hot for class labels.
 
-    def __init__(self, y_shape: tuple[int, ...], num_classes: int | None) -> None:
+    Where networks take images it is A^T y, the observation projected back.
+    """
+
+    def __init__(
+        self,
+        y_shape: tuple[int, ...],
+        num_classes: int | None,
+        back_projection: Projection | None = None,
+    ) -> None:
         super().__init__()
-        self.num_classes = num_classes
-        self.size = num_classes or int(torch.Size(y_shape).numel())
+        self.num_classes, self.back_projection = num_classes, back_projection
+        self.size = num_classes or self._flat(torch.zeros(1, *y_shape)).shape[1]
         self.register_buffer("mean", torch.zeros(self.size))
         self.register_buffer("deviation", torch.ones(self.size))
+
+    @classmethod
+    def of(cls, spec: ProblemSpec) -> Self:
+        """What the networks of a task are fed."""
+        return cls(spec.y_shape, spec.num_classes, spec.back_projection)
 
     def fit(self, y: Tensor) -> None:
         """Take mean and deviation from training conditions `(n, *y_shape)`."""
         if self.num_classes is None:
-            flat = y.flatten(1).double()
+            flat = self._flat(y).double()
             self.mean = flat.mean(0).float()
             self.deviation = flat.std(0).clamp_min(1e-12).float()
 
@@ -90,5 +153,9 @@ class Condition(nn.Module):
         """`(n, *y_shape)` to `(n, size)`."""
         if self.num_classes is not None:
             return nn.functional.one_hot(y, self.num_classes).float()
-        embedded: Tensor = (y.flatten(1) - self.mean) / self.deviation
+        embedded: Tensor = (self._flat(y) - self.mean) / self.deviation
         return embedded
+
+    def _flat(self, y: Tensor) -> Tensor:
+        projected = self.back_projection(y) if self.back_projection else None
+        return (y if projected is None else projected).flatten(1)

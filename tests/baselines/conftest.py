@@ -15,7 +15,7 @@ from cwbench.method import Method
 from cwbench.running.request import problem_spec
 from cwbench.task import Task
 from cwbench.training.context import TrainingContext
-from cwbench.training.networks import Meter
+from cwbench.training.networks import Meter, Networks
 from cwbench.training.streams import stream
 
 Bind = Callable[..., Method]
@@ -46,7 +46,7 @@ class Bench:
         self.meter = Meter()
 
     def context(self) -> TrainingContext:
-        return TrainingContext(self.data, self.preset, KEY, self.meter)
+        return TrainingContext(self.data, self.preset, KEY, Networks(self.preset, self.meter))
 
     def bind(self, method: str, **params: Any) -> Method:
         chosen = load_method(method, **params)

@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 
 from cwbench.preset import Preset
 from cwbench.training.context import TrainingContext
-from cwbench.training.networks import Meter
+from cwbench.training.networks import Meter, Networks
 
 MakeContext = Callable[..., TrainingContext]
 
@@ -45,9 +45,9 @@ def make_context() -> MakeContext:
         x = torch.arange(rows, dtype=torch.float32)[:, None]
         return TrainingContext(
             TensorDataset(x, -x),
-            Preset(**sizes),
+            (preset := Preset(**sizes)),
             key,
-            Meter(),
+            Networks(preset, Meter()),
             directory=directory,
             checkpoint_seconds=checkpoint_seconds,
             stop=stop or threading.Event(),

@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 from cwbench.preset import Preset
-from cwbench.training.networks import Condition, Meter, MeteredMLP
+from cwbench.training.networks import Condition, Meter, Networks
 
 PRESET = Preset(training_pairs=1, steps=1, width=7, depth=2, observations=2, samples=2)
 
 
 def metered() -> tuple[Meter, nn.Module]:
     meter = Meter()
-    return meter, MeteredMLP(PRESET, meter)(3, 1)
+    return meter, Networks(PRESET, meter)(3, 1)
 
 
 def test_forward_counts_one() -> None:
@@ -45,7 +45,7 @@ def test_gradient_penalty_counts_three_more() -> None:
 
 def test_all_networks_share_one_meter() -> None:
     meter = Meter()
-    make = MeteredMLP(PRESET, meter)
+    make = Networks(PRESET, meter)
     generator, critic = make(2, 2), make(2, 1)
     critic(generator(torch.zeros(5, 2))).sum().backward()
     assert meter.passes == 5 * (1 + 1) + 5 * (2 + 2)

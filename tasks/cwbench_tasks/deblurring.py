@@ -1,0 +1,56 @@
+"""Deblurring with an exact posterior: an image seen through a blur and noise.
+
+On the digits a Gaussian blur of 2 px leaves few directions above the noise, and posteriors are far
+from Gaussian; on the patches they have one mode.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from cwbench.task import TaskInfo
+from cwbench_tasks.citations import CONDITIONAL_WASSERSTEIN
+from cwbench_tasks.imaging import IMAGE_PRESETS, ImagingParams, ImagingTask
+from cwbench_tasks.operators import Boundary, Operator, gaussian_blur, motion_blur
+
+
+class DeblurringParams(ImagingParams):
+    """Settings of `Deblurring`."""
+
+    blur: Literal["gaussian", "motion"] = Field("gaussian", description="shape of the kernel")
+    width: float = Field(
+        2.0, gt=0, le=64, description="of the blur in pixels: deviation, or length of a motion"
+    )
+    angle: float = Field(
+        0.0, ge=-180, le=180, description="of a motion against the horizontal, in degrees"
+    )
+    boundary: Boundary = Field("reflect", description="what is taken to be beyond the edge")
+    noise: float = Field(
+        1.4, ge=1e-3, le=100, description="deviation over the rms variation of A x"
+    )
+
+
+class Deblurring(ImagingTask):
+    """Y = blurred X + noise."""
+
+    info = TaskInfo(
+        name="deblurring",
+        version=1,
+        title="Deblurring of images with an exact posterior",
+        main_metric="ew2sq",
+        licence="MIT",
+        citation=CONDITIONAL_WASSERSTEIN,
+        presets=IMAGE_PRESETS,
+        group="imaging",
+        notes="Data: the digits (CC BY 4.0) and sample photographs (CC BY 2.0) of scikit-learn.",
+    )
+    Params: ClassVar[type[DeblurringParams]] = DeblurringParams
+    params: DeblurringParams
+
+    def make_operator(self, shape: tuple[int, int]) -> Operator:
+        """The blur."""
+        if self.params.blur == "gaussian":
+            return gaussian_blur(shape, self.params.width, self.params.boundary)
+        return motion_blur(shape, self.params.width, self.params.angle, self.params.boundary)

@@ -1,0 +1,49 @@
+"""Few-view tomography with an exact posterior: parallel-beam projections and noise.
+
+`views` equally spaced angles over `angular_range` degrees; a range below 180 is the limited-angle
+problem, and one view its extreme.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from cwbench.task import TaskInfo
+from cwbench_tasks.citations import CONDITIONAL_WASSERSTEIN
+from cwbench_tasks.imaging import IMAGE_PRESETS, ImagingParams, ImagingTask
+from cwbench_tasks.operators import Operator, radon
+
+
+class TomographyParams(ImagingParams):
+    """Settings of `Tomography`."""
+
+    views: int = Field(2, ge=1, le=180, description="projections")
+    angular_range: float = Field(
+        180.0, gt=0, le=180, description="degrees that the views divide; below 180: limited angle"
+    )
+
+
+class Tomography(ImagingTask):
+    """Y = line integrals of X + noise."""
+
+    info = TaskInfo(
+        name="tomography",
+        version=1,
+        title="Few-view tomography with an exact posterior",
+        main_metric="ew2sq",
+        licence="MIT",
+        citation=CONDITIONAL_WASSERSTEIN,
+        presets=IMAGE_PRESETS,
+        group="imaging",
+        notes="Data: the digits (CC BY 4.0) and sample photographs (CC BY 2.0) of scikit-learn.",
+    )
+    Params: ClassVar[type[TomographyParams]] = TomographyParams
+    params: TomographyParams
+
+    def make_operator(self, shape: tuple[int, int]) -> Operator:
+        """The projections."""
+        views = self.params.views
+        return radon(shape, np.arange(views) * self.params.angular_range / views)
