@@ -11,11 +11,10 @@ from cwbench.metric import MetricInfo, PairMetric
 
 
 class DataMisfit(PairMetric):
-    """E|(y - A x) / s|^2 / d_y over the samples x: about 1 if they leave the noise unexplained.
+    """E|(y - A x) / s|^2 / d_y over the samples x: 1 on average over y for the exact posterior.
 
     Neither direction is right in itself: too low is fitted to the noise. The value to have is the
-    floor, that of the exact posterior, which lies below or above 1 by how much y constrains x. It
-    never ranks.
+    floor, that of the exact posterior on the same observations. It never ranks.
     """
 
     info: ClassVar = MetricInfo(

@@ -61,12 +61,16 @@ Sampler = Callable[[Tensor, int], Tensor]
 
 @dataclass(frozen=True)
 class Scores:
-    """Per observation, float64 with shape `(m,)`; a part that does not apply is None."""
+    """Per observation, float64 with shape `(m,)`; a part that does not apply is None.
+
+    `least_error` is the smallest standard error of the mean value that is believed.
+    """
 
     value: Tensor
     plug_in: Tensor | None = None
     floor: Tensor | None = None
     resolution: Tensor | None = None
+    least_error: float = 0.0
 
 
 def as_samples(output: Any, shape: tuple[int, ...], origin: str) -> Tensor:
@@ -165,7 +169,8 @@ class Judge:
                 f"{metric.info.name} returned ranks of shape {tuple(ranks.shape)}; (observations, "
                 f"test quantities) = {(len(y), len(weights))} is needed"
             )
-        return Scores(*uniformity(ranks, weights))
+        value, plug_in, floor, least_error = uniformity(ranks, weights)
+        return Scores(value, plug_in, floor, least_error=least_error)
 
     def score_set(self, metric: SetMetric, sampler: Sampler) -> float:
         """A set metric: one sample for each of its own held-out observations."""
@@ -241,7 +246,8 @@ def summary(metric: Metric, scores: Scores, preset: Preset) -> dict[str, Any]:
     value = scores.value
     m = len(value)
     mean = float(value.mean())
-    half = float(stats.t.ppf((1 + LEVEL) / 2, m - 1) * value.std() / m**0.5)
+    error = max(float(value.std() / m**0.5), scores.least_error)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, m - 1) * error)
     finite = bool(value.isfinite().all())
     resolution = _mean(scores.resolution)
     return {

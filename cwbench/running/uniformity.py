@@ -10,9 +10,12 @@ k(u_i, u_j), the jackknife's pseudo-values
 
     m U - (m - 1) U_{-i} = U + 2 (m - 1) / (m - 2) (h_i - U)
 
-have mean U, and their spread gives its interval. For uniform ranks U is degenerate (E h_i = 0) and
-the jackknife's variance is about twice the true one: the interval is then wide, never narrow.
-The V-statistic, which includes i = j, is 1 / (6 m) in expectation for uniform ranks.
+have mean U, and their spread gives its interval. For uniform ranks U is degenerate (E h_i = 0): the
+jackknife's variance is about twice the true one on average, but nearly 0 where the ranks happen to
+be very even. The true one is then known, Var U = 2 E k^2 / (m (m - 1)) = 1 / (45 m (m - 1)), and no
+standard error below it is believed. The V-statistic, which includes i = j, is 1 / (6 m) in
+expectation for uniform ranks: that floor is about one standard deviation of U, so U of several
+floors is a finding even where its interval, which is that of an estimate, is wide.
 """
 
 from __future__ import annotations
@@ -27,12 +30,14 @@ class Uniformity(NamedTuple):
     """Pseudo-values of m observations, each with shape `(m,)`; only their mean has a meaning.
 
     The mean of `value` is U, that of `plug_in` the V-statistic, that of `floor` its expectation
-    for uniform ranks.
+    for uniform ranks. `least_error` is the standard deviation of U for uniform ranks of one
+    quantity, at least that of a mean over several.
     """
 
     value: Tensor
     plug_in: Tensor
     floor: Tensor
+    least_error: float
 
 
 def uniformity(ranks: Tensor, weights: Tensor) -> Uniformity:
@@ -46,7 +51,8 @@ def uniformity(ranks: Tensor, weights: Tensor) -> Uniformity:
     values, plug_ins = zip(*(_pseudo_values(column) for column in ranks.T), strict=True)
     value = torch.stack(values, 1) @ weights
     plug_in = torch.stack(plug_ins, 1) @ weights
-    return Uniformity(value, plug_in, torch.full_like(value, 1 / (6 * m)))
+    least_error = (45 * m * (m - 1)) ** -0.5
+    return Uniformity(value, plug_in, torch.full_like(value, 1 / (6 * m)), least_error)
 
 
 def _pseudo_values(u: Tensor) -> tuple[Tensor, Tensor]:
