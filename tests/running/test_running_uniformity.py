@@ -74,11 +74,11 @@ def test_uniform_ranks_are_seldom_told_from_uniform(m):
 
 
 def test_ranks_that_are_not_uniform_are_told():
-    found = [uniformity(ranks(50, 1, seed=seed) ** 2, ONE) for seed in range(200)]
+    found = [uniformity(ranks(100, 1, seed=seed) ** 2, ONE) for seed in range(200)]
     means = torch.stack([f.value.mean() for f in found])
     assert float((means > 4 * found[0].floor[0]).double().mean()) > 0.95
-    errors = torch.stack([f.value.std() / 50**0.5 for f in found])
-    covered = (means - (1 / 2 - 4 / 5 + 1 / 3)).abs() < stats.t.ppf(0.975, 49) * errors
+    errors = torch.stack([f.value.std() / 100**0.5 for f in found])
+    covered = (means - (1 / 2 - 4 / 5 + 1 / 3)).abs() < stats.t.ppf(0.975, 99) * errors
     assert 0.88 < float(covered.double().mean()) <= 1
 
 
