@@ -8,6 +8,7 @@ squared error; the floor, that of the mean of as many exact draws, carries the s
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -73,6 +74,8 @@ def similarity(image: NDArray[np.float64], truth: NDArray[np.float64], size: int
     """Structural similarity of two images `(C, H, W)` in a Gaussian window of `size` pixels."""
     from skimage.metrics import structural_similarity
 
+    if not np.isfinite(image).all():
+        return math.nan
     value = structural_similarity(
         image, truth, win_size=size, gaussian_weights=True, sigma=SIGMA * size / WINDOW,
         use_sample_covariance=False, data_range=1.0, channel_axis=0,

@@ -14,7 +14,7 @@ from cwbench.api import load_task
 from cwbench.running.evaluation import Judge, Scores, make_metrics, summary
 from cwbench.training.streams import stream
 
-M, N = 40, 300
+M, N = 40, 200
 
 
 def shipped(kind: str) -> list[str]:
@@ -33,7 +33,8 @@ class Judged:
         self.metrics = make_metrics([c for c in classes if not c.info.opt_in], self.task)
         y = self.judge.observations.y
         self.oracle = self.task.sample_posterior(y, 2 * N, stream("oracle", name))
-        self.mean = self.task.posterior_moments(y).mean[:, None].float()
+        mean = self.task.posterior_moments(y).mean.float()
+        self.mean = mean.reshape(M, 1, *self.task.x_shape)
 
     def scores(self, metric: str, samples: Tensor) -> Scores:
         return self.judge.score(self.metrics[metric], samples)
