@@ -25,7 +25,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.special import betainc
+from scipy.special import gammaln, xlogy
 from torch import Tensor
 
 from cwbench.ot.checks import Array, Float64, as_float64
@@ -67,12 +67,14 @@ def mixture_order_statistics(weights: Array, means: Array, deviations: Array, n:
     s = np.maximum(s, NARROWEST * _deviation(w, m, s)[:, None])
     s = np.maximum(s, np.finfo(float).tiny)  # a law of one point has no width at all
     a, b = (m - TAIL * s).min(1), (m + TAIL * s).max(1)
-    count = 2 + math.ceil(float(((b - a) / s.min(1)).max()) * math.sqrt(n) / STEP)
-    rows = max(1, BLOCK // count)
-    blocks = [slice(k, k + rows) for k in range(0, len(m), rows)]
+    nodes = 2 + np.ceil((b - a) / s.min(1) * math.sqrt(n) / STEP).astype(int)
+    blocks = min(len(m), math.ceil(nodes.sum() / BLOCK))
     table = _rises(n)
-    masses = [_deposited(w, m[k], s[k], np.linspace(a[k], b[k], count, axis=1), n) for k in blocks]
-    q: Float64 = b[:, None] - np.concatenate(masses) @ table
+    masses = np.empty((len(m), len(table)))
+    for rows in np.array_split(np.argsort(nodes), blocks):  # laws of like sizes together
+        t = np.linspace(a[rows], b[rows], nodes[rows].max(), axis=1)
+        masses[rows] = _deposited(w, m[rows], s[rows], t, n)
+    q: Float64 = b[:, None] - masses @ table
     return q
 
 
@@ -126,8 +128,11 @@ def _rises(n: int) -> Float64:
     """B_i(sin^2 v), i = 1..n, on a grid of v that reaches over [0, pi/2]; shape `(nodes, n)`."""
     step = _step(n)
     v = step * np.arange(-1, math.ceil(math.pi / 2 / step) + 3)
-    i = np.arange(1, n + 1)
-    return np.asarray(betainc(i, n - i + 1.0, np.sin(v)[:, None] ** 2))
+    u, j = np.sin(v)[:, None] ** 2, np.arange(n + 1)
+    log_choose = gammaln(n + 1) - gammaln(j + 1) - gammaln(n - j + 1)
+    binomial = np.exp(log_choose + xlogy(j, u) + xlogy(n - j, np.cos(v)[:, None] ** 2))
+    tails = np.cumsum(binomial[:, :0:-1], axis=1)  # P(Bin >= n), ..., P(Bin >= 1)
+    return np.ascontiguousarray(tails[:, ::-1])
 
 
 def _step(n: int) -> float:
