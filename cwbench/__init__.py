@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cwbench.api import evaluate, load_method, load_task, run
     from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec
     from cwbench.metric import (
+        CalibrationMetric,
         Metric,
         MetricInfo,
         PairMetric,
@@ -37,7 +38,8 @@ _HOME = {
     "cwbench.api": ("evaluate", "load_method", "load_task", "run"),
     "cwbench.method": ("FitContext", "Method", "MethodInfo", "ProblemSpec"),
     "cwbench.metric": (
-        "Metric", "MetricInfo", "PairMetric", "ReferenceMetric", "SetMetric", "SplitMetric",
+        "CalibrationMetric", "Metric", "MetricInfo", "PairMetric", "ReferenceMetric",
+        "SetMetric", "SplitMetric",
     ),
     "cwbench.preset": ("Preset", "vector_presets"),
     "cwbench.record": ("Record", "load_records"),
@@ -46,6 +48,7 @@ _HOME = {
 _ORIGIN = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "CalibrationMetric",
     "FitContext",
     "JointSamples",
     "Method",

@@ -199,12 +199,21 @@ def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
 @main.command()
 @click.argument("name", shell_complete=names(*registry.KINDS))
 @click.option("--bibtex", is_flag=True, help="Only the citation, as BibTeX.")
+@set_option
 @reports_errors
-def describe(name: str, bibtex: bool) -> None:
-    """Say what a task, method or metric is: settings, presets, citation."""
-    from cwbench.reporting.tables import description
+def describe(name: str, bibtex: bool, assignments: tuple[str, ...]) -> None:
+    """Say what a task, method or metric is: settings, presets, citation.
 
-    click.echo(description(name, bibtex=bibtex))
+    Of a task with an exact posterior, how far it is from Gaussian, under the settings given.
+    """
+    from cwbench.reporting.tables import described_task, description, difficulty_told
+    from cwbench.settings import parse
+
+    text = description(name, bibtex=bibtex)
+    task = described_task(name, parse(assignments))
+    click.echo(text)
+    if task and task.has_posterior and not bibtex:
+        click.echo(f"\n{difficulty_told(task)}")
 
 
 @main.command()

@@ -15,12 +15,19 @@ from torch import Tensor
 
 from cwbench.task import Task
 
-Need = Literal["reference", "mixture", "pairs"]
+Need = Literal["reference", "mixture", "pairs", "image", "residual"]
+"""What a task may offer: draws of its posterior (`reference`), that posterior as a mixture of two
+or more Gaussians (`mixture`), the x behind each y (`pairs`, always), x of shape `(C, H, W)` with at
+least 3 x 3 pixels (`image`), `Task.standardised_residual` (`residual`)."""
 
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a metric declares; `needs` names what a task must offer for it to be computed."""
+    """What a metric declares; `needs` names what a task must offer for it to be computed.
+
+    `debiased` says that 0 in expectation is a perfect sampler; `ranks` is False for what is shown
+    but must never order methods, since a wrong sampler can have the better value.
+    """
 
     name: str
     version: int
@@ -30,6 +37,7 @@ class MetricInfo:
     citation: str = ""
     opt_in: bool = False
     debiased: bool = True
+    ranks: bool = True
     contract: int = field(default=1)
 
 
@@ -79,11 +87,36 @@ class SplitMetric(Metric):
 
 
 class PairMetric(Metric):
-    """A score of samples against the one x that was behind each observation."""
+    """A score of samples against the one x that was behind each observation.
+
+    Where the task has a posterior, the floor is the same score of as many exact draws.
+    """
 
     @abstractmethod
     def score(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The score with shape `(m,)`; samples `(m, n, *x_shape)`, x `(m, *x_shape)`."""
+
+
+class CalibrationMetric(Metric):
+    """Ranks of the truth among samples, uniform on [0, 1] for a perfect sampler.
+
+    The harness makes of them an unbiased distance from uniformity, `cwbench.running.uniformity`.
+    """
+
+    @property
+    @abstractmethod
+    def weights(self) -> Tensor:
+        """How much each of q test quantities counts, with shape `(q,)`; they sum to 1."""
+
+    @abstractmethod
+    def ranks(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Ranks in [0, 1] with shape `(m, q)`, ties broken at random from a stream of its own.
+
+        Args:
+            samples: all samples with shape `(m, n, *x_shape)`, float64.
+            x: the truth behind each observation, with shape `(m, *x_shape)`, float64.
+            y: the observations with shape `(m, *y_shape)`.
+        """
 
 
 class SetMetric(Metric):

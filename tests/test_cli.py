@@ -245,6 +245,62 @@ def test_describe(cli: Callable) -> None:
     assert "'cot-fm'" in unknown.stderr
 
 
+def test_describe_measures_how_far_a_task_is_from_gaussian(cli: Callable) -> None:
+    plain = cli("describe", "gaussian-linear", "--set", "dimension=1").stdout
+    gap = re.search(r"Gaussian gap (\S+) ± (\S+) ", plain)
+    resolution = re.search(r"resolution +(\S+):", plain)
+    assert abs(float(gap[1])) < 4 * float(gap[2]) + 0.001
+    assert 0.9 < float(resolution[1]) <= 1
+    assert "with dimension=1" in plain
+    assert "Gaussian gap" not in cli("describe", "gaussian-linear", "--bibtex").stdout
+    assert "Gaussian gap" not in cli("describe", "fm").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("gaussian-linear", "--set", "nois=1"), r"unknown setting 'nois'.*'task\.noise'"),
+        (("gaussian-linear", "--set", "noise=-1"), r"task\.noise = '-1'.*greater than"),
+        (("ew2sq", "--set", "noise=1"), "'ew2sq' is none. Type: cwbench describe ew2sq"),
+        (("fm", "--set", "noise=1"), "'fm' is none"),
+    ],
+)
+def test_describe_with_wrong_settings(cli: Callable, arguments: tuple, told: str) -> None:
+    result = cli("describe", *arguments)
+    assert result.exit_code == 2
+    assert not result.stdout
+    assert re.search(told, result.stderr)
+
+
+def test_metrics_that_came_later_are_added_from_the_stored_samples(
+    cli: Callable, results: Path, method_file: Callable, tmp_path: Path
+) -> None:
+    calls = tmp_path / "calls"
+    method = method_file(
+        f"""
+        def sample(self, y, n, generator, nfe=None):
+            with open({str(calls)!r}, "a") as file:
+                file.write("drawn ")
+            return super().sample(y, n, generator, nfe)
+        """
+    )
+    arguments = ("run", "--task", "gaussian-mixture", "--preset", "smoke", "--method", method)
+    new = json.loads(cli(*arguments, "--json").stdout)
+    later = {"crps", "energy-score", "esw2sq-exact", "data-misfit", "sbc", "tarp"}
+    assert later < set(new["metrics"])
+
+    old = new | {"metrics": {k: v for k, v in new["metrics"].items() if k not in later}}
+    path = only(results, "record.json")
+    path.write_text(json.dumps(old))
+    samples = only(results, "samples.safetensors").read_bytes()
+    again = json.loads(cli(*arguments, "--json").stdout)
+    assert again["status"] == "ok"
+    assert again["metrics"] == new["metrics"]
+    assert again["cost"]["sampling"] == new["cost"]["sampling"]
+    assert only(results, "samples.safetensors").read_bytes() == samples
+    assert calls.read_text() == "drawn "
+
+
 def test_plot_of_what_is_no_run(cli: Callable, tmp_path: Path) -> None:
     result = cli("plot", tmp_path)
     assert result.exit_code == 2

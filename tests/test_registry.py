@@ -7,13 +7,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from cwbench import registry
 from cwbench.errors import ContractError, CwbenchError, UsageError
-from cwbench.metric import Metric
+from cwbench.metric import Metric, Need
 from cwbench.reporting.tables import description
 
 SHIPPED = [p for p in registry.plugins() if p.distribution == "cwbench"]
@@ -275,7 +276,7 @@ def test_everything_shipped_is_declared_in_full(plugin: registry.Plugin) -> None
     assert len(info.citation) > 20
     if plugin.kind == "metric":
         assert issubclass(cls, Metric)
-        assert info.needs <= {"reference", "mixture", "pairs"}
+        assert info.needs <= set(get_args(Need))
         return
     assert BIBTEX.fullmatch(info.citation.strip())
     assert info.citation.count("{") == info.citation.count("}")

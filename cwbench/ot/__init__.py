@@ -50,6 +50,7 @@ from cwbench.ot.coupling import (
 from cwbench.ot.energy import energy_distance
 from cwbench.ot.gaussian import bures_wasserstein_squared, gaussian_transport
 from cwbench.ot.geodesic import Geodesic, geodesic
+from cwbench.ot.quantile import mixture_order_statistics
 from cwbench.ot.regression import (
     LinearRegression,
     Regression,
@@ -99,6 +100,7 @@ __all__ = [
     "label_cost",
     "label_leak",
     "label_statistic",
+    "mixture_order_statistics",
     "prior_skew",
     "sinkhorn_divergence",
     "sliced_wasserstein_power",

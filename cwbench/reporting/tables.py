@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from rich import box
+from rich.box import Box
 from rich.console import Console
 from rich.table import Table
 
-from cwbench import registry
-from cwbench.errors import unknown
+from cwbench import registry, settings
+from cwbench.errors import UsageError, unknown
 from cwbench.record import Record
+from cwbench.task import Task
 
 WIDTH = 160
+RULED = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
+"""A rule below the head and below each section, none elsewhere."""
 
 
 def run_table(record: Record) -> str:
@@ -42,25 +46,39 @@ def run_table(record: Record) -> str:
 
 
 def _by_nfe(record: Record) -> Table:
-    """One row a metric, the main one first; one column an NFE."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    """One row a metric, those that never rank below a rule; one column an NFE."""
+    table = Table(box=RULED, padding=(0, 1), show_edge=False)
     cells: dict[str, dict[str, dict[str, Any]]] = {}
     for identifier, entry in record.metrics.items():
         metric, _, nfe = identifier.partition("@nfe=")
         cells.setdefault(metric, {})[nfe] = entry
     columns = sorted({nfe for row in cells.values() for nfe in row}, key=_nfe_order)
-    main = record.task.get("main_metric")
     table.add_column("metric", no_wrap=True)
     for nfe in columns:
         table.add_column(f"NFE {nfe}" if nfe else "value", justify="right", no_wrap=True)
     table.add_column("floor", justify="right", no_wrap=True)
     table.add_column("resolution", justify="right", no_wrap=True)
-    for metric in sorted(cells, key=lambda name: (name != main, name)):
-        row = cells[metric]
-        last = row[next(reversed(row))]
-        values = (_value(row.get(nfe)) for nfe in columns)
-        table.add_row(metric, *values, _number(last["floor"]), _resolution(last))
+    last = {metric: row[next(reversed(row))] for metric, row in cells.items()}
+    ordered = sorted(cells, key=lambda m: _place(m, last[m], record.task.get("main_metric")))
+    ranking = [metric for metric in ordered if _ranks(last[metric])]
+    for metric in ordered:
+        values = (_value(cells[metric].get(nfe)) for nfe in columns)
+        entry = last[metric]
+        name = metric if entry["debiased"] else f"{metric} *"
+        table.add_row(name, *values, _number(entry["floor"]), _resolution(entry))
+        if ranking and metric == ranking[-1] and len(ranking) < len(ordered):
+            table.add_section()
     return table
+
+
+def _place(metric: str, entry: dict[str, Any], main: str | None) -> tuple[bool, bool, bool, str]:
+    """Main metric, other ranking ones, never-ranking ones; debiased ones first in each."""
+    return metric != main, not _ranks(entry), not entry["debiased"], metric
+
+
+def _ranks(entry: dict[str, Any]) -> bool:
+    """Whether a metric may order methods; entries from before the question was asked all do."""
+    return bool(entry.get("ranks", True))
 
 
 def _nfe_order(nfe: str) -> float:
@@ -78,14 +96,20 @@ def _value(entry: dict[str, Any] | None) -> str:
 
 
 def _reading(record: Record) -> str:
-    """How to read the table, in two lines."""
-    entry = next(iter(record.metrics.values()))
+    """How to read the table, in three lines."""
+    entries = record.metrics.values()
+    entry = next(iter(entries))
     m, n = entry["n_observations"], entry["n_samples"]
-    raw = sorted({i.partition("@")[0] for i, e in record.metrics.items() if not e["debiased"]})
-    plain = f", except {', '.join(raw)}" if raw else ""
-    return (
-        f"mean over {m} observations, {n} samples a side, ± 95 % interval; debiased{plain}: 0 is a "
-        "perfect sampler.\nfloor: what two exact draws score before debiasing."
+    raw = any(not e["debiased"] for e in entries)
+    below = any(not _ranks(e) for e in entries)
+    return "".join(
+        [
+            f"mean over {m} observations, {n} samples a side, ± 95 % interval; ",
+            "debiased: 0 is a perfect sampler.\n",
+            "floor: what exact draws score before debiasing",
+            "; * not debiased: a perfect sampler scores its floor." if raw else ".",
+            "\nbelow the rule: shown, never ranked by." if below else "",
+        ]
     )
 
 
@@ -142,6 +166,39 @@ def description(name: str, *, bibtex: bool = False) -> str:
     return "\n".join([*parts, "", cls.info.citation])
 
 
+def described_task(name: str, given: Mapping[str, Any]) -> Task | None:
+    """The task of that name under settings, None for a method or metric.
+
+    Raises:
+        UsageError: if settings are wrong, or given for something that is no task.
+    """
+    from cwbench.running.request import configured_task
+
+    plugin = next((p for p in registry.plugins() if p.name == name and p.kind == "task"), None)
+    if plugin:
+        owned = settings.split(given, {"task": plugin.load().Params.model_fields})
+        return configured_task(name, owned["task"])[0]
+    if given:
+        raise UsageError(f"--set is for tasks; {name!r} is none. Type: cwbench describe {name}")
+    return None
+
+
+def difficulty_told(task: Task) -> str:
+    """The Gaussian gap and the resolution of a task with an exact posterior."""
+    from cwbench.running.difficulty import difficulty
+    from cwbench.running.request import preset_of
+
+    found = difficulty(task, preset_of(task, "quick"))
+    changed = "".join(f" {key}={value}" for key, value in settings.changed(task.params).items())
+    return (
+        f"measured on {found.n_observations} observations, {found.n_samples} samples a side"
+        f"{' with' if changed else ''}{changed}\n"
+        f"  Gaussian gap {found.gaussian_gap:.3f} ± {found.gaussian_gap_error:.3f} (standard error)"
+        ": ew2sq of the Gaussian with the exact moments over tr Cov(posterior)\n"
+        f"  resolution   {found.resolution:.2f}: the factor by which ew2sq shows a scale error"
+    )
+
+
 def _facts(info: Any) -> list[str]:
     shown = (
         "version",
@@ -154,6 +211,7 @@ def _facts(info: Any) -> list[str]:
         "notes",
         "opt_in",
         "debiased",
+        "ranks",
     )
     facts = [(name, getattr(info, name)) for name in shown if hasattr(info, name)]
     return [

@@ -10,6 +10,9 @@ all n against n. The value is 0 in expectation for a perfect sampler. Subtractin
 would reward samplers that are too narrow: D(a1, a2) is there for its sign. Intervals are over
 observations; the samples inside one Wasserstein distance are never bootstrapped, which is invalid
 near the null.
+
+A score against the x behind y has as its floor the same score of all 2n reference draws. Ranks of
+that x become a distance from uniformity (`cwbench.running.uniformity`).
 """
 
 from __future__ import annotations
@@ -33,8 +36,17 @@ from torch import Tensor
 from cwbench.cpu import cores, single_threaded
 from cwbench.errors import ContractError
 from cwbench.files import write_atomically
-from cwbench.metric import Metric, PairMetric, ReferenceMetric, SetMetric, SplitMetric
+from cwbench.metric import (
+    CalibrationMetric,
+    Metric,
+    Need,
+    PairMetric,
+    ReferenceMetric,
+    SetMetric,
+    SplitMetric,
+)
 from cwbench.preset import Preset
+from cwbench.running.uniformity import uniformity
 from cwbench.task import JointSamples, Task
 from cwbench.training.streams import stream
 
@@ -49,12 +61,16 @@ Sampler = Callable[[Tensor, int], Tensor]
 
 @dataclass(frozen=True)
 class Scores:
-    """Per observation, float64 with shape `(m,)`; a part that does not apply is None."""
+    """Per observation, float64 with shape `(m,)`; a part that does not apply is None.
+
+    `least_error` is the smallest standard error of the mean value that is believed.
+    """
 
     value: Tensor
     plug_in: Tensor | None = None
     floor: Tensor | None = None
     resolution: Tensor | None = None
+    least_error: float = 0.0
 
 
 def as_samples(output: Any, shape: tuple[int, ...], origin: str) -> Tensor:
@@ -110,15 +126,16 @@ class Judge:
         if isinstance(metric, SplitMetric):
             return self._split_scores(metric, a1, a2)
         if isinstance(metric, PairMetric):
-            x, y = self.observations
-            return Scores(self._sliced(metric.score, samples.double(), x.double(), y))
+            return self._pair_scores(metric, samples.double())
+        if isinstance(metric, CalibrationMetric):
+            return self._calibration_scores(metric, samples.double())
         raise ContractError(f"{metric.info.name} is none of the kinds of cwbench.metric")
 
     def _reference_scores(self, metric: ReferenceMetric, a1: Tensor, a2: Tensor) -> Scores:
         b1, b2 = self.reference
         distance = metric.distance
         cross = (self._sliced(distance, a1, b1) + self._sliced(distance, a2, b2)) / 2
-        floor = self._floor(metric)
+        floor = self._floor(metric, lambda: self._sliced(distance, b1, b2))
         value = cross
         if metric.info.debiased:
             value = cross - (self._sliced(distance, a1, a2) + floor) / 2
@@ -129,8 +146,31 @@ class Judge:
         y = self.observations.y
         value = self._sliced(metric.estimate, a1, a2, y)
         plug_in = self._sliced(metric.estimate, a1, a1, y)
-        floor = self._sliced(metric.estimate, b1, b1, y)
+        floor = self._floor(metric, lambda: self._sliced(metric.estimate, b1, b1, y))
         return Scores(value, plug_in, floor)
+
+    def _pair_scores(self, metric: PairMetric, samples: Tensor) -> Scores:
+        x, y = self.observations
+
+        def score(draws: Tensor) -> Tensor:
+            return self._sliced(metric.score, draws, x.double(), y)
+
+        if not self.task.has_posterior:
+            return Scores(score(samples))
+        floor = self._floor(metric, lambda: score(torch.cat(self.reference, dim=1)))
+        return Scores(score(samples), floor=floor)
+
+    def _calibration_scores(self, metric: CalibrationMetric, samples: Tensor) -> Scores:
+        """All observations at once: a rank is judged by where the others fall."""
+        x, y = self.observations
+        ranks, weights = metric.ranks(samples, x.double(), y).double(), metric.weights.double()
+        if ranks.shape != (len(y), len(weights)):
+            raise ContractError(
+                f"{metric.info.name} returned ranks of shape {tuple(ranks.shape)}; (observations, "
+                f"test quantities) = {(len(y), len(weights))} is needed"
+            )
+        value, plug_in, floor, least_error = uniformity(ranks, weights)
+        return Scores(value, plug_in, floor, least_error=least_error)
 
     def score_set(self, metric: SetMetric, sampler: Sampler) -> float:
         """A set metric: one sample for each of its own held-out observations."""
@@ -139,8 +179,8 @@ class Judge:
         empty.update(sampler(y, 1)[:, 0].double(), x.double())
         return empty.compute()
 
-    def _floor(self, metric: ReferenceMetric) -> Tensor:
-        """D(b1, b2), computed once for a task and preset and kept beside the results."""
+    def _floor(self, metric: Metric, compute: Callable[[], Tensor]) -> Tensor:
+        """What exact draws score, computed once for a task and preset, kept beside the results."""
         content = repr((self.key, self.preset.observations, self.preset.samples))
         digest = hashlib.sha256(content.encode()).hexdigest()[:16]
         name = f"{metric.info.name}-{metric.info.version}"
@@ -152,7 +192,7 @@ class Judge:
         kept = _read_floor(path, self.preset.observations) if path else None
         if kept is not None:
             return kept
-        floor = self._sliced(metric.distance, *self.reference)
+        floor = compute()
         if path:
             write_atomically(path, save_tensors({"floor": floor}))
         return floor
@@ -182,14 +222,23 @@ def _read_floor(path: Path, observations: int) -> Tensor | None:
 
 def applicable(metric: Metric, task: Task) -> bool:
     """Whether the task offers what the metric needs."""
-    offers = {"pairs"}
+    return metric.info.needs <= offers(task)
+
+
+def offers(task: Task) -> set[Need]:
+    """What the task has for metrics to use; `cwbench.metric.Need` says what the words mean."""
+    offered: set[Need] = {"pairs"}
+    x, y = task.evaluation_set(1, stream("probe"))
     if task.has_posterior:
-        offers.add("reference")
-        y = task.evaluation_set(1, stream("probe")).y
+        offered.add("reference")
         mixture = task.posterior_mixture(y)
         if mixture is not None and mixture.weights.shape[1] > 1:
-            offers.add("mixture")
-    return set(metric.info.needs) <= offers
+            offered.add("mixture")
+    if len(task.x_shape) == 3 and min(task.x_shape[1:]) >= 3:
+        offered.add("image")
+    if task.standardised_residual(x[:, None], y) is not None:
+        offered.add("residual")
+    return offered
 
 
 def summary(metric: Metric, scores: Scores, preset: Preset) -> dict[str, Any]:
@@ -197,7 +246,8 @@ def summary(metric: Metric, scores: Scores, preset: Preset) -> dict[str, Any]:
     value = scores.value
     m = len(value)
     mean = float(value.mean())
-    half = float(stats.t.ppf((1 + LEVEL) / 2, m - 1) * value.std() / m**0.5)
+    error = max(float(value.std() / m**0.5), scores.least_error)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, m - 1) * error)
     finite = bool(value.isfinite().all())
     resolution = _mean(scores.resolution)
     return {
@@ -207,11 +257,12 @@ def summary(metric: Metric, scores: Scores, preset: Preset) -> dict[str, Any]:
         "level": LEVEL,
         "plug_in": _mean(scores.plug_in) if finite else None,
         "floor": _mean(scores.floor),
-        "p90": float(value.quantile(0.9)) if finite else None,
+        "p90": float(value.quantile(0.9)) if finite and _by_observation(metric) else None,
         "resolution": resolution,
         "low_resolution": resolution is not None and resolution < RESOLUTION_WANTED,
         "direction": metric.info.direction,
         "debiased": metric.info.debiased,
+        "ranks": metric.info.ranks,
         "n_observations": m,
         "n_samples": preset.samples,
         "version": metric.info.version,
@@ -235,10 +286,16 @@ def set_summary(metric: SetMetric, value: float | None) -> dict[str, Any]:
         "floor": None,
         "direction": metric.info.direction,
         "debiased": metric.info.debiased,
+        "ranks": metric.info.ranks,
         "n_observations": metric.n,
         "n_samples": 1,
         "version": metric.info.version,
     }
+
+
+def _by_observation(metric: Metric) -> bool:
+    """Whether a value belongs to its observation alone; a pseudo-value does not."""
+    return not isinstance(metric, CalibrationMetric)
 
 
 def _mean(scores: Tensor | None) -> float | None:
@@ -247,5 +304,6 @@ def _mean(scores: Tensor | None) -> float | None:
 
 def make_metrics(classes: Iterable[type[Metric]], task: Task) -> dict[str, Metric]:
     """Metric objects by name, for those the task has what it takes."""
-    made = (cls(task) for cls in classes)
-    return {metric.info.name: metric for metric in made if applicable(metric, task)}
+    offered = offers(task)
+    made = (cls(task) for cls in classes if cls.info.needs <= offered)
+    return {metric.info.name: metric for metric in made}

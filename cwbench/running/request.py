@@ -245,8 +245,9 @@ def chosen_metrics(task: Task, extra: Iterable[str]) -> dict[str, Metric]:
     Raises:
         UsageError: if one that was asked for is unknown or needs what the task does not offer.
     """
-    from cwbench.running.evaluation import applicable
+    from cwbench.running.evaluation import offers
 
+    offered = offers(task)
     asked = list(dict.fromkeys(extra))
     chosen: dict[str, Metric] = {}
     for plugin in (p for p in registry.plugins() if p.kind == "metric"):
@@ -254,11 +255,10 @@ def chosen_metrics(task: Task, extra: Iterable[str]) -> dict[str, Metric]:
             cls = plugin.load()
             if cls.info.opt_in and plugin.name not in asked:
                 continue
-            metric: Metric = cls(task)
-            if applicable(metric, task):
-                chosen[plugin.name] = metric
+            if cls.info.needs <= offered:
+                chosen[plugin.name] = cls(task)
             elif plugin.name in asked:
-                needs = ", ".join(sorted(metric.info.needs))
+                needs = ", ".join(sorted(cls.info.needs))
                 raise UsageError(
                     f"{plugin.name} needs {needs}, which {task.info.name} does not offer"
                 )

@@ -249,8 +249,11 @@ class Runner:
                 raise Interrupted("stopped while measuring; the same command goes on")
             phase = f"NFE {nfe}" if nfe else "measure"
             self.show.update(phase, 0.0, {})
-            drawn = self._draw(self.judge.observations.y, 2 * self.request.preset.samples, nfe)
-            samples[_suffixed("samples", nfe)] = drawn
+            key = _suffixed("samples", nfe)
+            if key not in samples:
+                y, n = self.judge.observations.y, 2 * self.request.preset.samples
+                samples[key] = self._draw(y, n, nfe)
+            drawn = samples[key]
             finite = bool(drawn.isfinite().all())
             for done, (name, metric) in enumerate(wanted.items()):
                 self.show.update(phase, (done + 0.5) / len(wanted), {})

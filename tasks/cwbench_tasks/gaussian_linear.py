@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from cwbench.preset import vector_presets
 from cwbench.task import JointSamples, MixturePosterior, Params, Task, TaskInfo
 from cwbench_tasks.citations import CONDITIONAL_WASSERSTEIN
-from cwbench_tasks.mixtures import MixturePrior, linear_posterior, sample_mixture
+from cwbench_tasks.mixtures import MixturePrior, linear_posterior, linear_residual, sample_mixture
 
 SMALLEST_SINGULAR_VALUE = 0.4
 
@@ -86,6 +86,10 @@ class GaussianLinear(Task):
     def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """Draw `n` samples for each row of `y`, with shape `(m, n, *x_shape)`."""
         return sample_mixture(self.posterior_mixture(y), n, generator).float()
+
+    def standardised_residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """(y - A x) / s with shape `(m, n, d)`."""
+        return linear_residual(self.A, self.params.noise, x, y)
 
     def conditional_w2_squared(self, matrix: Tensor, offset: Tensor, covariance: Tensor) -> float:
         """E_y[W_2^2(P_{X|Y=y}, N(matrix y + offset, covariance))] in closed form.

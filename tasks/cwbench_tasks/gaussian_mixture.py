@@ -22,7 +22,13 @@ from torch import Generator, Tensor
 from cwbench.preset import vector_presets
 from cwbench.task import JointSamples, MixturePosterior, Params, Task, TaskInfo
 from cwbench_tasks.citations import CONDITIONAL_WASSERSTEIN
-from cwbench_tasks.mixtures import MixturePrior, linear_posterior, sample_mixture, sample_prior
+from cwbench_tasks.mixtures import (
+    MixturePrior,
+    linear_posterior,
+    linear_residual,
+    sample_mixture,
+    sample_prior,
+)
 
 COMPONENT_DEVIATION = 0.1
 
@@ -113,6 +119,10 @@ class GaussianMixture(Task):
     def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """Draw `n` samples for each row of `y`, with shape `(m, n, *x_shape)`."""
         return sample_mixture(self.posterior_mixture(y), n, generator).float()
+
+    def standardised_residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """(y - A x) / s with shape `(m, n, d)`."""
+        return linear_residual(self.A, self.params.noise, x, y)
 
 
 class GaussianMixtureInformative(GaussianMixture):

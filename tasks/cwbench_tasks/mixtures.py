@@ -66,6 +66,19 @@ def _observation_covariances(prior: MixturePrior, A: Tensor, noise: float) -> Te
     return A @ prior.covariances @ A.T + noise**2 * identity
 
 
+def linear_residual(A: Tensor, noise: float, x: Tensor, y: Tensor) -> Tensor:
+    """(y - A x) / s with shape `(m, n, d_y)`, float64; log p(y | x) is minus half its square.
+
+    Args:
+        A: operator with shape `(d_y, d)`.
+        noise: standard deviation s.
+        x: with shape `(m, n, *x_shape)`, d numbers each.
+        y: with shape `(m, *y_shape)`, d_y numbers each.
+    """
+    residual: Tensor = y.double().flatten(1)[:, None] - x.double().flatten(2) @ A.T
+    return residual / noise
+
+
 def sample_mixture(mixture: MixturePosterior, n: int, generator: Generator) -> Tensor:
     """Draw `n` samples of each of m mixtures, with shape `(m, n, d)`, float64."""
     weights, means, covariances = mixture

@@ -85,6 +85,11 @@ class SignSymmetric(Task):
         x: Tensor = torch.linalg.solve(A, u.mT).mT
         return x.float()
 
+    def standardised_residual(self, x: Tensor, y: Tensor) -> Tensor:
+        """(y - (A x)^2) / s with shape `(m, n, 2)`."""
+        residual: Tensor = y.double()[:, None] - (x.double() @ A.T).square()
+        return residual / self.params.noise
+
     def posterior_moments(self, y: Tensor) -> Moments:
         """Mean zero, and the covariance by the trapezoidal rule on the grid."""
         second_moments = torch.stack([_second_moments(self.grid(row)) for row in y])

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Generator
 
-from cwbench.metric import Metric, ReferenceMetric, SetMetric, SplitMetric
+from cwbench.metric import (
+    CalibrationMetric,
+    Metric,
+    PairMetric,
+    ReferenceMetric,
+    SplitMetric,
+)
 
 METRICS = {
     point.name: point
@@ -16,6 +23,8 @@ METRICS = {
     if point.value.startswith("cwbench.metrics.")
 }
 OPT_IN = {"c2st", "mmd-sbibm", "w2sq-marginal", "sinkhorn-paper"}
+HIGHER = {"psnr", "ssim"}
+NEVER_RANK = {"psnr", "ssim", "data-misfit", "sbc", "tarp"}
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -26,25 +35,53 @@ def test_declaration_is_complete(name):
     assert metric.info.version >= 1
     assert metric.info.title
     assert metric.info.citation
-    assert metric.info.direction == "lower"
+    assert metric.info.direction == ("higher" if name in HIGHER else "lower")
+    assert metric.info.ranks == (name not in NEVER_RANK)
     assert metric.info.opt_in == (name in OPT_IN)
-    needed = "pairs" if issubclass(metric, SetMetric) else "reference"
+    needed = "reference" if issubclass(metric, ReferenceMetric | SplitMetric) else "pairs"
     assert needed in metric.info.needs
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_one_float64_score_per_observation_and_inputs_untouched(name, mixture_task):
+@pytest.fixture
+def small_task(mixture_task):
+    """A task that offers what a metric needs: two modes in the plane, or images of noise."""
     means = torch.tensor([[0.0, 0.0], [2.0, 1.0]])
-    task = mixture_task([0.5, 0.5], means, torch.eye(2).expand(2, 2, 2))
-    metric = METRICS[name].load()(task)
+    plane = mixture_task([0.5, 0.5], means, torch.eye(2).expand(2, 2, 2))
+    plane.standardised_residual = lambda x, y: y.double()[:, None] - x
+    images = SimpleNamespace(x_shape=(1, 8, 8))
+    return lambda name: images if "image" in METRICS[name].load().info.needs else plane
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in METRICS if issubclass(METRICS[n].load(), CalibrationMetric)]
+)
+def test_ranks_and_weights_of_test_quantities(name, small_task):
+    metric = METRICS[name].load()(small_task(name))
     generator = Generator().manual_seed(0)
-    a, b = (torch.randn(3, 20, 2, generator=generator, dtype=torch.float64) for _ in range(2))
-    y = torch.zeros(3, 2)
+    samples = torch.randn(3, 20, 2, generator=generator, dtype=torch.float64)
+    x, y, before = samples[:, 0] + 0.1, torch.zeros(3, 2), samples.clone()
+    ranks = metric.ranks(samples, x, y)
+    assert ranks.shape == (3, len(metric.weights))
+    assert ((ranks >= 0) & (ranks <= 1)).all()
+    assert float(metric.weights.sum()) == pytest.approx(1)
+    assert torch.equal(ranks, metric.ranks(samples, x, y))
+    assert torch.equal(samples, before)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_one_float64_score_per_observation_and_inputs_untouched(name, small_task):
+    metric = METRICS[name].load()(small_task(name))
+    generator = Generator().manual_seed(0)
+    shape = metric.task.x_shape
+    a, b = (torch.randn(3, 20, *shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    y, x = torch.zeros(3, 2), b[:, 0]
     before = a.clone(), b.clone()
     if isinstance(metric, ReferenceMetric):
         score, alone = metric.distance(a, b), metric.distance(a[1:2], b[1:2])
     elif isinstance(metric, SplitMetric):
         score, alone = metric.estimate(a, a, y), metric.estimate(a[1:2], a[1:2], y[1:2])
+    elif isinstance(metric, PairMetric):
+        score, alone = metric.score(a, x, y), metric.score(a[1:2], x[1:2], y[1:2])
     else:
         return
     assert score.shape == (3,)

@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy import stats
 from scipy.optimize import linear_sum_assignment
 from torch import Generator, Tensor
 
 from cwbench.errors import ContractError
-from cwbench.metric import MetricInfo, PairMetric, ReferenceMetric, SetMetric, SplitMetric
+from cwbench.metric import (
+    CalibrationMetric,
+    MetricInfo,
+    PairMetric,
+    ReferenceMetric,
+    SetMetric,
+    SplitMetric,
+)
 from cwbench.metrics.mixture import ModeWeights
 from cwbench.metrics.moments import CovarianceError, MeanError
 from cwbench.metrics.wasserstein import W2Squared
@@ -26,9 +34,11 @@ from cwbench.running.evaluation import (
     as_samples,
     make_metrics,
     null_summary,
+    offers,
     set_summary,
     summary,
 )
+from cwbench.running.uniformity import uniformity
 from cwbench.task import JointSamples, Moments, Task, TaskInfo
 
 M, N = 9, 40
@@ -93,6 +103,19 @@ class SquaredError(PairMetric):
     def score(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
         assert len(y) == len(x)
         return (samples.mean(1) - x).square().sum(1)
+
+
+class First(CalibrationMetric):
+    """Ranks of the coordinates without ties."""
+
+    info: ClassVar = metric_info("first", "pairs")
+
+    @property
+    def weights(self) -> Tensor:
+        return torch.tensor([0.25, 0.75], dtype=torch.float64)
+
+    def ranks(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return (samples < x[:, None]).double().mean(1)
 
 
 class Farthest(SetMetric):
@@ -176,7 +199,47 @@ def test_pair_metrics_get_the_x_behind_each_observation(judge, samples) -> None:
     scores = judge.score(SquaredError(judge.task), samples)
     expected = (samples.double().mean(1) - judge.observations.x).square().sum(1)
     assert torch.allclose(scores.value, expected)
-    assert scores.floor is scores.plug_in is None
+    assert scores.plug_in is None
+
+
+def test_floor_of_a_pair_metric_is_the_score_of_all_exact_draws(judge, samples) -> None:
+    scores = judge.score(SquaredError(judge.task), samples)
+    exact = torch.cat(judge.reference, 1).mean(1)
+    assert torch.allclose(scores.floor, (exact - judge.observations.x).square().sum(1))
+    unknown = Judge(Unknown(), PRESET)
+    assert unknown.score(SquaredError(unknown.task), samples).floor is None
+
+
+def test_ranks_of_a_calibration_metric_become_a_distance_from_uniform(judge, samples) -> None:
+    scores = judge.score(First(judge.task), samples)
+    u = First(judge.task).ranks(samples.double(), judge.observations.x.double(), None)
+    expected = 0.25 * uniformity(u[:, :1], torch.ones(1).double()).value
+    expected += 0.75 * uniformity(u[:, 1:], torch.ones(1).double()).value
+    assert torch.allclose(scores.value, expected)
+    assert scores.floor.tolist() == pytest.approx([1 / (6 * M)] * M)
+    entry = summary(First(judge.task), scores, PRESET)
+    assert entry["p90"] is None
+    assert entry["value"] == pytest.approx(float(expected.mean()))
+
+
+def test_an_interval_is_no_narrower_than_chance_alone(judge) -> None:
+    even = torch.linspace(0.05, 0.95, M, dtype=torch.float64)[:, None]
+    value, plug_in, floor, least_error = uniformity(even, torch.ones(1).double())
+    scores = Scores(value, plug_in, floor, least_error=least_error)
+    entry = summary(First(judge.task), scores, PRESET)
+    assert entry["high"] - entry["value"] == pytest.approx(
+        stats.t.ppf(0.975, M - 1) * (45 * M * (M - 1)) ** -0.5
+    )
+    assert entry["high"] > 0
+
+
+def test_ranks_of_the_wrong_shape_are_refused(judge, samples) -> None:
+    class Short(First):
+        def ranks(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
+            return super().ranks(samples, x, y)[:, :1]
+
+    with pytest.raises(ContractError, match=r"first returned ranks of shape \(9, 1\)"):
+        judge.score(Short(judge.task), samples)
 
 
 def test_set_metrics_start_empty_each_time(judge) -> None:
@@ -234,6 +297,19 @@ def test_floor_is_computed_once_and_kept(tmp_path, samples) -> None:
     again = Judge(Shifted(), PRESET, tmp_path)
     assert torch.equal(again.score(MeanGap(again.task), samples).value, scores.value)
     assert MeanGap.calls - before == 3 * M  # two cross terms and one self term, no floor
+
+
+def test_floors_of_every_kind_are_kept(tmp_path, samples) -> None:
+    kinds = (MeanGap, MeanError, SquaredError)
+    first = Judge(Shifted(), PRESET, tmp_path)
+    scores = {kind: first.score(kind(first.task), samples) for kind in kinds}
+    assert len(floors(tmp_path)) == 3
+    for kind in kinds:
+        again = Judge(Shifted(), PRESET, tmp_path)
+        assert torch.equal(again.score(kind(again.task), samples).floor, scores[kind].floor)
+    pair = Judge(Shifted(), PRESET, tmp_path)
+    pair.score(SquaredError(pair.task), samples)
+    assert pair.task.drawn == 0  # the kept floor needs no reference draws
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "nan", "short", "directory"])
@@ -371,6 +447,30 @@ def test_metrics_apply_where_the_task_offers_what_they_need() -> None:
     assert list(make_metrics(classes, linear)) == [n for n in names if n != "mode-weights"]
     assert list(make_metrics(classes, Unknown())) == ["squared-error"]
     assert not applicable(ModeWeights(Shifted()), Shifted())
+
+
+def test_what_a_task_offers() -> None:
+    from cwbench.api import load_task
+
+    class Image(Unknown):
+        side = 8
+
+        @property
+        def x_shape(self) -> tuple[int, ...]:
+            return (1, self.side, self.side)
+
+    class Small(Image):
+        side = 2
+
+    assert offers(Unknown()) == {"pairs"}
+    assert offers(Shifted()) == {"pairs", "reference"}
+    assert offers(Image()) == {"pairs", "image"}
+    assert offers(Small()) == {"pairs"}
+    everything = {"pairs", "reference", "mixture", "residual"}
+    assert offers(load_task("gaussian-mixture")) == everything
+    assert offers(load_task("gaussian-linear")) == everything - {"mixture"}
+    assert offers(load_task("sign-symmetric")) == everything - {"mixture"}
+    assert offers(load_task("two-moons")) == {"pairs", "reference"}
 
 
 def test_a_kind_of_metric_nobody_knows_is_refused(judge, samples) -> None:

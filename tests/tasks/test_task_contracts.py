@@ -159,6 +159,26 @@ def test_instance_is_blind_to_global_random_state(name: str) -> None:
     assert first.fingerprint() == second.fingerprint()
 
 
+def test_residual_of_the_truth_is_standard_noise_and_sees_every_part_of_y(task: Task) -> None:
+    x, y = task.sample_joint(4000, stream(21))
+    residual = task.standardised_residual(x[:, None], y)
+    if residual is None:
+        assert task.info.name in {"eight-gaussians-moons", "two-moons"}
+        return
+    assert residual.shape == (4000, 1, y[0].numel())
+    assert residual.dtype == torch.float64
+    whole = residual.flatten().numpy()
+    assert stats.kstest(whole[:4000], "norm").pvalue > 1e-3
+    assert whole.var() == pytest.approx(1, abs=5 * (2 / len(whole)) ** 0.5)
+    several = task.standardised_residual(x[:12].unflatten(0, (3, 4)), y[:3])
+    assert several is not None
+    moved = task.standardised_residual(x[:12].unflatten(0, (3, 4)), 0 * y[:3])
+    assert moved is not None
+    shift = (several - moved).mean(1).flatten()
+    ratio = shift / y[:3].double().flatten()
+    assert torch.allclose(ratio, ratio[0].expand_as(ratio), rtol=1e-4)  # 1 / s, for all of y
+
+
 def test_observation_is_left_as_it_was(task: Task) -> None:
     y = task.evaluation_set(3, stream(0)).y
     copy = y.clone()

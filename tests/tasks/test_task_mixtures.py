@@ -13,6 +13,7 @@ from cwbench_tasks.mixtures import (
     MixturePrior,
     joint_log_evidence,
     linear_posterior,
+    linear_residual,
     sample_mixture,
     sample_prior,
     square_roots,
@@ -134,3 +135,24 @@ def test_singular_covariances_have_square_roots() -> None:
     assert torch.allclose(roots @ roots.mT, covariances, atol=1e-12)
     tiny = 1e-20 * torch.eye(3, dtype=torch.float64)
     assert torch.allclose(square_roots(tiny), 1e-10 * torch.eye(3, dtype=torch.float64))
+
+
+def test_residual_is_the_likelihood_up_to_a_constant(A: Tensor) -> None:
+    generator = Generator().manual_seed(0)
+    x = torch.randn(3, 5, 2, generator=generator)
+    y = torch.randn(3, len(A), generator=generator)
+    residual = linear_residual(A, NOISE, x, y)
+    assert residual.shape == (3, 5, len(A))
+    assert residual.dtype == torch.float64
+    likelihood = torch.distributions.Normal(x.double() @ A.T, NOISE).log_prob(y[:, None].double())
+    constant = likelihood.sum(-1) + residual.square().sum(-1) / 2
+    assert torch.allclose(constant, constant[0, 0].expand(3, 5))
+
+
+def test_residual_of_images_is_that_of_the_flattened_ones() -> None:
+    generator = Generator().manual_seed(0)
+    x = torch.randn(2, 4, 1, 3, 2, generator=generator)
+    A = torch.randn(5, 6, generator=generator, dtype=torch.float64)
+    y = torch.randn(2, 1, 5, generator=generator)
+    flat = linear_residual(A, NOISE, x.flatten(2), y.flatten(1))
+    assert torch.equal(linear_residual(A, NOISE, x, y), flat)

@@ -47,7 +47,7 @@ def test_every_part_reaches_the_output() -> None:
 
 @torch.no_grad()
 def test_the_response_moves_with_the_image() -> None:
-    """Convolutions commute with shifts of whole patches; normalisation carries a little of the border."""
+    """Convolutions commute with shifts of patches; normalisation tells a little of the border."""
     shape = (1, 32, 32)
     net = network(32 * 32, shape=shape, outputs=32 * 32)
     image = torch.zeros(1, *shape, dtype=torch.float64)

@@ -1,0 +1,53 @@
+"""The table of a run: what ranks stands first, what never ranks below a rule."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from cwbench.reporting.tables import run_table
+
+
+@pytest.fixture
+def record(run: Callable):
+    return run("prior", "gaussian-mixture")
+
+
+def rows(text: str) -> list[str]:
+    """First words of the table's lines, a rule as `---`."""
+    lines = text.split("\n\n")[1].splitlines()
+    table = [line.strip() for line in lines if line.startswith((" ", "─"))]
+    return ["---" if line.startswith("─") else line.split()[0] for line in table]
+
+
+def test_main_metric_then_ranking_ones_then_the_others_below_a_rule(record) -> None:
+    shown = rows(run_table(record))
+    assert shown[:3] == ["metric", "---", "ew2sq"]
+    below = shown[shown.index("---", 2) + 1 :]
+    assert below == ["sbc", "tarp", "data-misfit"]
+    above = shown[3 : -len(below) - 1]
+    assert above == [
+        "energy", "esw2sq", "esw2sq-exact", "ew1", "mean-error", "mode-weights",
+        "cov-error", "crps", "energy-score",
+    ]  # fmt: skip
+
+
+def test_what_is_not_debiased_is_marked(record) -> None:
+    text = run_table(record)
+    for name in ("cov-error", "crps", "energy-score", "data-misfit"):
+        assert f"{name} * " in text
+    assert "ew2sq *" not in text
+    assert "never ranked" in text
+
+
+def test_a_record_without_the_word_ranks_is_shown_as_before(record) -> None:
+    old = {
+        identifier: {k: v for k, v in entry.items() if k != "ranks"}
+        for identifier, entry in record.metrics.items()
+        if identifier in ("ew2sq", "energy")
+    }
+    text = run_table(dataclasses.replace(record, metrics=old))
+    assert rows(text) == ["metric", "---", "ew2sq", "energy"]
+    assert "never ranked" not in text
