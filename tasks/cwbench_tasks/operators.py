@@ -54,7 +54,7 @@ def gaussian_blur(shape: tuple[int, int], width: float, boundary: Boundary) -> O
     if 2 * width > min(shape):
         raise UsageError(
             f"a Gaussian blur of width {width:g} px (a standard deviation) is wider than the "
-            f"{_told(shape)} image; choose at most {min(shape) / 2:g}, e.g. --set width=1"
+            f"{_told(shape)} image; choose at most {min(shape) / 2:g}, e.g. --set task.width=1"
         )
     mode = _MODES[boundary]
     return _explicit(lambda image: ndimage.gaussian_filter(image, width, mode=mode), shape)
@@ -77,7 +77,7 @@ def motion_blur(
     if length > min(shape):
         raise UsageError(
             f"a motion of {length:g} px is longer than the {_told(shape)} image; choose at most "
-            f"{min(shape)}, e.g. --set width=3"
+            f"{min(shape)}, e.g. --set task.width=3"
         )
     kernel = line_kernel(length, angle)
     mode = _MODES[boundary]

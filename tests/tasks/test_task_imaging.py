@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor, distributions
 
+import cwbench
 from cwbench.api import load_task
+from cwbench.cli import main
 from cwbench.errors import UsageError
 from cwbench_tasks.imaging import ImagingTask
 from cwbench_tasks.mixtures import sample_prior
@@ -187,3 +189,44 @@ def test_digits_do_not_take_a_folder(folder: Path) -> None:
 def test_a_blur_wider_than_the_image_is_refused() -> None:
     with pytest.raises(UsageError, match="wider than the 8x8 image"):
         load_task("deblurring", width=5)
+
+
+def test_runs_on_a_folder_are_ranked_by_a_proper_score(folder: Path, tmp_path: Path) -> None:
+    settings = {"prior": "images", "root": str(folder), "size": 8, "noise": 0.05}
+
+    def score(method: str) -> cwbench.Record:
+        return cwbench.run(
+            "deblurring", method, "smoke", settings=settings, results=tmp_path, quiet=True
+        )
+
+    learned, prior = score("linear-gaussian"), score("prior")
+    assert learned.status == prior.status == "ok"
+    assert learned.task["main_metric"] == "energy-score"
+    assert learned.value("energy-score") < prior.value("energy-score")
+    assert {"crps", "sbc", "tarp", "psnr", "ssim", "data-misfit"} <= set(learned.metrics)
+    assert not {"ew2sq", "mode-weights", "mean-error"} & set(learned.metrics)
+    oracle = score("oracle")
+    assert oracle.status == "skipped"
+    assert oracle.error is not None
+    assert "exact posterior" in oracle.error
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("noise=0", "task.noise = '0'"),
+        ("noise=-1", "task.noise = '-1'"),
+        ("views=0", "task.views = '0'"),
+        ("prior=images", "--set root="),
+        ("angle=9", "unknown setting"),
+    ],
+)
+def test_bad_settings_are_told_on_the_command_line(
+    setting: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", "--task", "tomography", "--method", "fm", "--set", setting]
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments, "--results", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert told in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
