@@ -191,8 +191,14 @@ def test_a_blur_wider_than_the_image_is_refused() -> None:
         load_task("deblurring", width=5)
 
 
-def test_runs_on_a_folder_are_ranked_by_a_proper_score(folder: Path, tmp_path: Path) -> None:
-    settings = {"prior": "images", "root": str(folder), "size": 8, "noise": 0.05}
+def test_runs_on_a_folder_are_ranked_by_a_proper_score(tmp_path: Path) -> None:
+    folder = tmp_path / "ramps"  # three numbers an image, which a few images teach
+    folder.mkdir()
+    axis, draw = np.linspace(-1, 1, 8), np.random.default_rng(0)
+    for index, (level, across, down) in enumerate(draw.uniform(-1, 1, (60, 3))):
+        ramp = 128 + 40 * (level + across * axis[None] + down * axis[:, None])
+        Image.fromarray(ramp.astype(np.uint8)).save(folder / f"{index}.png")
+    settings = {"prior": "images", "root": str(folder), "noise": 0.5}
 
     def score(method: str) -> cwbench.Record:
         return cwbench.run(
