@@ -4,7 +4,8 @@ Pure functions from arrays to a `matplotlib.figure.Figure`; the caller saves it.
 pyplot or global settings, so they work without a display.
 """
 
-from cwbench.reporting.figures.imaging import ExactImages, flow_film, posterior_images
+from cwbench.reporting.figures.film import flow_film
+from cwbench.reporting.figures.imaging import ExactImages, posterior_images
 from cwbench.reporting.figures.nfe import metric_against_nfe
 from cwbench.reporting.figures.posterior import corner, flow_paths
 from cwbench.reporting.figures.style import DPI
