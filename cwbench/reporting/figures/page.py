@@ -115,4 +115,5 @@ def ratio_of(picture: Array) -> float:
 
 def told(value: float) -> str:
     """A number in words of the figure, with a true minus."""
-    return f"{value:.3g}".replace("-", "−")
+    text = f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
+    return text.replace("-", "−")
