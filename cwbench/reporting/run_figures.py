@@ -49,12 +49,26 @@ class Subject(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """One observation: `x` with shape `x_shape`, `y` `y_shape`, `samples` `(n, *x_shape)`."""
+    """An observation: `x` with shape `x_shape`, `y` `y_shape`, `samples` `(n, *x_shape)`."""
 
     task: Task
+    number: int
     x: Tensor
     y: Tensor
     samples: Tensor | None
+
+    def exact_draws(self, n: int) -> Tensor:
+        """Draws of the exact posterior with shape `(n, *x_shape)`, the same for every method."""
+        generator = stream("figure", self.task.info.name, self.number)
+        return self.task.sample_posterior(self.y[None], n, generator)[0]
+
+    def exact_images(self) -> ExactImages:
+        """The exact posterior's moments at each pixel, and draws."""
+        mean, covariance = (part[0] for part in self.task.posterior_moments(self.y[None]))
+        sd = covariance.diagonal().clamp(min=0).sqrt()
+        shape = self.task.x_shape
+        draws = self.exact_draws(EXACT_IMAGES).numpy()
+        return ExactImages(mean.reshape(shape).numpy(), sd.reshape(shape).numpy(), draws)
 
 
 def subject_of(record: Record) -> Subject:
@@ -117,7 +131,8 @@ def _figures(record: Record, task: Task, method: Method | None) -> Iterator[tupl
     told = f" (NFE {nfe})" if nfe else ""
     of_one = _of_images if len(task.x_shape) == 3 else _of_points
     for index in range(len(y)):
-        scene = Scene(task, x[index], y[index], None if samples is None else samples[index])
+        drawn = None if samples is None else samples[index]
+        scene = Scene(task, index, x[index], y[index], drawn)
         about = f"{title}, observation {index + 1}"
         wants_paths = index == 0 or len(task.x_shape) != 3
         paths = _paths(method, y[index], record) if wants_paths else None
@@ -129,13 +144,12 @@ def _of_points(
     scene: Scene, paths: Tensor | None, about: str, told: str
 ) -> Iterator[tuple[str, Figure]]:
     """Corner plot and paths, both over the exact posterior; nothing where it is not known."""
-    task, x, y, samples = scene
-    if not task.has_posterior:
+    if not scene.task.has_posterior:
         return
-    exact = _exact_draws(task, y, EXACT_DRAWS).numpy()
-    if samples is not None:
-        points = samples.numpy()
-        yield "posterior", corner(points, exact, truth=x.numpy(), title=f"{about}{told}")
+    exact = scene.exact_draws(EXACT_DRAWS).numpy()
+    if scene.samples is not None:
+        points, truth = scene.samples.numpy(), scene.x.numpy()
+        yield "posterior", corner(points, exact, truth=truth, title=f"{about}{told}")
     if paths is not None:
         yield "paths", flow_paths(paths.numpy(), exact, title=about)
 
@@ -144,18 +158,18 @@ def _of_images(
     scene: Scene, paths: Tensor | None, about: str, told: str
 ) -> Iterator[tuple[str, Figure]]:
     """Moments and draws as images, and the film of the flow."""
-    task, x, y, samples = scene
-    if samples is not None:
-        exact = _exact_images(task, y) if task.has_posterior else None
-        yield (
-            "posterior",
-            posterior_images(
-                samples.numpy(), truth=x.numpy(), observation=y.numpy(), exact=exact,
-                title=f"{about}{told}",
-            ),
-        )  # fmt: skip
+    truth = scene.x.numpy()
+    if scene.samples is not None:
+        figure = posterior_images(
+            scene.samples.numpy(),
+            truth=truth,
+            observation=scene.y.numpy(),
+            exact=scene.exact_images() if scene.task.has_posterior else None,
+            title=f"{about}{told}",
+        )
+        yield "posterior", figure
     if paths is not None:
-        yield "paths", flow_film(paths.numpy(), truth=x.numpy(), title=about)
+        yield "paths", flow_film(paths.numpy(), truth=truth, title=about)
 
 
 def _main_samples(
@@ -185,17 +199,6 @@ def _judged_nfe(record: Record, task: Task, method: Method | None) -> NFE | None
         return main if method is not None and method.info.nfe else None
     nfe = str(main) if str(main) in measured else measured[-1]
     return "adaptive" if nfe == "adaptive" else int(nfe) if nfe else None
-
-
-def _exact_draws(task: Task, y: Tensor, n: int) -> Tensor:
-    return task.sample_posterior(y[None], n, stream("figure", task.info.name))[0]
-
-
-def _exact_images(task: Task, y: Tensor) -> ExactImages:
-    mean, covariance = (part[0] for part in task.posterior_moments(y[None]))
-    sd = covariance.diagonal().clamp(min=0).sqrt()
-    draws = _exact_draws(task, y, EXACT_IMAGES).numpy()
-    return ExactImages(mean.reshape(task.x_shape).numpy(), sd.reshape(task.x_shape).numpy(), draws)
 
 
 @torch.no_grad()

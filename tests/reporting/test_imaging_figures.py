@@ -17,7 +17,7 @@ from cwbench.api import load_task
 from cwbench.errors import UsageError
 from cwbench.record import read
 from cwbench.reporting.figures import ExactImages, flow_film, posterior_images
-from cwbench.reporting.run_figures import draw
+from cwbench.reporting.run_figures import Scene, draw
 from cwbench.running.evaluation import Judge
 from cwbench.running.storage import SAMPLES, load_samples
 
@@ -25,7 +25,7 @@ EXACT_TITLES = ["exact mean", "model mean", "exact sd", "model sd", "model $-$ e
 GROUND, SEEN = "ground truth $x$", "observation $y$"
 
 
-class Scene(NamedTuple):
+class Given(NamedTuple):
     """Random images of one observation, by the names that `posterior_images` gives them."""
 
     model: np.ndarray
@@ -51,7 +51,7 @@ def scene(c=1, h=6, w=5, n=40):
     exact = ExactImages(
         mean, rng.uniform(0.1, 0.3, size=(c, h, w)), rng.uniform(size=(24, c, h, w))
     )
-    return Scene(model, truth, rng.uniform(size=(c, h, w)), exact)
+    return Given(model, truth, rng.uniform(size=(c, h, w)), exact)
 
 
 def panels(figure):
@@ -195,7 +195,10 @@ def test_panels_do_not_overlap_and_stay_on_the_page():
 def test_words_do_not_run_into_each_other_or_off_the_page():
     long = "cot-fm (labels=target, beta=12.345, learning_rate=0.0003) on tomography, observation 1"
     sinogram = np.linspace(-10, 123.4, 24).reshape(1, 2, 12)
-    for given, exact in ((scene(), None), (scene(), scene().exact), (scene(3), None)):
+    tiny = scene()._replace(model=scene().exact.mean + 1e-3 * scene().model)
+    small = ExactImages(tiny.exact.mean, 1e-3 * tiny.exact.sd, tiny.exact.draws)
+    cases = (scene(), None), (scene(), scene().exact), (tiny, small), (scene(3), None)
+    for given, exact in cases:
         seen = sinogram.repeat(len(given.truth), 0)
         figure = given.drawn(exact=exact, observation=seen, title=long)
         renderer = figure._get_renderer()
@@ -243,7 +246,7 @@ def test_a_label_is_told_and_a_vector_is_left_out():
 def test_constant_images(c, value):
     image = np.full((c, 4, 4), value)
     exact = ExactImages(image, np.zeros((c, 4, 4)), np.stack([image] * 3))
-    figure = Scene(np.stack([image]), image, image, exact).drawn()
+    figure = Given(np.stack([image]), image, image, exact).drawn()
     shown = panels(figure)
     assert (array(shown["model sd"]) == 0).all()
     assert (array(shown["model $-$ exact sd"]) == 0).all()
@@ -370,12 +373,10 @@ def test_a_run_is_drawn_from_its_own_samples_and_the_exact_posterior(tmp_path, t
     assert len(figures) == 3
 
 
-def test_exact_moments_of_a_run_are_those_of_its_exact_draws(tmp_path, drawn):
-    from cwbench.reporting.run_figures import _exact_images
-
+def test_exact_moments_of_a_figure_are_those_of_exact_draws():
     task = load_task("deblurring")
     y = task.evaluation_set(1, torch.Generator().manual_seed(1)).y
-    exact = _exact_images(task, y[0])
+    exact = Scene(task, 0, y[0], y[0], None).exact_images()
     draws = task.sample_posterior(y, 4000, torch.Generator().manual_seed(2))[0].double().numpy()
     assert np.abs(draws.mean(0) - exact.mean).max() < 5 * exact.sd.max() / 4000**0.5
     assert np.allclose(draws.std(0), exact.sd, rtol=0.15, atol=1e-3)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike
 
 from cwbench.errors import UsageError
@@ -214,6 +214,7 @@ def _draw_panels(page: Page, panels: Sequence[_Panel], height: float) -> None:
         bar = page.axes(left, below + 0.06, width, 0.06)
         page.figure.colorbar(image, cax=bar, orientation="horizontal")
         bar.xaxis.set_major_locator(MaxNLocator(4 if scale.low == 0 else 2))
+        bar.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}".replace("-", "−")))
         bar.tick_params(labelsize=6, length=1.5, width=0.5, pad=1)
         bar.spines["outline"].set_visible(False)
 
