@@ -12,20 +12,31 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from cwbench.cpu import single_threaded
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.files import write_atomically
 from cwbench.method import Method
-from cwbench.preset import Preset
+from cwbench.preset import NFE, Preset
 from cwbench.record import Record, rows
-from cwbench.reporting.figures import DPI, corner, flow_paths, metric_against_nfe
-from cwbench.running.evaluation import Judge
+from cwbench.reporting.figures import (
+    DPI,
+    ExactImages,
+    corner,
+    flow_film,
+    flow_paths,
+    metric_against_nfe,
+    posterior_images,
+)
+from cwbench.running.evaluation import Judge, as_samples
 from cwbench.running.request import configured_method, configured_task
 from cwbench.running.storage import MODEL, load_model, load_samples
 from cwbench.task import Task
-from cwbench.training.streams import stream
+from cwbench.training.streams import seeded_globals, stream
 
 OBSERVATIONS = 3
 EXACT_DRAWS = 4_000
+EXACT_IMAGES = 24
+REDRAWN = 500
 PATHS = 60
 PATH_NFE = 48  # a multiple of every fixed-step solver's evaluations a step
 
@@ -35,6 +46,29 @@ class Subject(NamedTuple):
 
     task: Task
     method: Method | None
+
+
+class Scene(NamedTuple):
+    """An observation: `x` with shape `x_shape`, `y` `y_shape`, `samples` `(n, *x_shape)`."""
+
+    task: Task
+    number: int
+    x: Tensor
+    y: Tensor
+    samples: Tensor | None
+
+    def exact_draws(self, n: int) -> Tensor:
+        """Draws of the exact posterior with shape `(n, *x_shape)`, the same for every method."""
+        generator = stream("figure", self.task.info.name, self.number)
+        return self.task.sample_posterior(self.y[None], n, generator)[0]
+
+    def exact_images(self) -> ExactImages:
+        """The exact posterior's moments at each pixel, and draws."""
+        mean, covariance = (part[0] for part in self.task.posterior_moments(self.y[None]))
+        sd = covariance.diagonal().clamp(min=0).sqrt()
+        shape = self.task.x_shape
+        draws = self.exact_draws(EXACT_IMAGES).numpy()
+        return ExactImages(mean.reshape(shape).numpy(), sd.reshape(shape).numpy(), draws)
 
 
 def subject_of(record: Record) -> Subject:
@@ -92,34 +126,79 @@ def _figures(record: Record, task: Task, method: Method | None) -> Iterator[tupl
             metric_against_nfe(main, metric=task.main_metric, title=title, main_nfe=info.main_nfe),
         )
     judge = Judge(task, Preset(**record.preset_values))
-    samples, nfe = _main_samples(record, task)
-    for index in range(min(OBSERVATIONS, len(judge.observations.y))):
+    x, y = (part[:OBSERVATIONS] for part in judge.observations)
+    samples, nfe = _main_samples(record, task, method, y)
+    told = f" (NFE {nfe})" if nfe else ""
+    of_one = _of_images if len(task.x_shape) == 3 else _of_points
+    for index in range(len(y)):
+        drawn = None if samples is None else samples[index]
+        scene = Scene(task, index, x[index], y[index], drawn)
         about = f"{title}, observation {index + 1}"
-        exact = _exact(task, judge.observations.y[index])
-        if samples is not None and exact is not None:
-            told = f"{about}{f' (NFE {nfe})' if nfe else ''}"
-            truth = judge.observations.x[index].numpy()
-            figure = corner(samples[index].numpy(), exact.numpy(), truth=truth, title=told)
-            yield f"posterior-{index + 1}", figure
-        paths = _paths(method, judge.observations.y[index], record)
-        if paths is not None and exact is not None:
-            figure = flow_paths(paths.numpy(), exact.numpy(), title=about)
-            yield f"paths-{index + 1}", figure
+        wants_paths = index == 0 or len(task.x_shape) != 3
+        paths = _paths(method, y[index], record) if wants_paths else None
+        for kind, figure in of_one(scene, paths, about, told):
+            yield f"{kind}-{index + 1}", figure
 
 
-def _main_samples(record: Record, task: Task) -> tuple[Tensor | None, str]:
-    """Samples at the NFE that is judged, else at the last one, with that NFE."""
+def _of_points(
+    scene: Scene, paths: Tensor | None, about: str, told: str
+) -> Iterator[tuple[str, Figure]]:
+    """Corner plot and paths, both over the exact posterior; nothing where it is not known."""
+    if not scene.task.has_posterior:
+        return
+    exact = scene.exact_draws(EXACT_DRAWS).numpy()
+    if scene.samples is not None:
+        points, truth = scene.samples.numpy(), scene.x.numpy()
+        yield "posterior", corner(points, exact, truth=truth, title=f"{about}{told}")
+    if paths is not None:
+        yield "paths", flow_paths(paths.numpy(), exact, title=about)
+
+
+def _of_images(
+    scene: Scene, paths: Tensor | None, about: str, told: str
+) -> Iterator[tuple[str, Figure]]:
+    """Moments and draws as images, and the film of the flow."""
+    truth = scene.x.numpy()
+    if scene.samples is not None:
+        figure = posterior_images(
+            scene.samples.numpy(),
+            truth=truth,
+            observation=scene.y.numpy(),
+            exact=scene.exact_images() if scene.task.has_posterior else None,
+            title=f"{about}{told}",
+        )
+        yield "posterior", figure
+    if paths is not None:
+        yield "paths", flow_film(paths.numpy(), truth=truth, title=about)
+
+
+def _main_samples(
+    record: Record, task: Task, method: Method | None, y: Tensor
+) -> tuple[Tensor | None, NFE | None]:
+    """Samples at the NFE that is judged, else at the last one, with that NFE.
+
+    Those that were too many to keep are drawn again from the fitted method, fewer.
+    """
     assert record.directory is not None  # noqa: S101 - checked by `draw`
-    stored = load_samples(record.directory)
-    wanted = f"samples@nfe={task.info.main_nfe}"
-    name = wanted if wanted in stored else next(reversed(stored), "")
-    return stored.get(name), name.partition("@nfe=")[2]
+    nfe = _judged_nfe(record, task, method)
+    stored = load_samples(record.directory).get(f"samples@nfe={nfe}" if nfe else "samples")
+    if stored is None and method is not None:
+        n = min(REDRAWN, 2 * record.preset_values["samples"])
+        key = (task.info.name, task.info.version, record.seed, "figure")
+        with single_threaded(), seeded_globals(*key, "global"):
+            drawn = method.sample(y, n, stream(*key), nfe)
+        stored = as_samples(drawn, (len(y), n, *task.x_shape), f"sample of {method.info.name}")
+    return stored, nfe
 
 
-def _exact(task: Task, y: Tensor) -> Tensor | None:
-    if not task.has_posterior:
-        return None
-    return task.sample_posterior(y[None], EXACT_DRAWS, stream("figure", task.info.name))[0]
+def _judged_nfe(record: Record, task: Task, method: Method | None) -> NFE | None:
+    """The task's main NFE where it was measured, else the last that was, None for one shot."""
+    main = task.info.main_nfe
+    measured = [name.partition("@nfe=")[2] for name in record.metrics]
+    if not measured:  # a task without a metric that applies
+        return main if method is not None and method.info.nfe else None
+    nfe = str(main) if str(main) in measured else measured[-1]
+    return "adaptive" if nfe == "adaptive" else int(nfe) if nfe else None
 
 
 @torch.no_grad()

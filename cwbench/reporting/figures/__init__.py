@@ -1,11 +1,21 @@
-"""Figures: samples against the exact posterior, paths of a flow, a metric against its cost.
+"""Figures: samples against the exact posterior, as points or as images; flows; metric against cost.
 
 Pure functions from arrays to a `matplotlib.figure.Figure`; the caller saves it. Nothing touches
 pyplot or global settings, so they work without a display.
 """
 
+from cwbench.reporting.figures.film import flow_film
+from cwbench.reporting.figures.imaging import ExactImages, posterior_images
 from cwbench.reporting.figures.nfe import metric_against_nfe
 from cwbench.reporting.figures.posterior import corner, flow_paths
 from cwbench.reporting.figures.style import DPI
 
-__all__ = ["DPI", "corner", "flow_paths", "metric_against_nfe"]
+__all__ = [
+    "DPI",
+    "ExactImages",
+    "corner",
+    "flow_film",
+    "flow_paths",
+    "metric_against_nfe",
+    "posterior_images",
+]
