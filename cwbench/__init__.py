@@ -17,7 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cwbench.api import evaluate, load_method, load_task, run
+    from cwbench.api import evaluate, load_method, load_task, run, sweep
     from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec
     from cwbench.metric import (
         Metric,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "cwbench.api": ("evaluate", "load_method", "load_task", "run"),
+    "cwbench.api": ("evaluate", "load_method", "load_task", "run", "sweep"),
     "cwbench.method": ("FitContext", "Method", "MethodInfo", "ProblemSpec"),
     "cwbench.metric": (
         "Metric", "MetricInfo", "PairMetric", "ReferenceMetric", "SetMetric", "SplitMetric",
@@ -70,6 +70,7 @@ __all__ = [
     "load_records",
     "load_task",
     "run",
+    "sweep",
     "vector_presets",
 ]
 
