@@ -203,6 +203,7 @@ def sweep(
     from cwbench.running import sweep_file
     from cwbench.settings import parse
 
+    options["json"] = options.pop("as_json")
     flags = {name.replace("_", "-"): value for name, value in options.items()}
     words = sweep_file.read(file, [*flags, *sweep_file.TABLES]) if file else {}
     words |= {name: value for name, value in flags.items() if value not in (None, False)}

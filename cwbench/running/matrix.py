@@ -1,9 +1,9 @@
 """The matrix of a sweep: tasks x methods x settings x seeds, as requests that are all checked.
 
 What a comma means in `KEY=VALUE`: it separates alternatives, `method.beta=1,10,100` is three rows,
-except for a key that holds a list (`preset.nfe`, `preset.metrics`), where `1,3` is one value.
-Giving a key again adds an alternative, for every key: `preset.nfe=1,3` and `preset.nfe=10`. A value
-in double quotes is one value with its commas. In Python and TOML a list means alternatives; for a
+except for a key that holds a list (`preset.nfe`, `preset.metrics`, such fields of plugins), where
+`1,3` is one value. Giving a key again adds an alternative, for every key. A value in double quotes
+is one value with its commas. In Python and TOML a list means alternatives; for a
 key that holds a list it is the value, and a list of lists means alternatives.
 
 A setting applies to the combinations that have it, so that `method.beta=1,10` can stand beside
@@ -69,12 +69,12 @@ class Matrix:
         used: set[str] = set()
         for task, method in itertools.product(self.tasks, self.methods):
             owners = _owners(task, method)
-            alternatives = _alternatives(self.settings, owners)
-            used |= alternatives.keys()
-            for settings in _expanded(alternatives):
+            values = _values_by_key(self.settings, owners)
+            used |= values.keys()
+            for settings in _expanded(values):
                 for asked in self._seeds(task, method, settings):
                     key = f"{asked.request.task.info.name}/{asked.request.method.info.name}"
-                    found.setdefault(f"{key}/{asked.request.run_id}", asked)
+                    _add(found, f"{key}/{asked.request.run_id}", asked)
         self._refuse_unused(used)
         return list(found.values())
 
@@ -105,6 +105,20 @@ class Matrix:
                 raise unknown("setting", key, names)
 
 
+def _add(found: dict[str, Asked], key: str, asked: Asked) -> None:
+    """Keep a combination once.
+
+    Raises:
+        UsageError: if it is a run that is there, with other things to measure.
+    """
+    first = found.setdefault(key, asked).request
+    if (first.nfe, set(first.metrics)) != (asked.request.nfe, set(asked.request.metrics)):
+        raise UsageError(
+            "preset.nfe and preset.metrics make no run of their own, one fit serves all; "
+            "give their values at once, e.g. --set preset.nfe=1,3,10"
+        )
+
+
 _EXAMPLES = {
     "task": "--task gaussian-mixture,two-moons",
     "method": "--method fm,cot-fm",
@@ -124,7 +138,7 @@ def _owners(task: str, method: str) -> dict[str, Mapping[str, Any]]:
     return {owner: model.model_fields for owner, model in models.items()}
 
 
-def _alternatives(
+def _values_by_key(
     settings: Mapping[str, Any], owners: Mapping[str, Mapping[str, Any]]
 ) -> Alternatives:
     """The values of the keys that this combination has."""
@@ -134,7 +148,7 @@ def _alternatives(
         holders = [o for o, fields in owners.items() if name in fields and owner in ("", o)]
         if holders:  # several: `resolve` says which to choose from
             holds_list = _holds_list(owners[holders[0]][name].annotation)
-            found[key] = _values(key, given, holds_list=holds_list)
+            found[key] = alternatives(key, given, holds_list=holds_list)
     return found
 
 
@@ -146,20 +160,21 @@ def _holds_list(annotation: Any) -> bool:
     return (origin or annotation) in (tuple, list, set, frozenset)
 
 
-def _values(key: str, given: Any, *, holds_list: bool) -> list[Any]:
+def alternatives(key: str, given: Any, *, holds_list: bool) -> list[Any]:
     """What was given for a key as alternatives."""
     if isinstance(given, str):
         return [str(given)] if holds_list else split_at_commas(key, given)
     if not isinstance(given, (list, tuple)):
-        return [given]
+        return [[given]] if holds_list and given is not None else [given]
     if not given:
         raise UsageError(f"{key} is given no value")
     if holds_list and not any(isinstance(part, (list, tuple, Spelled)) for part in given):
         return [list(given)]
-    values: list[Any] = []
-    for part in given:
-        values += _values(key, part, holds_list=holds_list) if isinstance(part, Spelled) else [part]
-    return values
+    spelled = (
+        alternatives(key, part, holds_list=holds_list) if isinstance(part, Spelled) else [part]
+        for part in given
+    )
+    return [value for values in spelled for value in values]
 
 
 class Spelled(str):
@@ -201,10 +216,10 @@ def assignments(given: Iterable[str]) -> dict[str, list[Spelled]]:
     return settings
 
 
-def _expanded(alternatives: Alternatives) -> Iterator[dict[str, Any]]:
+def _expanded(values: Alternatives) -> Iterator[dict[str, Any]]:
     """One mapping for each choice of alternatives, the last key fastest."""
-    for choice in itertools.product(*alternatives.values()):
-        yield dict(zip(alternatives, choice, strict=True))
+    for choice in itertools.product(*values.values()):
+        yield dict(zip(values, choice, strict=True))
 
 
 def seeds_of(given: int | str | Sequence[int | str]) -> tuple[int, ...]:

@@ -294,15 +294,20 @@ def _concluded(
     """The outcome by the record that the run left, or that is written for it now."""
     changed = sha256_of(job.directory / "record.json") != job.replaces
     left = _record_of(job)
-    sound = left is not None and left.status != "interrupted" and (changed or returncode == 0)
-    own_stop = left is not None and changed and ended in ("run", "stopped")
-    if left is not None and (sound or own_stop):
+    if left is not None and _stands(left, ended, returncode, changed=changed):
         return Outcome(ended, left.status, left.error)
     try:
         _leave_record(job, status, error, started)
     except OSError as problem:
         error = f"{error}; no record could be written: {problem.strerror or problem}"
     return Outcome(ended, status, error)
+
+
+def _stands(left: Record, ended: Ended, returncode: int, *, changed: bool) -> bool:
+    """Whether a record on disk is what the run had to say."""
+    if not changed:  # a run that finds all it was asked for leaves the record as it is
+        return returncode == 0 and left.status in ("ok", "skipped")
+    return left.status != "interrupted" or ended in ("run", "stopped")
 
 
 def _record_of(job: Job) -> Record | None:
