@@ -83,11 +83,16 @@ def answer(job: Job, process: subprocess.Popen[str]) -> Outcome:
     """What an ended worker said; one that said nothing was lost."""
     text, _ = process.communicate()
     try:
-        return Outcome(**json.loads(text.splitlines()[-1]))
+        return parsed(text.splitlines()[-1])
     except (IndexError, ValueError, TypeError):
         if process.returncode == -signal.SIGTERM:  # before it could answer to it
             return STOPPED
         return lost(job, f"its worker {_end_of(process.returncode)}")
+
+
+def parsed(text: str) -> Outcome:
+    """An outcome from its line of JSON."""
+    return Outcome(**json.loads(text))
 
 
 def lost(job: Job, error: str) -> Outcome:
