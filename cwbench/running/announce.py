@@ -64,11 +64,17 @@ class _Lines:
 
     def __init__(self, runs: int, tally: Counter[str], write: Callable[[str], None]) -> None:
         self.runs, self.tally, self.write = runs, tally, write
+        self.told_busy: set[str] = set()
 
     def reports(self) -> Reports:
         if self.tally:
             self.write(f"on record already: {counted(self.tally)}")
-        return Reports(ended=self.ended, stopping=self.stopping)
+        return Reports(self.busy, self.ended, self.stopping)
+
+    def busy(self, run: Planned) -> None:
+        if run.name not in self.told_busy:
+            self.told_busy.add(run.name)
+            self.write(f"{run.name}: another process does it; looked at again in the end")
 
     def ended(self, run: Planned, record: Record) -> None:
         self.tally[record.status] += 1

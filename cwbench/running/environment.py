@@ -113,7 +113,8 @@ def _git_output(root: Path, *arguments: str) -> str:
 
 
 def _packages_sha256() -> str:
-    packages = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()})
+    metadata = (distribution.metadata for distribution in distributions())  # parsed at each access
+    packages = sorted({f"{m['Name']}=={m['Version']}" for m in metadata})
     return hashlib.sha256("\n".join(packages).encode()).hexdigest()
 
 

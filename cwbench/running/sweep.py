@@ -165,7 +165,7 @@ def planned(matrix: Matrix, results: Path, options: Options) -> list[Planned]:
 class Reports:
     """Whom a sweep tells what happens; the default is nobody."""
 
-    started: Callable[[Planned], None] = lambda _: None
+    busy: Callable[[Planned], None] = lambda _: None
     ended: Callable[[Planned, Record], None] = lambda *_: None
     stopping: Callable[[int], None] = lambda _: None
 
@@ -223,7 +223,6 @@ class Sweep:
                 job = run.job()
                 self.running[job.place] = run
                 jobs.append(job)
-                self.reports.started(run)
             elif run.record is not None:
                 self.reports.ended(run, run.record)
         if jobs:
@@ -233,6 +232,8 @@ class Sweep:
         if outcome.ended in ("busy", "changed"):
             pause = BUSY_SECONDS if outcome.ended == "busy" else 0.0
             self.waiting.append((time.monotonic() + pause, run))
+            if outcome.ended == "busy":
+                self.reports.busy(run)
             return
         run.record = _record_of(run, job, outcome)
         run.to_do = False
@@ -258,6 +259,6 @@ def seconds_on_record(results: Path) -> dict[tuple[str, str, str], list[float]]:
         if record.status == "ok" and record.cost:
             key = (record.task["name"], record.method["name"], record.preset)
             sampling = record.cost.get("sampling", {}).values()
-            seconds = record.cost.get("fit_seconds", 0.0) + sum(s["seconds"] for s in sampling)
+            seconds = (record.cost.get("fit_seconds") or 0.0) + sum(s["seconds"] for s in sampling)
             spent.setdefault(key, []).append(seconds)
     return spent
