@@ -34,7 +34,7 @@ EXPECTED = {
     "RaisesInSample": ("failed", "ZeroDivisionError: in sample"),
     "NotANumber": ("diverged", "samples are not finite"),
     "WrongShape": ("failed", r"returned shape \(24, 3, 5\)"),
-    "EndlessLoop": ("timeout", "ran longer than the limit of 45 s"),
+    "EndlessLoop": ("timeout", "ran longer than the limit of"),
     "MemoryHog": ("oom", "used more memory than the limit of 2147483648 bytes"),
     "ExitsAtOnce": ("failed", "exit status 0 without a record.*before the exit"),
     "KillsItself": ("failed", "ended by SIGKILL without a record"),
@@ -76,13 +76,16 @@ def test_sixty_runs_with_faults_in_a_third_of_them(tmp_path: Path) -> None:
     neighbours = {"method.neighbours": list(range(1, 16))}
     words = {
         "task": "gaussian-linear", "preset": "smoke", "seeds": "0-1", "results": results,
-        "set": TINY | neighbours, "jobs": 2, "timeout": 45, "memory": "2GiB", "grace": 2,
+        "set": TINY | neighbours, "memory": "2GiB", "grace": 2,
     }  # fmt: skip
+    began = time.monotonic()
+    asked(words | {"method": "prior", "seeds": 0}).carry_out(quiet=True)
+    limits = {"jobs": 2, "timeout": 15 + 5 * (time.monotonic() - began)}  # fair on a busy machine
     place.mkdir(parents=True)
     (place / "unwritable").write_text("a file where the runs' directory should be")
     with small_disk(place / "large-state") as disk:
         faults = [f"{FAULTS}:{name.replace('LargeState', disk)}" for name in EXPECTED]
-        request = asked(words | {"method": [*HEALTHY, *faults]})
+        request = asked(words | limits | {"method": [*HEALTHY, *faults]})
         records = request.carry_out(quiet=True)
         assert len(records) == 60
         _all_as_expected(records)
@@ -137,30 +140,38 @@ def start(results: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], float]:
+    """The table of a sweep that was left alone, and its seconds."""
     results = tmp_path_factory.mktemp("undisturbed")
+    began = time.monotonic()
     assert start(results).wait() == 0
+    seconds = time.monotonic() - began
     whole = table(results)
     assert len(whole) == 8
-    return whole
+    return whole, seconds
 
 
-def test_ten_sigkills_do_not_change_a_bit(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+def test_ten_sigkills_do_not_change_a_bit(
+    undisturbed: tuple[dict[str, Any], float], tmp_path: Path
+) -> None:
+    whole, seconds = undisturbed
     moments = np.random.default_rng(20)
     for _ in range(10):
         process = start(tmp_path)
-        time.sleep(moments.uniform(0.5, 12.0))
+        time.sleep(moments.uniform(0.02, 0.4) * seconds)
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert start(tmp_path).wait() == 0
-    assert table(tmp_path) == undisturbed
+    assert table(tmp_path) == whole
     assert not half_written(tmp_path)
 
 
-def test_two_sweeps_share_the_work(undisturbed: dict[str, Any], tmp_path: Path) -> None:
+def test_two_sweeps_share_the_work(
+    undisturbed: tuple[dict[str, Any], float], tmp_path: Path
+) -> None:
     both = [start(tmp_path), start(tmp_path)]
     assert [process.wait() for process in both] == [0, 0]
-    assert table(tmp_path) == undisturbed
+    assert table(tmp_path) == undisturbed[0]
     logs = [path.read_text() for path in tmp_path.rglob("log.txt")]
     assert [log.count("gaussian-linear / ") for log in logs] == [1] * 8
     assert not half_written(tmp_path)
