@@ -17,7 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cwbench.api import evaluate, load_method, load_task, run
+    from cwbench.api import evaluate, load_method, load_task, run, sweep
     from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec
     from cwbench.metric import (
         CalibrationMetric,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "cwbench.api": ("evaluate", "load_method", "load_task", "run"),
+    "cwbench.api": ("evaluate", "load_method", "load_task", "run", "sweep"),
     "cwbench.method": ("FitContext", "Method", "MethodInfo", "ProblemSpec"),
     "cwbench.metric": (
         "CalibrationMetric", "Metric", "MetricInfo", "PairMetric", "ReferenceMetric",
@@ -73,6 +73,7 @@ __all__ = [
     "load_records",
     "load_task",
     "run",
+    "sweep",
     "vector_presets",
 ]
 

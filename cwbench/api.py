@@ -1,11 +1,11 @@
-"""What Python users call: run, evaluate, and loading by name."""
+"""What Python users call: run, sweep, evaluate, and loading by name."""
 
 from __future__ import annotations
 
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -24,9 +24,11 @@ from cwbench.running.environment import device_of
 from cwbench.running.exchange import stored_sampler
 from cwbench.running.request import ConfiguredMethod, configured_method, configured_task, resolve
 from cwbench.running.run import Runner
+from cwbench.running.sweep_request import asked
+from cwbench.running.sweep_request import checkpoint_seconds as seconds_between_checkpoints
 from cwbench.task import Task
 
-__all__ = ["evaluate", "load_method", "load_task", "run"]
+__all__ = ["evaluate", "load_method", "load_task", "run", "sweep"]
 
 
 def run(
@@ -77,17 +79,83 @@ def run(
     )
     chosen_device = device_of(device)
     root = writable_directory(records.results_directory(results))
-    every = _checkpoint_seconds() if checkpoint_seconds is None else checkpoint_seconds
+    every = seconds_between_checkpoints(checkpoint_seconds)
     runner = Runner(request, root, chosen_device, keep_samples, every)
     return _carried_out(runner, force=force, quiet=quiet, figures=figures)
 
 
-def _checkpoint_seconds() -> float:
-    text = os.environ.get("CWBENCH_CHECKPOINT_SECONDS", "30")
-    try:
-        return float(text)
-    except ValueError:
-        raise UsageError(f"$CWBENCH_CHECKPOINT_SECONDS is {text!r}, not a number") from None
+def sweep(
+    task: str | Sequence[str],
+    method: str | Sequence[str],
+    preset: str = "quick",
+    seeds: int | str | Sequence[int] = 0,
+    settings: Mapping[str, Any] | None = None,
+    nfe: Sequence[NFE | str] | None = None,
+    results: str | os.PathLike[str] | None = None,
+    *,
+    metrics: Sequence[str] = (),
+    device: str = "auto",
+    keep_samples: bool = False,
+    force: bool = False,
+    retry: Sequence[str] = (),
+    engine: str = "local",
+    address: str | None = None,
+    jobs: int | None = None,
+    gpus: Sequence[int | str] | int | float = (),
+    threads: int = 1,
+    timeout: float | None = None,
+    memory: int | str | None = None,
+    grace: float = 10.0,
+    slurm: Mapping[str, str] | None = None,
+    quiet: bool = False,
+    checkpoint_seconds: float | None = None,
+) -> list[Record]:
+    """Many runs, tasks x methods x settings x seeds, each in a process of its own.
+
+    The same call again does only what is missing; what failed is done again if `retry` says so. No
+    figures are drawn; `cwbench plot RUN` draws those of a run.
+
+    Args:
+        task: names, or `./file.py:ClassName`; a list, or with commas.
+        method: likewise.
+        preset: a named size of the tasks.
+        seeds: `[0, 1, 2]`, or as text `"0-4"` or `"0,2,5"`.
+        settings: as for `run`; a list means alternatives (`{"method.beta": [1, 10]}`), and for a
+            setting that is a list itself, a list of lists does.
+        nfe: network evaluations per sample to measure at; default the preset's.
+        results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
+        metrics: opt-in metrics to compute besides the default ones.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        keep_samples: keep samples beyond 64 MiB.
+        force: forget the earlier runs and start anew.
+        retry: statuses to try again: `failed`, `timeout`, `oom`, `diverged`.
+        engine: `local`, `ray` or `slurm`.
+        address: of the Ray cluster; `local` with `slurm` runs its jobs here.
+        jobs: runs at a time; default one here, on a cluster as many as it takes.
+        gpus: here the devices to hand out, one a run; on a cluster how many a run asks for.
+        threads: of each run.
+        timeout: seconds after which a run is ended.
+        memory: resident bytes, or such as `"4GiB"`, above which a run is ended.
+        grace: seconds that a run has to write its checkpoint before it is killed.
+        slurm: parameters of the Slurm jobs, `{"partition": "gpu"}`.
+        quiet: show no progress.
+        checkpoint_seconds: seconds between checkpoints; default `$CWBENCH_CHECKPOINT_SECONDS`, 30.
+
+    Returns:
+        A record for every run, whatever its status, in the order of the matrix.
+
+    Raises:
+        UsageError: if a run would be refused; nothing is written then.
+        SweepInterruptedError: after Ctrl-C or a TERM signal; a KeyboardInterrupt with the records.
+    """
+    words = {
+        "task": task, "method": method, "preset": preset, "seeds": seeds, "set": settings,
+        "nfe": nfe, "results": results, "metrics": metrics, "device": device,
+        "keep_samples": keep_samples, "force": force, "retry": retry, "engine": engine,
+        "address": address, "jobs": jobs, "gpus": gpus, "threads": threads, "timeout": timeout,
+        "memory": memory, "grace": grace, "slurm": slurm, "checkpoint_seconds": checkpoint_seconds,
+    }  # fmt: skip
+    return asked(words).carry_out(quiet=quiet)
 
 
 def load_task(name: str, **params: Any) -> Task:

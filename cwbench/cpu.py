@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 
 def cores() -> int:
-    """Processor cores this process may use."""
+    """Processor cores this process may use: `$CWBENCH_CORES`, else those the system gives it."""
+    limit = os.environ.get("CWBENCH_CORES", "")
+    if limit.isdecimal() and int(limit) > 0:
+        return int(limit)
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -21,12 +22,16 @@ def torch_threads() -> int:
     The networks of vector tasks gain nothing from a second one, and two runs side by side lose a
     factor; the other cores solve couplings, integrate and measure other observations.
     """
+    import torch
+
     return torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else 1
 
 
 @contextmanager
 def single_threaded() -> Iterator[None]:
     """Use `torch_threads()` inside."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(torch_threads())
     try:

@@ -41,6 +41,15 @@ class RunInterruptedError(KeyboardInterrupt):
         self.record = record
 
 
+class SweepInterruptedError(KeyboardInterrupt):
+    """A sweep was asked to stop and did; the same call goes on. `records` holds what there is."""
+
+    def __init__(self, records: list[Record], missing: int) -> None:
+        super().__init__(f"stopped; {missing} runs have no record yet; the same command goes on")
+        self.records = records
+        self.missing = missing
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> UsageError:
     """The error for a name that does not exist, with the near ones and the whole list."""
     names = sorted(allowed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import secrets
 import tempfile
@@ -27,6 +29,35 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def claim(directory: Path) -> int | None:
+    """Hold a run's directory: an open file that keeps the lock, or None if another has it.
+
+    The system releases it when the last process that has the file open ends, however it ends.
+
+    Raises:
+        OSError: if the directory cannot be made.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, empty where there is none."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
 
 
 def writable_directory(path: Path) -> Path:

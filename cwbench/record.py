@@ -9,7 +9,6 @@ or of a newer schema is named and skipped.
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import json
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
-from cwbench.files import write_atomically
+from cwbench.files import claim, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,13 +194,13 @@ def single_writer(directory: Path) -> Iterator[None]:
     Raises:
         CwbenchError: if another process computes this run.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CwbenchError(f"another process computes the run in {directory}") from None
+    lock = claim(directory)
+    if lock is None:
+        raise CwbenchError(f"another process computes the run in {directory}")
+    try:
         yield
+    finally:
+        os.close(lock)
 
 
 def iterate(results: Path) -> Iterator[Record]:

@@ -8,13 +8,15 @@ import subprocess
 import sys
 from importlib.metadata import distributions, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-import torch
 
 from cwbench.cpu import torch_threads
 from cwbench.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def device_of(name: str) -> torch.device:
@@ -23,6 +25,8 @@ def device_of(name: str) -> torch.device:
     Raises:
         UsageError: if it is not one of these, or is not on this machine.
     """
+    import torch
+
     present = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
@@ -40,22 +44,36 @@ def device_of(name: str) -> torch.device:
     return torch.device(name)
 
 
-def describe(device: torch.device) -> dict[str, Any]:
+def describe(device: torch.device, parallel: int = 1) -> dict[str, Any]:
     """The `environment` of a record."""
-    commit, dirty = _git()
+    import torch
+
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return machine() | {
+        "torch": torch.__version__,
+        "device": device.type,
+        "gpu": gpu,
+        "driver": torch.version.cuda if gpu else None,
+        "threads": torch_threads(),
+        "parallel": parallel if parallel > 1 else False,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The part of `environment` that is known without importing torch; the rest is None."""
+    commit, dirty = _git()
     return {
         "cwbench": version("cwbench"),
         "git": commit,
         "dirty": dirty,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": version("torch"),
         "packages_sha256": _packages_sha256(),
-        "device": device.type,
+        "device": None,
         "cpu": _cpu(),
-        "gpu": gpu,
-        "driver": torch.version.cuda if gpu else None,
-        "threads": torch_threads(),
+        "gpu": None,
+        "driver": None,
+        "threads": None,
         "world_size": 1,
         "parallel": False,
         "platform": platform.platform(),
@@ -65,6 +83,8 @@ def describe(device: torch.device) -> dict[str, Any]:
 def peak_memory_bytes(device: torch.device) -> int:
     """Largest memory of the device, or of this process on the CPU, so far."""
     if device.type == "cuda":
+        import torch
+
         return int(torch.cuda.max_memory_allocated(device))
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
@@ -93,7 +113,8 @@ def _git_output(root: Path, *arguments: str) -> str:
 
 
 def _packages_sha256() -> str:
-    packages = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()})
+    metadata = (distribution.metadata for distribution in distributions())  # parsed at each access
+    packages = sorted({f"{m['Name']}=={m['Version']}" for m in metadata})
     return hashlib.sha256("\n".join(packages).encode()).hexdigest()
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import errno
 import shutil
-import signal
 import threading
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +46,7 @@ from cwbench.running.evaluation import (
 )
 from cwbench.running.progress import shown
 from cwbench.running.request import Request, problem_spec
+from cwbench.running.signals import stop_on_signal
 from cwbench.task import JointSamples, Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.networks import Meter, networks_of
@@ -62,6 +62,10 @@ class Runner:
     device: torch.device
     keep_samples: bool = False
     checkpoint_seconds: float = 30.0
+    parallel: int = 1
+    """Runs that may go on beside this one, itself counted: then seconds are not comparable."""
+    claimed: bool = False
+    """Whether the directory is held for this run already."""
     show: Progress = field(default_factory=Progress)
     stop: threading.Event = field(default_factory=threading.Event)
     method: Method = field(init=False)
@@ -86,18 +90,22 @@ class Runner:
             CorruptFileError: if the stored model is damaged; nothing is changed.
             CwbenchError: if another process computes this run, or the disk is full.
         """
-        with _full_disk_told(self.results), records.single_writer(self.directory):
+        held = nullcontext() if self.claimed else records.single_writer(self.directory)
+        with _full_disk_told(self.results), held:
             if force:
                 self._forget()
-            previous, problem = self._previous()
-            if previous and previous.status in ("ok", "skipped") and not self._missing(previous):
+            previous, problem = self.previous()
+            if previous and previous.status in ("ok", "skipped") and self.complete(previous):
                 return previous
-            with shown(self.directory / "log.txt", quiet=quiet) as self.show, _signals(self.stop):
+            with (
+                shown(self.directory / "log.txt", quiet=quiet) as self.show,
+                stop_on_signal(self.stop),
+            ):
                 if problem:
                     self.show.message(f"ignored: {problem}")
                 return self._attempt(previous)
 
-    def _previous(self) -> tuple[Record | None, str | None]:
+    def previous(self) -> tuple[Record | None, str | None]:
         """The record on disk; None and the reason if it cannot be used."""
         try:
             previous = records.read(self.directory)
@@ -110,9 +118,15 @@ class Runner:
             return None, f"{self.directory}/record.json is the record of {previous.run_id}"
         return previous, None
 
+    def complete(self, previous: Record) -> bool:
+        """Whether a record holds all that was asked for."""
+        return not self._missing(previous)
+
     def _forget(self) -> None:
         for path in self.directory.iterdir():
-            if path.name != ".lock":
+            if path.name == "log.txt":
+                path.write_bytes(b"")  # a worker may be writing to it
+            elif path.name != ".lock":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _missing(self, previous: Record | None) -> list[tuple[NFE | None, dict[str, Metric]]]:
@@ -304,17 +318,30 @@ class Runner:
     def _record(
         self, status: Status, error: str | None, metrics: dict[str, Any], started: datetime
     ) -> Record:
-        request = self.request
-        task, method = request.task.info, request.method.info
         if self.cost:
             self.cost["peak_memory_bytes"] = environment.peak_memory_bytes(self.device)
         return Record(
-            schema=records.SCHEMA,
-            run_id=request.run_id,
-            fit_key=request.fit_key,
+            **self.identity(),
             status=status,
             error=error,
-            task={
+            metrics=records.finite(metrics),
+            diagnostics=self.diagnostics,
+            cost=records.finite(self.cost),
+            environment=environment.describe(self.device, self.parallel),
+            files=storage.hashes(self.directory),
+            started=started.isoformat(timespec="seconds"),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """The part of the record that says what was asked, whatever comes of it."""
+        request = self.request
+        task, method = request.task.info, request.method.info
+        return {
+            "schema": records.SCHEMA,
+            "run_id": request.run_id,
+            "fit_key": request.fit_key,
+            "task": {
                 "name": task.name,
                 "version": task.version,
                 "main_metric": request.task.main_metric,
@@ -323,7 +350,7 @@ class Runner:
                 "changed": settings_module.changed(request.task.params),
                 "fingerprint": request.task.fingerprint(),
             },
-            method={
+            "method": {
                 "name": method.name,
                 "version": method.version,
                 "distribution": _distribution(request.method_origin),
@@ -331,19 +358,12 @@ class Runner:
                 "changed": settings_module.changed(request.method_params),
                 "source_sha256": request.method_origin.source_sha256,
             },
-            preset=request.preset_name,
-            preset_values=request.preset.model_dump(mode="json"),
-            settings={key: str(value) for key, value in request.settings.items()},
-            track=request.track,
-            seed=request.seed,
-            metrics=records.finite(metrics),
-            diagnostics=self.diagnostics,
-            cost=records.finite(self.cost),
-            environment=environment.describe(self.device),
-            files=storage.hashes(self.directory),
-            started=started.isoformat(timespec="seconds"),
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+            "preset": request.preset_name,
+            "preset_values": request.preset.model_dump(mode="json"),
+            "settings": {key: str(value) for key, value in request.settings.items()},
+            "track": request.track,
+            "seed": request.seed,
+        }
 
 
 def training_data(task: Task, preset: Preset, seed: int) -> Dataset[tuple[Tensor, Tensor]]:
@@ -412,27 +432,3 @@ def _full_disk_told(results: Path) -> Iterator[None]:
             f"the disk of {results} is full; free some room and type the same command again, "
             "it resumes"
         ) from failure
-
-
-@contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    """The first TERM, INT, USR1 or USR2 asks for a stop at the next step; a second one kills."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    names = [s for s in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2") if hasattr(signal, s)]
-    before: dict[signal.Signals, Any] = {}
-
-    def handle(number: int, _: Any) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt(signal.Signals(number).name)
-        stop.set()
-
-    for name in names:
-        number = signal.Signals[name]
-        before[number] = signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

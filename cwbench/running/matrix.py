@@ -1,0 +1,247 @@
+"""The matrix of a sweep: tasks x methods x settings x seeds, as requests that are all checked.
+
+What a comma means in `KEY=VALUE`: it separates alternatives, `method.beta=1,10,100` is three rows,
+except for a key that holds a list (`preset.nfe`, `preset.metrics`, such fields of plugins), where
+`1,3` is one value. Giving a key again adds an alternative, for every key. A value in double quotes
+is one value with its commas. In Python and TOML a list means alternatives; for a
+key that holds a list it is the value, and a list of lists means alternatives.
+
+A setting applies to the combinations that have it, so that `method.beta=1,10` can stand beside
+`fm`, which has no beta; a setting that no combination has is refused.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from cwbench import registry
+from cwbench.errors import UsageError, unknown
+from cwbench.preset import NFE, Preset
+from cwbench.running.request import Request, resolve
+
+Alternatives = dict[str, list[Any]]
+"""The values of each key as typed."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One combination: the words that `resolve` takes, and what it made of them."""
+
+    task: str
+    method: str
+    settings: dict[str, Any]
+    nfe: list[NFE | str] | None
+    metrics: list[str]
+    request: Request
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What a sweep spans."""
+
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...]
+    preset: str = "quick"
+    seeds: tuple[int, ...] = (0,)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    nfe: tuple[NFE | str, ...] | None = None
+    metrics: tuple[str, ...] = ()
+
+    def combinations(self) -> list[Asked]:
+        """Every combination once, seeds innermost, all of them validated.
+
+        Raises:
+            UsageError: for anything a single run would be refused for, or a setting that no
+                combination has.
+        """
+        self._refuse_nothing()
+        found: dict[str, Asked] = {}
+        used: set[str] = set()
+        for task, method in itertools.product(self.tasks, self.methods):
+            owners = _owners(task, method)
+            values = _values_by_key(self.settings, owners)
+            used |= values.keys()
+            for settings in _expanded(values):
+                for asked in self._seeds(task, method, settings):
+                    key = f"{asked.request.task.info.name}/{asked.request.method.info.name}"
+                    _add(found, f"{key}/{asked.request.run_id}", asked)
+        self._refuse_unused(used)
+        return list(found.values())
+
+    def _seeds(self, task: str, method: str, settings: dict[str, Any]) -> Iterator[Asked]:
+        first = resolve(
+            task, method, preset=self.preset, seed=self.seeds[0], given=settings, nfe=self.nfe,
+            metrics=self.metrics,
+        )  # fmt: skip
+        for seed in self.seeds:  # a seed changes nothing that is checked
+            nfe = None if self.nfe is None else list(self.nfe)
+            request = replace(first, seed=seed)
+            yield Asked(task, method, settings, nfe, list(self.metrics), request)
+
+    def _refuse_nothing(self) -> None:
+        for flag, given in {
+            "task": self.tasks,
+            "method": self.methods,
+            "seeds": self.seeds,
+        }.items():
+            if not given:
+                raise UsageError(f"--{flag} names nothing; e.g. {_EXAMPLES[flag]}")
+
+    def _refuse_unused(self, used: set[str]) -> None:
+        owners = [_owners(t, m) for t, m in itertools.product(self.tasks, self.methods)]
+        for key in self.settings:
+            if key not in used:
+                names = {f"{owner}.{n}" for one in owners for owner, ns in one.items() for n in ns}
+                raise unknown("setting", key, names)
+
+
+def _add(found: dict[str, Asked], key: str, asked: Asked) -> None:
+    """Keep a combination once.
+
+    Raises:
+        UsageError: if it is a run that is there, with other things to measure.
+    """
+    first = found.setdefault(key, asked).request
+    if (first.nfe, set(first.metrics)) != (asked.request.nfe, set(asked.request.metrics)):
+        raise UsageError(
+            "preset.nfe and preset.metrics make no run of their own, one fit serves all; "
+            "give their values at once, e.g. --set preset.nfe=1,3,10"
+        )
+
+
+_EXAMPLES = {
+    "task": "--task gaussian-mixture,two-moons",
+    "method": "--method fm,cot-fm",
+    "seeds": "--seeds 0-4",
+}
+
+Owners = dict[str, type[BaseModel]]
+
+
+def _owners(task: str, method: str) -> dict[str, Mapping[str, Any]]:
+    """The fields that settings can name, by owner."""
+    models: Owners = {
+        "task": registry.load("task", task).cls.Params,
+        "method": registry.load("method", method).cls.Params,
+        "preset": Preset,
+    }
+    return {owner: model.model_fields for owner, model in models.items()}
+
+
+def _values_by_key(
+    settings: Mapping[str, Any], owners: Mapping[str, Mapping[str, Any]]
+) -> Alternatives:
+    """The values of the keys that this combination has."""
+    found: Alternatives = {}
+    for key, given in settings.items():
+        owner, _, name = key.rpartition(".")
+        holders = [o for o, fields in owners.items() if name in fields and owner in ("", o)]
+        if holders:  # several: `resolve` says which to choose from
+            holds_list = _holds_list(owners[holders[0]][name].annotation)
+            found[key] = alternatives(key, given, holds_list=holds_list)
+    return found
+
+
+def _holds_list(annotation: Any) -> bool:
+    """Whether a field takes several values."""
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return any(_holds_list(part) for part in typing.get_args(annotation))
+    return (origin or annotation) in (tuple, list, set, frozenset)
+
+
+def alternatives(key: str, given: Any, *, holds_list: bool) -> list[Any]:
+    """What was given for a key as alternatives."""
+    if isinstance(given, str):
+        return [str(given)] if holds_list else split_at_commas(key, given)
+    if not isinstance(given, (list, tuple)):
+        return [[given]] if holds_list and given is not None else [given]
+    if not given:
+        raise UsageError(f"{key} is given no value")
+    if holds_list and not any(isinstance(part, (list, tuple, Spelled)) for part in given):
+        return [list(given)]
+    spelled = (
+        alternatives(key, part, holds_list=holds_list) if isinstance(part, Spelled) else [part]
+        for part in given
+    )
+    return [value for values in spelled for value in values]
+
+
+class Spelled(str):
+    """A value as typed after `--set KEY=`."""
+
+    __slots__ = ()
+
+
+def split_at_commas(key: str, text: str) -> list[str]:
+    """`1,10` as two values; what stands in double quotes is one.
+
+    Raises:
+        UsageError: if a value is empty or a quote is not closed.
+    """
+    try:
+        (values,) = csv.reader([text], skipinitialspace=True, strict=True)
+    except (csv.Error, ValueError):
+        raise UsageError(f"{key} = {text!r} cannot be read: close the double quote") from None
+    stripped = [value.strip() for value in values]
+    if not stripped or not all(stripped):
+        raise UsageError(f"{key} = {text!r} has an empty value; e.g. {key}=1,10")
+    return stripped
+
+
+def assignments(given: Iterable[str]) -> dict[str, list[Spelled]]:
+    """`["method.beta=1,10", "preset.nfe=1,3", "preset.nfe=10"]` as values by key.
+
+    Raises:
+        UsageError: if one has no `=`.
+    """
+    settings: dict[str, list[Spelled]] = {}
+    for assignment in given:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise UsageError(
+                f"--set takes KEY=VALUE, got {assignment!r}; e.g. --set method.beta=1,10"
+            )
+        settings.setdefault(key, []).append(Spelled(value))
+    return settings
+
+
+def _expanded(values: Alternatives) -> Iterator[dict[str, Any]]:
+    """One mapping for each choice of alternatives, the last key fastest."""
+    for choice in itertools.product(*values.values()):
+        yield dict(zip(values, choice, strict=True))
+
+
+def seeds_of(given: int | str | Sequence[int | str]) -> tuple[int, ...]:
+    """`0-4`, `0,2,5`, `0-2,7`, 3 or `[0, 1]` as seeds, each once.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    parts = str(given).split(",") if isinstance(given, (int, str)) else given
+    seeds: list[int] = []
+    for part in parts:
+        match = re.fullmatch(r"\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?\s*", str(part))
+        if not match or isinstance(part, bool):
+            raise UsageError(f"seeds {part!r} cannot be read; e.g. --seeds 0-4 or --seeds 0,2,5")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or last - first >= 100_000:
+            raise UsageError(f"seeds {part!r} is no range that goes up; e.g. --seeds 0-4")
+        seeds += range(first, last + 1)
+    return tuple(dict.fromkeys(seeds))
+
+
+def absolute(name: str) -> str:
+    """A name, or `./file.py:Class` with the whole path: workers may stand elsewhere."""
+    path, colon, cls = name.rpartition(":")
+    return f"{Path(path).resolve()}:{cls}" if colon and path.endswith(".py") else name
