@@ -8,6 +8,7 @@ node dies then starts again. cwbench has to be installed on every node.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -151,7 +152,7 @@ class RayEngine:
 
 def _connect(address: str | None) -> None:
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         told = str(error).strip().splitlines()[0]
         raise UsageError(
