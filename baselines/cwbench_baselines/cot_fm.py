@@ -39,7 +39,7 @@ class ConditionalOTParams(OTFlowParams):
         description="weight on the squared distance of conditions, at least 0; inf pairs within "
         "equal conditions; auto calibrates it (the paper's flag 20 is beta = 400)",
     )
-    leak: float = Field(0.0025, gt=0, lt=1, description="label leak that beta = auto allows")
+    leak: float = Field(0.001, gt=0, lt=1, description="label leak that beta = auto allows")
     compare: Comparison = Field(
         "auto",
         json_schema_extra=LATER,

@@ -157,7 +157,7 @@ def calibrate_beta(
     *,
     batch: int,
     generator: Generator,
-    target: float = 0.0025,
+    target: float = 0.001,
     batches: int = 8,
     compare: Comparison = "auto",
 ) -> Calibration:
