@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from benchmarks import coupling, metric, plain_loop, plain_scripts, startup, sweep
+from benchmarks import coupling, metric, plain_loop, plain_scripts, records, startup, sweep
 from benchmarks.timing import Ratio, machine
 
 TOPICS: dict[str, Callable[[], Iterator[Ratio]]] = {
@@ -14,6 +14,7 @@ TOPICS: dict[str, Callable[[], Iterator[Ratio]]] = {
     "plain-loop": plain_loop.ratios,
     "metric": metric.ratios,
     "startup": startup.ratios,
+    "records": records.ratios,
     "sweep": sweep.ratios,
 }
 

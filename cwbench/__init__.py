@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from cwbench.preset import Preset, vector_presets
     from cwbench.record import Record, load_records
+    from cwbench.running.tracking import Callback
     from cwbench.task import JointSamples, MixturePosterior, Moments, Params, Task, TaskInfo
 
 __version__ = "0.1.0"
@@ -43,12 +44,14 @@ _HOME = {
     ),
     "cwbench.preset": ("Preset", "vector_presets"),
     "cwbench.record": ("Record", "load_records"),
+    "cwbench.running.tracking": ("Callback",),
     "cwbench.task": ("JointSamples", "MixturePosterior", "Moments", "Params", "Task", "TaskInfo"),
 }  # fmt: skip
 _ORIGIN = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "CalibrationMetric",
+    "Callback",
     "FitContext",
     "JointSamples",
     "Method",

@@ -26,6 +26,7 @@ from cwbench.running.request import ConfiguredMethod, configured_method, configu
 from cwbench.running.run import Runner
 from cwbench.running.sweep_request import asked
 from cwbench.running.sweep_request import checkpoint_seconds as seconds_between_checkpoints
+from cwbench.running.tracking import Callback, checked
 from cwbench.task import Task
 
 __all__ = ["evaluate", "load_method", "load_task", "run", "sweep"]
@@ -47,6 +48,7 @@ def run(
     force: bool = False,
     quiet: bool = False,
     checkpoint_seconds: float | None = None,
+    callbacks: Iterable[Callback] = (),
 ) -> Record:
     """Fit a method on a task and measure it; what is on record already is not computed again.
 
@@ -66,6 +68,7 @@ def run(
         force: forget the earlier run and start anew.
         quiet: show no progress.
         checkpoint_seconds: seconds between checkpoints; default `$CWBENCH_CHECKPOINT_SECONDS`, 30.
+        callbacks: told of the fit and its end; they change no number.
 
     Returns:
         The record, whatever its status.
@@ -77,10 +80,10 @@ def run(
     request = resolve(
         task, method, preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics
     )
-    chosen_device = device_of(device)
+    chosen_device, told = device_of(device), checked(callbacks)
     root = writable_directory(records.results_directory(results))
     every = seconds_between_checkpoints(checkpoint_seconds)
-    runner = Runner(request, root, chosen_device, keep_samples, every)
+    runner = Runner(request, root, chosen_device, keep_samples, every, callbacks=told)
     return _carried_out(runner, force=force, quiet=quiet, figures=figures)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 from collections.abc import Callable
@@ -13,76 +12,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import cwbench
-from cwbench import registry
-from cwbench.errors import (
-    CwbenchError,
-    RunInterruptedError,
-    SweepInterruptedError,
-    UsageError,
+from cwbench import cli_results, registry
+from cwbench.errors import RunInterruptedError, SweepInterruptedError
+from cwbench.options import (
+    json_option,
+    metrics_option,
+    names,
+    preset_option,
+    quiet_option,
+    reports_errors,
+    results_option,
+    seed_option,
+    set_option,
+    task_option,
 )
 
 if TYPE_CHECKING:
     from cwbench.record import Record
-
-
-def names(*kinds: registry.Kind) -> Callable[..., list[str]]:
-    """Complete registered names by TAB, from metadata alone."""
-
-    def complete(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
-        known = (p.name for p in registry.plugins() if p.kind in kinds)
-        return [name for name in known if name.startswith(incomplete)]
-
-    return complete
-
-
-def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Print errors of ours as one line without a traceback, exit 2: nothing was computed."""
-
-    @functools.wraps(command)
-    def wrapped(*arguments: Any, **options: Any) -> Any:
-        try:
-            return command(*arguments, **options)
-        except CwbenchError as error:
-            click.echo(f"cwbench: {error}", err=True)
-            sys.exit(2)
-
-    return wrapped
-
-
-def listed(_: click.Context, __: click.Parameter, value: str) -> list[str]:
-    """`a,b` as a list."""
-    return [part.strip() for part in value.split(",") if part.strip()]
-
-
-task_option = click.option(
-    "--task", required=True, shell_complete=names("task"), help="A task's name, or ./file.py:Class."
-)
-preset_option = click.option(
-    "--preset", default="quick", show_default=True, help="Size: smoke, quick, standard, paper."
-)
-seed_option = click.option(
-    "--seed", default=0, show_default=True, help="Of data, initialisation and noise."
-)
-set_option = click.option(
-    "--set",
-    "assignments",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="task.NAME, method.NAME or preset.NAME; a bare NAME where exactly one has it.",
-)
-metrics_option = click.option(
-    "--metrics",
-    default="",
-    callback=listed,
-    help="Opt-in metrics, with commas: c2st,mmd-sbibm,w2sq-marginal.",
-)
-results_option = click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    help="Results directory; default $CWBENCH_RESULTS, else ./cwbench-results.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-quiet_option = click.option("--quiet", is_flag=True, help="No progress; the result only.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -114,6 +60,7 @@ def main() -> None:
 @click.option("--keep-samples", is_flag=True, help="Keep samples beyond 64 MiB.")
 @results_option
 @click.option("--force", is_flag=True, help="Forget the earlier run and start anew.")
+@click.option("--track", metavar="tensorboard[:DIR]", help="Follow the fit in TensorBoard.")
 @json_option
 @quiet_option
 @reports_errors
@@ -129,6 +76,7 @@ def run(
     keep_samples: bool,
     results: Path | None,
     force: bool,
+    track: str | None,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -137,13 +85,16 @@ def run(
     The same command again computes only what is missing.
     """
     from cwbench.api import run as run_one
+    from cwbench.running.tracking import tracker
     from cwbench.settings import parse
 
+    callbacks = [tracker(track)] if track else []
     grid = nfe.split(",") if nfe is not None else None
     report(
         lambda: run_one(
             task, method, preset, seed, parse(assignments), grid, results, metrics=metrics,
             device=device, keep_samples=keep_samples, force=force, quiet=quiet or as_json,
+            callbacks=callbacks,
         ),
         as_json=as_json,
     )  # fmt: skip
@@ -316,17 +267,19 @@ def describe(name: str, bibtex: bool, assignments: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run")
+@results_option
 @reports_errors
-def plot(run: Path) -> None:
-    """Draw the figures of a run again, from its directory or record.json."""
-    from cwbench.record import read
+def plot(run: str, results: Path | None) -> None:
+    """Draw the figures of a run again, from what is stored.
+
+    RUN is its directory, its record.json, its id, or the first digits of that.
+    """
+    from cwbench.lookup import find_record
+    from cwbench.record import results_directory
     from cwbench.reporting.run_figures import draw
 
-    directory = run.parent if run.name == "record.json" else run
-    record = read(directory)
-    if record is None:
-        raise UsageError(f"no record.json in {str(directory)!r}; give the directory of a run")
+    record = find_record(run, results_directory(results))
     for path in draw(record):
         click.echo(path)
 
@@ -395,3 +348,7 @@ def evaluate(
         ),
         as_json=as_json,
     )  # fmt: skip
+
+
+for command in cli_results.COMMANDS:
+    main.add_command(command)

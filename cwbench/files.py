@@ -7,9 +7,13 @@ import hashlib
 import os
 import secrets
 import tempfile
+import time
 from pathlib import Path
 
 from cwbench.errors import UsageError
+
+LOOK_SECONDS = 0.2
+"""How long a claim is tried: who looks whether a run is running holds it for a moment."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -42,14 +46,24 @@ def claim(directory: Path) -> int | None:
     directory.mkdir(parents=True, exist_ok=True)
     lock = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
+        deadline = time.monotonic() + LOOK_SECONDS
+        while not _locked(lock):
+            if time.monotonic() > deadline:
+                os.close(lock)
+                return None
+            time.sleep(LOOK_SECONDS / 10)
     except BaseException:
         os.close(lock)
         raise
     return lock
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def sha256_of(path: Path) -> str:

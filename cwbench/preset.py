@@ -11,6 +11,9 @@ from cwbench.settings import LATER
 NFE = PositiveInt | Literal["adaptive"]
 """Evaluations of the velocity network per sample, or the adaptive solver."""
 
+NOT_KEYED = {"nfe", "metrics"}
+"""Preset values that decide what is computed from a fit, not the fit."""
+
 
 def _split(value: Any) -> Any:
     """Accept `1,3,adaptive` from the command line where a tuple is meant."""

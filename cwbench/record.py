@@ -9,13 +9,15 @@ or of a newer schema is named and skipped.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import json
 import math
 import os
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -30,8 +32,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
+UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""For every older schema the step to the next one; a step changes no number."""
+
+SEED = re.compile(r"seed-(\d+)")
 Status = Literal["ok", "diverged", "failed", "timeout", "oom", "interrupted", "skipped"]
 Track = Literal["fixed", "open", "external"]
+NAMED = {"name": str, "version": int, "params": dict}
+NUMBERS = {
+    "value", "low", "high", "plug_in", "floor", "resolution", "p90", "n_observations", "n_samples",
+    "version",
+}  # fmt: skip
 
 
 @dataclass
@@ -121,8 +132,7 @@ def parse(text: str, origin: str) -> Record:
         schema = content["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFileError(f"{origin} is not a record: {error}") from None
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise CorruptFileError(f"{origin} has schema {schema}; this cwbench reads up to {SCHEMA}")
+    content = _upgraded(content, schema, origin)
     expected = {f.name for f in fields(Record)} - {"directory"}
     if set(content) != expected:
         odd = sorted(set(content) ^ expected)
@@ -137,6 +147,20 @@ def parse(text: str, origin: str) -> Record:
     return record
 
 
+def _upgraded(content: dict[str, Any], schema: Any, origin: str) -> dict[str, Any]:
+    """The content in the present schema."""
+    if type(schema) is not int or not min(UPGRADES, default=SCHEMA) <= schema <= SCHEMA:
+        raise CorruptFileError(f"{origin} has schema {schema}; this cwbench reads up to {SCHEMA}")
+    try:
+        for step in range(schema, SCHEMA):
+            content = UPGRADES[step](content) | {"schema": step + 1}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CorruptFileError(
+            f"{origin} is not a record of schema {schema}: {type(error).__name__}: {error}"
+        ) from None
+    return content
+
+
 @functools.cache
 def _adapter() -> TypeAdapter[Record]:
     return TypeAdapter(Record)
@@ -144,13 +168,23 @@ def _adapter() -> TypeAdapter[Record]:
 
 def _check_parts(record: Record, origin: str) -> None:
     """Refuse a record that lacks what every reader relies on."""
-    named, measured = {"name", "version", "params"}, {"value", "low", "high", "floor", "version"}
-    parts = [("task", record.task, named), ("method", record.method, named)]
+    for name, entry in record.metrics.items():
+        numbers = {k: v for k, v in entry.items() if k in NUMBERS and v is not None}
+        odd = sorted(k for k, v in numbers.items() if type(v) not in (int, float))
+        if odd:
+            raise CorruptFileError(f"{origin} is not a record: {name}: {odd[0]} is no number")
+    measured = {"value", "low", "high", "floor", "version"}
+    parts = [("task", record.task, set(NAMED)), ("method", record.method, set(NAMED))]
     parts += [(name, entry, measured) for name, entry in record.metrics.items()]
     for name, part, wanted in parts:
         missing = sorted(wanted - set(part))
         if missing:
             raise CorruptFileError(f"{origin} is not a record: {name} lacks {', '.join(missing)}")
+    for name, part in (("task", record.task), ("method", record.method)):
+        for key, kind in NAMED.items():
+            if type(part[key]) is not kind:
+                told = f"{name}.{key} is no {kind.__name__}"
+                raise CorruptFileError(f"{origin} is not a record: {told}")
 
 
 def _refuse_constant(constant: str) -> None:
@@ -203,11 +237,40 @@ def single_writer(directory: Path) -> Iterator[None]:
         os.close(lock)
 
 
+def is_running(directory: Path) -> bool:
+    """Whether a process, here or on a machine that shares the file system, holds this run."""
+    try:
+        with (directory / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for a moment; `claim` waits for it
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock: never started, or just removed
+        return False
+    return False
+
+
+def run_directories(results: Path) -> list[Path]:
+    """The directories of all runs below `results`, with a record or not, sorted."""
+    places = [str(results / "runs")]
+    for _ in range(5):
+        places = [inner for place in places for inner in _subdirectories(place)]
+    return [Path(place) for place in sorted(places) if SEED.fullmatch(os.path.basename(place))]  # noqa: PTH119
+
+
+def _subdirectories(place: str) -> list[str]:
+    """Of one directory; `os` rather than `Path`, since there are ten thousand of them."""
+    try:
+        with os.scandir(place) as entries:
+            return [e.path for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except OSError:
+        return []
+
+
 def iterate(results: Path) -> Iterator[Record]:
     """All readable records below `results`; the others are warned of by name."""
-    for path in sorted((results / "runs").glob("*/*/*/*/seed-*/record.json")):
+    for directory in run_directories(results):
         try:
-            record = read(path.parent)
+            record = read(directory)
         except (CorruptFileError, OSError) as error:
             warnings.warn(f"skipped: {error}", stacklevel=2)
             continue
@@ -257,7 +320,19 @@ def load_records(results: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     Args:
         results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
     """
-    import pandas as pd
+    frame, problems = table(results_directory(results))
+    for problem in problems.values():
+        warnings.warn(f"skipped: {problem}", stacklevel=2)
+    return frame
 
-    records = iterate(results_directory(results))
-    return pd.DataFrame([row for record in records for row in rows(record)], columns=list(COLUMNS))
+
+def table(results: Path) -> tuple[pd.DataFrame, dict[Path, str]]:
+    """The tidy records, and by directory what is wrong with those that cannot be read."""
+    from cwbench import index
+
+    return index.table(results, run_directories(results), _rows_in, COLUMNS)
+
+
+def _rows_in(directory: Path) -> list[dict[str, Any]]:
+    record = read(directory)
+    return list(rows(record)) if record else []

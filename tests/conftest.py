@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -48,6 +49,44 @@ def cli(results: Path, monkeypatch: pytest.MonkeyPatch) -> Cwbench:
 
     monkeypatch.setattr(run_figures, "draw", lambda *_: [])
     return lambda *arguments: CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+ENTRY = {
+    "value": 0.25, "low": 0.2, "high": 0.3, "level": 0.95, "plug_in": 0.7, "floor": 0.5,
+    "direction": "lower", "debiased": True, "n_observations": 8, "n_samples": 100, "version": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def store(results: Path) -> Callable[..., Path]:
+    """Write a record without computing it; the run's directory. Names and values can be changed."""
+
+    def write(
+        seed: int = 0,
+        *,
+        task: str = "t",
+        method: str = "m",
+        preset: str = "smoke",
+        key: str = "0123456789abcdef",
+        text: str | None = None,
+        values: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Path:
+        content = {
+            "schema": 1, "run_id": f"{key}-{seed}", "fit_key": key * 4, "status": "ok",
+            "error": None, "task": {"name": task, "version": 1, "params": {"noise": 0.1}},
+            "method": {"name": method, "version": 2, "params": {"beta": 3}, "changed": {}},
+            "preset": preset, "preset_values": {}, "settings": {}, "track": "fixed", "seed": seed,
+            "metrics": {"ew2sq@nfe=10": ENTRY}, "diagnostics": {}, "cost": {}, "environment": {},
+            "files": {}, "started": "2025-01-01T00:00:00+00:00",
+            "finished": "2025-01-01T00:00:01+00:00",
+        } | changes | (values or {})  # fmt: skip
+        directory = results / "runs" / task / method / preset / key / f"seed-{seed}"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "record.json").write_text(json.dumps(content) if text is None else text)
+        return directory
+
+    return write
 
 
 METHOD = '''

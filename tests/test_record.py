@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cwbench
+from cwbench import record as records
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
-from cwbench.record import COLUMNS, Record, iterate, key_of, parse, read, single_writer, write
+from cwbench.record import (
+    COLUMNS,
+    SCHEMA,
+    Record,
+    is_running,
+    iterate,
+    key_of,
+    parse,
+    read,
+    single_writer,
+    write,
+)
 
 
 def entry(value: float | None) -> dict[str, Any]:
@@ -105,6 +119,11 @@ BAD = {
     "task without name": changed(task={"version": 1, "params": {}}),
     "metrics as list": changed(metrics=[1]),
     "metric as number": changed(metrics={"ew2sq": 0.1}),
+    "older than the first": changed(schema=0),
+    "truth as schema": changed(schema=True),
+    "version as text": changed(task={"name": "t", "version": "x", "params": {}}),
+    "name as number": changed(method={"name": 1, "version": 1, "params": {}}),
+    "value as text": changed(metrics={"ew2sq": entry(0.5) | {"value": "0.5"}}),
     "metric without value": changed(metrics={"ew2sq": {"low": 0}}),
 }
 
@@ -204,3 +223,50 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         pass
     with single_writer(tmp_path / "run"):
         pass
+
+
+def test_a_record_of_schema_1_as_it_was_released_still_loads() -> None:
+    """Committed with the first release: whatever the schema is today, its numbers stay."""
+    released = Path(__file__).parent / "data" / "record-schema-1.json"
+    old = parse(released.read_text(), str(released))
+    assert old.schema == SCHEMA
+    assert old.run_id == "5fd7e37610b7ab34-0"
+    assert old.label == "fm"
+    assert (
+        old.value("ew2sq", "adaptive")
+        == json.loads(released.read_text())["metrics"]["ew2sq@nfe=adaptive"]["value"]
+    )
+
+
+def test_older_schemas_are_brought_up_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it will be two schemas on: one renames a key, the next adds one."""
+
+    def renamed(content: dict[str, Any]) -> dict[str, Any]:
+        return {k: v for k, v in content.items() if k != "name"} | {"preset": content["name"]}
+
+    def added(content: dict[str, Any]) -> dict[str, Any]:
+        return content | {"diagnostics": {}}
+
+    monkeypatch.setattr(records, "SCHEMA", 3)
+    monkeypatch.setattr(records, "UPGRADES", {1: renamed, 2: added})
+    present = json.loads(record().to_json()) | {"schema": 3}
+    second = {k: v for k, v in present.items() if k != "diagnostics"} | {"schema": 2}
+    first = {k: v for k, v in second.items() if k != "preset"} | {"schema": 1, "name": "smoke"}
+    for old in (first, second, present):
+        assert parse(json.dumps(old), "it") == record(schema=3)
+    with pytest.raises(CorruptFileError, match="not a record of schema 1: KeyError: 'name'"):
+        parse(json.dumps(second | {"schema": 1}), "it")
+    with pytest.raises(CorruptFileError, match="schema 4; this cwbench reads up to 3"):
+        parse(changed(schema=4), "it")
+
+
+def test_a_writer_waits_for_one_who_only_looks(tmp_path: Path) -> None:
+    assert not is_running(tmp_path)
+    with single_writer(tmp_path):
+        assert is_running(tmp_path)
+    assert not is_running(tmp_path)
+    with (tmp_path / ".lock").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.05, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        with single_writer(tmp_path):
+            assert is_running(tmp_path)

@@ -14,13 +14,10 @@ from cwbench import registry, settings
 from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
 from cwbench.method import Method, ProblemSpec
 from cwbench.metric import Metric
-from cwbench.preset import NFE, Preset
+from cwbench.preset import NFE, NOT_KEYED, Preset
 from cwbench.record import Track, key_of
 from cwbench.task import Task
 from cwbench.training.networks import Meter, networks_of
-
-NOT_KEYED = {"nfe", "metrics"}
-"""Preset values that decide what is computed from a fit, not the fit."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,8 @@ class Request:
     seed: int
     nfe: tuple[NFE | None, ...]
     metrics: dict[str, Metric]
+    recorded_key: str | None = None
+    """The key of the record that this request was made from, if it was."""
 
     def keyed(self) -> dict[str, Any]:
         """What decides the fit."""
@@ -74,7 +73,7 @@ class Request:
     @property
     def fit_key(self) -> str:
         """SHA-256 of what decides the fit."""
-        return key_of(self.keyed())
+        return self.recorded_key or key_of(self.keyed())
 
     @property
     def run_id(self) -> str:

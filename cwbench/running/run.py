@@ -11,9 +11,9 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ from cwbench.running.evaluation import (
 from cwbench.running.progress import shown
 from cwbench.running.request import Request, problem_spec
 from cwbench.running.signals import stop_on_signal
+from cwbench.running.tracking import Callback, RunStart, Tracking
 from cwbench.task import JointSamples, Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.networks import Meter, networks_of
@@ -66,6 +67,7 @@ class Runner:
     """Runs that may go on beside this one, itself counted: then seconds are not comparable."""
     claimed: bool = False
     """Whether the directory is held for this run already."""
+    callbacks: Sequence[Callback] = ()
     show: Progress = field(default_factory=Progress)
     stop: threading.Event = field(default_factory=threading.Event)
     method: Method = field(init=False)
@@ -103,7 +105,29 @@ class Runner:
             ):
                 if problem:
                     self.show.message(f"ignored: {problem}")
-                return self._attempt(previous)
+                return self._tracked(previous)
+
+    def _tracked(self, previous: Record | None) -> Record:
+        """Attempt the run and tell the callbacks."""
+        tracking = Tracking(self.callbacks, self.show.message)
+        self.show.track = tracking.log
+        request = self.request
+        changed = settings_module.changed(request.method_params)
+        tracking.start(
+            RunStart(
+                run_id=request.run_id,
+                task=request.task.info.name,
+                method=records.method_label(request.method.info.name, changed),
+                preset=request.preset_name,
+                seed=request.seed,
+                settings={key: str(value) for key, value in request.settings.items()},
+                steps=request.preset.steps,
+                directory=self.directory,
+            )
+        )
+        record = self._attempt(previous)
+        tracking.end(record)
+        return record
 
     def previous(self) -> tuple[Record | None, str | None]:
         """The record on disk; None and the reason if it cannot be used."""
@@ -179,6 +203,56 @@ class Runner:
         records.write(self.directory, record)
         self.show.message(f"{status}{f': {error}' if error else ''}")
         return record
+
+    def score_again(self, *, quiet: bool = False) -> Record:
+        """The record with the metrics it lacks or has of another version; nothing is fitted.
+
+        Samples are those stored, else they are drawn again from the stored model and stream.
+
+        Raises:
+            CwbenchError: if there are neither; the record stays as it is.
+        """
+        with _full_disk_told(self.results), records.single_writer(self.directory):
+            previous, problem = self.previous()
+            if previous is None:
+                raise CorruptFileError(problem or f"no record.json in {self.directory}")
+            if not self._missing(previous):
+                return previous
+            with (
+                shown(self.directory / "log.txt", quiet=quiet) as self.show,
+                stop_on_signal(self.stop),
+            ):
+                return self._scored(previous)
+
+    def _scored(self, previous: Record) -> Record:
+        self.show.message("measuring what the record lacks")
+        kept = self._sound(previous)
+        if self._has_to_draw(kept):
+            if not (self.directory / storage.MODEL).is_file():
+                raise CwbenchError("neither its samples nor its model are stored; only a new run")
+            self._bind()
+            self._fit(previous)
+        measurable = {metric_id(m, n) for n, some in self._missing(None) for m in some.values()}
+        metrics = {i: e for i, e in previous.metrics.items() if kept or i not in measurable}
+        self._measure(metrics, kept)
+        status, error = self._verdict(metrics)
+        record = replace(
+            previous, status=status, error=error, metrics=records.finite(metrics),
+            cost=records.finite(previous.cost | {"sampling": self.cost["sampling"]}),
+            files=storage.hashes(self.directory),
+        )  # fmt: skip
+        records.write(self.directory, record)
+        self.show.message(status)
+        return record
+
+    def _has_to_draw(self, kept: Record | None) -> bool:
+        """Whether a metric that is missing needs samples that are not stored."""
+        stored = storage.load_samples(self.directory) if kept else {}
+        return any(
+            _suffixed("samples", nfe) not in stored
+            or any(isinstance(metric, SetMetric) for metric in wanted.values())
+            for nfe, wanted in self._missing(kept)
+        )
 
     def _verdict(self, metrics: Mapping[str, Any]) -> tuple[Status, str | None]:
         """Diverged if the main metric has no value at the NFE that is judged."""
@@ -257,7 +331,7 @@ class Runner:
         samples = storage.load_samples(self.directory) if kept else {}
         missing = self._missing(kept)
         if kept:
-            self.cost["sampling"] = dict(kept.cost["sampling"])
+            self.cost["sampling"] = dict(kept.cost.get("sampling", {}))
         for index, (nfe, wanted) in enumerate(missing):
             if self.stop.is_set():
                 raise Interrupted("stopped while measuring; the same command goes on")
@@ -349,6 +423,7 @@ class Runner:
                 "params": settings_module.json_values(request.task.params),
                 "changed": settings_module.changed(request.task.params),
                 "fingerprint": request.task.fingerprint(),
+                "source_sha256": request.task_origin.source_sha256,
             },
             "method": {
                 "name": method.name,

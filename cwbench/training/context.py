@@ -32,6 +32,9 @@ from cwbench.training.streams import seeded_globals, stream
 PASSES_A_STEP = 3
 """A flow's step on one example: a forward and a backward of its network."""
 
+TRACKED_STEPS = 500
+"""How often a whole fit hands its values to those who track it."""
+
 LOOKAHEAD = 4
 """Groups of batches prepared before the network asks for them."""
 
@@ -49,6 +52,8 @@ class Progress:
 
     update: Callable[[str, float, Mapping[str, float]], None] = lambda *_: None
     message: Callable[[str], None] = lambda _: None
+    track: Callable[[int, Mapping[str, float]], None] = lambda *_: None
+    """Is handed the step and what the method logged."""
 
 
 @dataclass
@@ -73,6 +78,7 @@ class TrainingContext:
         self.standardise = self.preset.standardise
         self.budget = PASSES_A_STEP * self.steps * self.batch_size
         self.step = 0
+        self.track_every = max(1, self.steps // TRACKED_STEPS)
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._values: dict[str, float] = {}
         self._stateful: dict[str, Stateful] = {}
@@ -143,6 +149,8 @@ class TrainingContext:
             self.seconds["fit"] += now - clock
             clock = now
             self.show.update("fit", self.progress, self._values)
+            if self.step % self.track_every == 0 or self.progress >= 1.0:
+                self.show.track(self.step, dict(self._values))
             if self.progress >= 1.0:
                 return
             self._checkpoint_if_due()

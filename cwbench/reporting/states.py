@@ -1,0 +1,139 @@
+"""In which state each run of a results directory is, and their matrix on a terminal.
+
+A run without a record is `running` while a process holds it, else `unfinished`: it was killed, and
+the same command resumes it. One whose record cannot be read is `damaged`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from cwbench import record as records
+from cwbench.errors import CorruptFileError
+from cwbench.lookup import run_id_of
+from cwbench.reporting.logs import last_line
+
+STYLES = {
+    "ok": "green", "skipped": "dim", "running": "cyan", "unfinished": "yellow",
+    "interrupted": "yellow", "diverged": "red", "failed": "red", "timeout": "red", "oom": "red",
+    "damaged": "red",
+}  # fmt: skip
+SEEDS_A_TABLE = 6
+DETAILS = 30
+"""Runs that are told one by one at most."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run and how it stands; `detail` is its error, or the last line of its log."""
+
+    run_id: str
+    task: str
+    method: str
+    preset: str
+    seed: int
+    state: str
+    detail: str
+    directory: Path
+
+
+def states(results: Path) -> list[RunState]:
+    """The states of all runs below `results`, in the order of their directories."""
+    table, problems = records.table(results)
+    once = table.drop_duplicates("directory")
+    known = {Path(str(row.directory)): str(row.status) for row in once.itertuples()}
+    labels = {Path(str(row.directory)).parent: str(row.label) for row in once.itertuples()}
+    directories = records.run_directories(results)
+    labels = _told_apart({d.parent: labels.get(d.parent, d.parts[-4]) for d in directories})
+    return [_state(d, labels[d.parent], known.get(d), problems.get(d)) for d in directories]
+
+
+def _told_apart(labels: dict[Path, str]) -> dict[Path, str]:
+    """Settings of the task or the preset are not in a label: there the key tells two apart."""
+    claims = Counter((place.parent, label) for place, label in labels.items())
+    return {
+        place: f"{label} [{place.name[:4]}]" if claims[place.parent, label] > 1 else label
+        for place, label in labels.items()
+    }
+
+
+def _state(directory: Path, label: str, status: str | None, problem: str | None) -> RunState:
+    task, _, preset, _, seed = directory.parts[-5:]
+    if records.is_running(directory):
+        state, detail = "running", last_line(directory)
+    elif problem is not None:
+        state, detail = "damaged", problem.removeprefix(f"{directory}/")
+    elif status is None:
+        state, detail = "unfinished", last_line(directory)
+    else:
+        state, detail = status, "" if status == "ok" else _error(directory)
+    return RunState(
+        run_id_of(directory), task, label, preset, int(seed.removeprefix("seed-")), state, detail,
+        directory,
+    )  # fmt: skip
+
+
+def _error(directory: Path) -> str:
+    """The error on record, its first line."""
+    try:
+        record = records.read(directory)
+    except (CorruptFileError, OSError) as error:  # since the states were read
+        return str(error)
+    return (record.error or "").partition("\n")[0] if record else ""
+
+
+def counts(runs: Iterable[RunState]) -> str:
+    """`14 runs: 12 ok, 1 failed, 1 running`."""
+    by_state = Counter(run.state for run in runs)
+    parts = [f"{by_state[state]} {state}" for state in STYLES if by_state[state]]
+    return f"{by_state.total()} runs: {', '.join(parts)}"
+
+
+def matrix(runs: list[RunState], results: Path) -> Group:
+    """Methods by seeds, a table for each task and preset; then what is not ok, and why."""
+    if not runs:
+        return Group(Text(f"no runs in {str(results)!r}; `cwbench run` makes one"))
+    groups: defaultdict[tuple[str, str], list[RunState]] = defaultdict(list)
+    for run in runs:
+        groups[run.task, run.preset].append(run)
+    parts: list[Table | Text] = []
+    for (task, preset), members in groups.items():
+        parts += [Text(f"{task} / {preset}", style="bold"), *_tables(members), Text("")]
+    return Group(*parts, *_details(runs), Text(counts(runs)))
+
+
+def _tables(runs: list[RunState]) -> Iterator[Table]:
+    cells = {(run.method, run.seed): run.state for run in runs}
+    methods = list(dict.fromkeys(run.method for run in runs))
+    every = sorted({run.seed for run in runs})
+    for first in range(0, len(every), SEEDS_A_TABLE):
+        seeds = every[first : first + SEEDS_A_TABLE]
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+        table.add_column("method / seed", overflow="fold")
+        for seed in seeds:
+            table.add_column(str(seed), no_wrap=True)
+        for method in methods:
+            row = [cells.get((method, seed), "") for seed in seeds]
+            if any(row):
+                table.add_row(Text(method), *(Text(s, style=STYLES.get(s, "")) for s in row))
+        yield table
+
+
+def _details(runs: list[RunState]) -> Iterator[Text]:
+    told = [run for run in runs if run.state not in ("ok", "skipped")]
+    for run in told[:DETAILS]:
+        line = Text(f"{run.run_id}  ", no_wrap=True, overflow="ellipsis")
+        line.append(run.state, style=STYLES.get(run.state, "")).append(f"  {run.detail}")
+        yield line
+    if len(told) > DETAILS:
+        yield Text(f"and {len(told) - DETAILS} more; --json tells all")
+    if told:
+        yield Text("")
