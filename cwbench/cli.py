@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(cwbench.__version__, prog_name="cwbench")
 def main() -> None:
-    r"""Benchmark conditional generative methods by their posteriors, observation by observation.
+    """Benchmark conditional generative methods by their posteriors, observation by observation.
 
     \b
     cwbench run --task gaussian-mixture --method cot-fm
     cwbench list
     cwbench describe cot-fm
-    """
+    """  # noqa: D301 - click reads the character
 
 
 @main.command()
@@ -143,14 +143,14 @@ def run(
 def sweep(
     file: Path | None, assignments: tuple[str, ...], slurm: tuple[str, ...], **options: Any
 ) -> None:
-    r"""Many runs: tasks x methods x settings x seeds, each in a process of its own.
+    """Many runs: tasks x methods x settings x seeds, each in a process of its own.
 
     \b
     cwbench sweep --task gaussian-mixture --method fm,cot-fm --seeds 0-4 --jobs 2
     cwbench sweep FILE.toml
 
     The same command again does only what is missing. FILE has the flags as keys; flags win.
-    """
+    """  # noqa: D301 - click reads the character
     from cwbench.running import sweep_file
     from cwbench.settings import parse
 
