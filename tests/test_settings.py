@@ -58,7 +58,9 @@ def test_prefixed_and_bare_names_mean_the_same() -> None:
 def test_a_name_that_two_owners_have_is_ambiguous() -> None:
     with pytest.raises(UsageError, match=r"method\.learning_rate or preset\.learning_rate"):
         with_settings("learning_rate=1e-3")
-    assert with_settings("preset.learning_rate=1e-3").method_params.learning_rate == 1e-3
+    given = with_settings("preset.learning_rate=1e-4")
+    assert given.preset.learning_rate == 1e-4
+    assert given.method_params == with_settings().method_params
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,10 @@ class Comparison:
 
 def compare(run: Record, other: Record) -> Comparison:
     """What differs between two records, key by key."""
-    deciding = _differences(deciding_facts(run), deciding_facts(other))
-    return Comparison(
-        run, other, deciding, _differences(recorded_facts(run), recorded_facts(other))
-    )
+    every = _differences(deciding_facts(run), deciding_facts(other))
+    deciding = [each for each in every if not _came_later(each, run, other)]
+    recorded = _differences(recorded_facts(run), recorded_facts(other))
+    return Comparison(run, other, deciding, recorded)
 
 
 def deciding_facts(record: Record) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def no_solver(monkeypatch):
         ("assignment", "linear_sum_assignment"),
         ("sinkhorn", "_transport"),
         ("sinkhorn", "_self_transport"),
-        ("calibration", "_train"),
+        ("regression", "_train"),
     ]:
         # not by attribute of the package, where the function `assignment` hides its module
         monkeypatch.setattr(sys.modules[f"cwbench.ot.{module}"], name, reached)

@@ -126,7 +126,8 @@ def test_watch_shows_what_changes_until_ctrl_c(store: Store, results: Path) -> N
     process = subprocess.Popen(
         [*command, "--results", str(results)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip  # where the tests run in the background, Ctrl-C is ignored and inherited
     assert process.stdout is not None
     try:
         _wait_for(process.stdout, "1 runs: 1 ok")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
@@ -16,6 +17,7 @@ from cwbench.metrics.energy import EnergyDistance
 from cwbench.metrics.wasserstein import MarginalW2Squared
 from cwbench.record import Record, read
 from cwbench.running.score import score
+from cwbench.running.storage import OBSERVATIONS
 from cwbench.training.loop import Trainer
 
 SMALL = {"preset.steps": 10, "preset.samples": 10, "preset.observations": 3, "preset.width": 8}
@@ -65,11 +67,18 @@ def samples(record: Record) -> Path:
 
 
 def test_what_was_missing_is_what_it_was(fitted: Record, results: Path) -> None:
+    before = pd.read_parquet(model(fitted).with_name(OBSERVATIONS))
+    kept = {n: h for n, h in fitted.files.items() if n != OBSERVATIONS}
     lacking = without(fitted, "ew2sq", "energy")
     scored = rescored(lacking, results)
     assert scored.metrics == fitted.metrics
     assert again(fitted) == scored
-    assert scored.files == fitted.files
+    assert {n: h for n, h in scored.files.items() if n != OBSERVATIONS} == kept
+    rows = ["metric", "nfe", "observation"]
+    after = pd.read_parquet(model(fitted).with_name(OBSERVATIONS))
+    pd.testing.assert_frame_equal(
+        *(frame.sort_values(rows, ignore_index=True) for frame in (before, after))
+    )
     assert (scored.started, scored.finished) == (fitted.started, fitted.finished)
     assert scored.cost == fitted.cost
     assert scored.environment == fitted.environment
