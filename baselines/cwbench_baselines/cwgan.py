@@ -90,7 +90,8 @@ class ConditionalWassersteinGAN(Method):
         def prepare(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
             generator = context.generator("noise", step)
             latents = [spec.sample_latent(len(x), generator).flatten(1) for _ in range(2)]
-            return x.flatten(1), condition(y), *latents, torch.rand(len(x), 2, generator=generator)
+            fed = condition(y.to(context.device))
+            return x.flatten(1), fed, *latents, torch.rand(len(x), 2, generator=generator)
 
         for step, batch in enumerate(context.batches(prepare), start=context.step):
             if step % (params.critic_steps + 1) < params.critic_steps:
