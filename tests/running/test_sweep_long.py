@@ -79,7 +79,8 @@ def test_sixty_runs_with_faults_in_a_third_of_them(tmp_path: Path) -> None:
         "set": TINY | neighbours, "memory": "2GiB", "grace": 2,
     }  # fmt: skip
     began = time.monotonic()
-    asked(words | {"method": "prior", "seeds": 0, "set": TINY}).carry_out(quiet=True)
+    pace = {"method": "prior", "seeds": 0, "set": TINY, "results": tmp_path / "pace"}
+    asked(words | pace).carry_out(quiet=True)
     limits = {"jobs": 2, "timeout": 15 + 5 * (time.monotonic() - began)}  # fair on a busy machine
     place.mkdir(parents=True)
     (place / "unwritable").write_text("a file where the runs' directory should be")
