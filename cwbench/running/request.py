@@ -250,7 +250,7 @@ def chosen_metrics(task: Task, extra: Iterable[str]) -> dict[str, Metric]:
     asked = list(dict.fromkeys(extra))
     chosen: dict[str, Metric] = {}
     for plugin in (p for p in registry.plugins() if p.kind == "metric"):
-        if plugin.name in asked or plugin.distribution == "cwbench" or _imports(plugin):
+        if plugin.name in asked or plugin.distribution == "cwbench" or imports(plugin):
             cls = plugin.load()
             if cls.info.opt_in and plugin.name not in asked:
                 continue
@@ -267,7 +267,7 @@ def chosen_metrics(task: Task, extra: Iterable[str]) -> dict[str, Metric]:
     return chosen
 
 
-def _imports(plugin: registry.Plugin) -> bool:
+def imports(plugin: registry.Plugin) -> bool:
     """Whether an outside metric imports; a broken one breaks nothing but itself."""
     try:
         plugin.load()

@@ -6,13 +6,12 @@ checkpoint, and ends with the same numbers as one that was not (CPU, equal threa
 
 from __future__ import annotations
 
-import errno
 import shutil
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +43,7 @@ from cwbench.running.evaluation import (
     set_summary,
     summary,
 )
+from cwbench.running.failures import disk_is_full, full_disk_told, out_of_memory, told
 from cwbench.running.progress import shown
 from cwbench.running.request import Request, problem_spec
 from cwbench.running.signals import stop_on_signal
@@ -93,7 +93,7 @@ class Runner:
             CwbenchError: if another process computes this run, or the disk is full.
         """
         held = nullcontext() if self.claimed else records.single_writer(self.directory)
-        with _full_disk_told(self.results), held:
+        with full_disk_told(self.results), held:
             if force:
                 self._forget()
             previous, problem = self.previous()
@@ -192,12 +192,12 @@ class Runner:
             status, error = "interrupted", str(stopped) or "interrupted"
         except DivergedError as diverged:
             status, error = "diverged", str(diverged)
-        except (MemoryError, torch.OutOfMemoryError) as out_of_memory:
-            status, error = "oom", f"out of memory: {out_of_memory}"
+        except (MemoryError, torch.OutOfMemoryError) as memory:
+            status, error = "oom", f"out of memory: {memory}"
         except (Exception, SystemExit) as failure:  # a failed run is a record, never lost
-            if _disk_is_full(failure):
+            if disk_is_full(failure):
                 raise
-            status, error = ("oom" if _out_of_memory(failure) else "failed"), _told(failure)
+            status, error = ("oom" if out_of_memory(failure) else "failed"), told(failure)
             self.show.message(traceback.format_exc())
         record = self._record(status, error, metrics, started)
         records.write(self.directory, record)
@@ -212,7 +212,7 @@ class Runner:
         Raises:
             CwbenchError: if there are neither; the record stays as it is.
         """
-        with _full_disk_told(self.results), records.single_writer(self.directory):
+        with full_disk_told(self.results), records.single_writer(self.directory):
             previous, problem = self.previous()
             if previous is None:
                 raise CorruptFileError(problem or f"no record.json in {self.directory}")
@@ -478,32 +478,3 @@ def _table(name: str, nfe: NFE | None, scores: Scores) -> pd.DataFrame:
 
 def _distribution(origin: Any) -> str:
     return f"{origin.distribution} {origin.version}".strip()
-
-
-def _told(failure: BaseException) -> str:
-    """An error of ours speaks for itself; any other is named."""
-    if isinstance(failure, CwbenchError):
-        return str(failure)
-    return f"{type(failure).__name__}: {failure}"
-
-
-def _disk_is_full(failure: BaseException) -> bool:
-    return isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _out_of_memory(failure: BaseException) -> bool:
-    """The CPU allocator's error has no type of its own."""
-    return isinstance(failure, RuntimeError) and "DefaultCPUAllocator" in str(failure)
-
-
-@contextmanager
-def _full_disk_told(results: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as failure:
-        if not _disk_is_full(failure):
-            raise
-        raise CwbenchError(
-            f"the disk of {results} is full; free some room and type the same command again, "
-            "it resumes"
-        ) from failure

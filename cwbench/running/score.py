@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from cwbench import registry
-from cwbench.errors import ContractError, CwbenchError, UsageError
+from cwbench.errors import CwbenchError, UsageError
 from cwbench.lookup import results_of
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE, Preset
@@ -29,6 +29,7 @@ from cwbench.running.request import (
     chosen_metrics,
     configured_method,
     configured_task,
+    imports,
     parse_nfe,
 )
 from cwbench.running.run import Runner
@@ -158,20 +159,12 @@ def _on_record(record: Record) -> list[str]:
     """Names of the metrics on record that are installed and import; the others stay as they are."""
     recorded = {identifier.partition("@")[0] for identifier in record.metrics}
     named = (p for p in registry.plugins() if p.kind == "metric")
-    return [p.name for p in named if _measured(p.name, recorded) and _imports(p)]
+    return [p.name for p in named if _measured(p.name, recorded) and imports(p)]
 
 
 def _measured(name: str, recorded: Iterable[str]) -> bool:
     """Whether a metric is on record; a set metric adds its size to its name."""
     return any(re.fullmatch(rf"{name}(-\d+)?", each) for each in recorded)
-
-
-def _imports(plugin: registry.Plugin) -> bool:
-    try:
-        plugin.load()
-    except ContractError:
-        return False
-    return True
 
 
 def _device(record: Record) -> torch.device:
