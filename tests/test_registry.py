@@ -136,16 +136,19 @@ def test_a_broken_plugin_breaks_nothing_but_itself(
         registry.load("method", "mine")
 
 
-def test_check_shows_a_broken_plugin_and_only_it(
+def test_check_shows_broken_plugins_and_only_them(
     distribution: Callable, cli: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     distribution("out-there", "raise OSError('boom')", methods={"mine": "out_there:Outside"})
-    some = tuple(p for p in registry.plugins() if p.name in ("mine", "prior"))
+    distribution("way-out", "import os; os._exit(0)", methods={"gone": "way_out:Outside"})
+    some = tuple(p for p in registry.plugins() if p.name in ("mine", "gone", "prior", "ew1"))
     monkeypatch.setattr(registry, "plugins", functools.cache(lambda: some))
     result = cli("list", "--check")
     assert result.exit_code == 1
     lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.startswith("  ")}
     assert lines["prior"].endswith("  ok")
+    assert lines["ew1"].endswith("  ok")
+    assert "BROKEN: its import ended Python, exit status 0" in lines["gone"]
     assert re.search(r"out-there 1\.5  BROKEN: .*OSError: boom", lines["mine"])
 
 
