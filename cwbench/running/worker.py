@@ -113,7 +113,8 @@ def run(text: str) -> str:
     job = from_json(text)
     process = start(job)
     try:
-        process.wait()
+        while process.poll() is None:  # Ray's cancel does not wake a process from a system call
+            time.sleep(POLL_SECONDS)
     except BaseException:  # the cluster wants this process to end
         stop(process)
         process.wait()

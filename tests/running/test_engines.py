@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import cwbench
-from cwbench.errors import CorruptFileError, UsageError
+from cwbench.errors import CorruptFileError, SweepInterruptedError, UsageError
 from cwbench.running import engines, worker
 from cwbench.running.engines import EngineOptions
 from cwbench.running.engines.shipping import packed, unpack
@@ -152,6 +152,12 @@ def test_slurm_gives_the_numbers_of_local(local: list[cwbench.Record], tmp_path:
 
 
 @pytest.fixture
+def fixtures(request: pytest.FixtureRequest) -> pytest.FixtureRequest:
+    """For a fixture that only some cases need."""
+    return request
+
+
+@pytest.fixture
 def cluster() -> Iterator[Any]:
     """Two nodes of one CPU each beside a head that takes no runs."""
     from ray.cluster_utils import Cluster
@@ -168,6 +174,36 @@ def test_ray_gives_the_numbers_of_local(
 ) -> None:
     records = request(tmp_path, engine="ray", address=cluster.address).carry_out(quiet=True)
     assert numbers(records) == numbers(local)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ray", "slurm"])
+def test_a_sweep_that_is_stopped_goes_on_where_it_was(
+    longer: list[cwbench.Record], fixtures: pytest.FixtureRequest, tmp_path: Path, name: str
+) -> None:
+    address = fixtures.getfixturevalue("cluster").address if name == "ray" else "local"
+    options = EngineOptions(name, address=address, timeout=600, grace=20, jobs=2)
+
+    def sweep() -> Sweep:
+        runs = request(tmp_path, "fm", seeds="0-3", set=LONGER).planned()
+        return Sweep(runs, engines.make(options, tmp_path, len(runs)))
+
+    first = sweep()
+    places = [run.job().place for run in first.runs]
+
+    def stop_when_two_train() -> None:
+        while sum(_trains(tmp_path, place) for place in places) < 2:
+            time.sleep(0.02)
+        first.stop.set()
+
+    threading.Thread(target=stop_when_two_train, daemon=True).start()
+    with pytest.raises(SweepInterruptedError):
+        first.carry_out()
+    stopped = [r for r in cwbench.record.iterate(tmp_path) if r.status == "interrupted"]
+    assert any(r.error.startswith("stopped at step") for r in stopped)
+    again = sweep().carry_out()
+    assert numbers(again) == numbers(longer)
+    assert any("resuming at step" in (r.directory / "log.txt").read_text() for r in again)
 
 
 @pytest.mark.slow
