@@ -147,9 +147,13 @@ class MethodInfo:
 
 
 class Method(ABC):
-    """Something that is fitted to joint samples and then draws posterior samples."""
+    """Something that is fitted to joint samples and then draws posterior samples.
+
+    `excused` maps names of checks of `cwbench check` that it cannot pass to the reasons.
+    """
 
     info: ClassVar[MethodInfo]
+    excused: ClassVar[Mapping[str, str]] = {}
     Params: ClassVar[type[Params]] = Params
 
     def __init__(self, params: BaseModel, spec: ProblemSpec) -> None:

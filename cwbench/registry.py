@@ -65,7 +65,7 @@ class Plugin:
                 f"imported: {type(error).__name__}: {error}. `cwbench list --check` shows all "
                 "broken plugins."
             ) from error
-        return _checked(self.kind, loaded, f"{self.target} of {self.distribution}", self.name)
+        return checked(self.kind, loaded, f"{self.target} of {self.distribution}", self.name)
 
 
 @functools.cache
@@ -151,6 +151,30 @@ def load(kind: Kind, name: str) -> Loaded:
     return Loaded(cls, plugin.distribution, plugin.version, source)
 
 
+def load_any(name: str) -> tuple[Kind, Loaded]:
+    """Load what `name` or `./file.py:ClassName` is, with its kind.
+
+    Raises:
+        UsageError: if there is no such name or file.
+        ContractError: if it cannot be imported or is a plugin of no kind.
+    """
+    if ".py:" not in name:
+        found = next((p for p in plugins() if p.name == name), None)
+        if found is None:
+            raise unknown("name", name, (p.name for p in plugins()))
+        return found.kind, load(found.kind, name)
+    bases: dict[Kind, type] = {
+        kind: getattr(importlib.import_module(f"cwbench.{kind}"), kind.capitalize())
+        for kind in KINDS
+    }
+    cls = _class_in_file("plugin", name)
+    for kind, base in bases.items():
+        if inspect.isclass(cls) and issubclass(cls, base):
+            return kind, load(kind, name)
+    told = ", ".join(f"cwbench.{base.__name__}" for base in bases.values())
+    raise ContractError(f"{name} is a subclass of none of {told}")
+
+
 def load_task(name: str) -> type[Task]:
     """The task class of that name."""
     cls: type[Task] = load("task", name).cls
@@ -170,6 +194,12 @@ def load_metric(name: str) -> type[Metric]:
 
 
 def _load_file(kind: Kind, name: str) -> Loaded:
+    path = Path(name.rsplit(":", 1)[0])
+    cls = checked(kind, _class_in_file(kind, name), name, None)
+    return Loaded(cls, path.name, "", hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _class_in_file(kind: str, name: str) -> Any:
     path_text, class_name = name.rsplit(":", 1)
     path = Path(path_text)
     if not path.is_file():
@@ -187,8 +217,7 @@ def _load_file(kind: Kind, name: str) -> Loaded:
         raise ContractError(f"{path_text} raises {type(error).__name__}: {error}") from error
     if not hasattr(module, class_name):
         raise unknown(f"class in {path_text}", class_name, _classes(module))
-    cls = _checked(kind, getattr(module, class_name), name, None)
-    return Loaded(cls, path.name, "", hashlib.sha256(path.read_bytes()).hexdigest())
+    return getattr(module, class_name)
 
 
 def _classes(module: ModuleType) -> list[str]:
@@ -201,7 +230,7 @@ def _source_sha256(cls: type) -> str:
     return hashlib.sha256(Path(inspect.getfile(cls)).read_bytes()).hexdigest()
 
 
-def _checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:
+def checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:
     """Refuse what is not a concrete class of its kind with an `info` of the same name."""
     module = importlib.import_module(f"cwbench.{kind}")
     base = getattr(module, kind.capitalize())

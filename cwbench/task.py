@@ -76,10 +76,12 @@ class Task(ABC):
     """A joint distribution P(X, Y) with held-out observations and, where known, P(X | Y = y).
 
     Subclasses set `info` and, if they have settings, `Params`; the constructor validates nothing
-    again. Everything random comes from the generator that is passed.
+    again. Everything random comes from the generator that is passed. `excused` maps names of checks
+    of `cwbench check` that it cannot pass to the reasons.
     """
 
     info: ClassVar[TaskInfo]
+    excused: ClassVar[Mapping[str, str]] = {}
     Params: ClassVar[type[Params]] = Params
 
     def __init__(self, params: BaseModel | None = None) -> None:

@@ -1,0 +1,47 @@
+"""What tasks and methods declare about themselves."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from cwbench.check.outcome import UnmetError, require
+
+BIBTEX = re.compile(r"@\w+\{[^\s,{}]+,(\s*\w+\s*=\s*[^,].*,?)+\s*\}", re.DOTALL)
+YEAR = re.compile(r"\byear\s*=\s*[{\"]?\d{4}\b")
+
+
+def require_metadata(cls: type[Any]) -> None:
+    """Version, title, docstring and a BibTeX citation.
+
+    Raises:
+        UnmetError: naming what is missing.
+    """
+    info, summary = cls.info, vars(cls).get("__doc__") or ""
+    require(info.version >= 1, f"version {info.version}; it is a positive whole number")
+    require(len(info.title.strip()) > 3, f"title {info.title!r}")
+    require(bool(summary.strip()), f"{cls.__name__} has no docstring; `cwbench describe` shows it")
+    citation = info.citation.strip()
+    whole = bool(BIBTEX.fullmatch(citation)) and citation.count("{") == citation.count("}")
+    require(whole, f"citation {citation!r} is not BibTeX: @misc{{key, title = {{..}}, year = {{..}}}}")
+    require(bool(YEAR.search(citation)), f"the citation names no year: {citation!r}")
+
+
+def require_settings(settings: type[BaseModel]) -> None:
+    """Settings with defaults and descriptions that refuse what they do not know.
+
+    Raises:
+        UnmetError: naming what is missing.
+    """
+    fields = settings.model_fields
+    bare = [name for name, field in fields.items() if not field.description]
+    require(not bare, f"no description: {', '.join(bare)}; write Field(default, description=...)")
+    required = [name for name, field in fields.items() if field.is_required()]
+    require(not required, f"no default: {', '.join(required)}")
+    try:
+        settings(**{"no_such_setting": 1})
+    except ValidationError:
+        return
+    raise UnmetError("Params accepts a setting it does not have; derive it from cwbench.Params")

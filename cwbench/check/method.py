@@ -1,0 +1,468 @@
+"""What every method keeps, checked on small probes: the contract of `cwbench.Method` as functions.
+
+Statistical checks have margins of several standard errors; what they draw is fixed by seeds, so a
+verdict does not change from one call to the next.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ValidationError
+from torch import Tensor
+
+from cwbench import registry
+from cwbench.check.fitting import Fitted, Fitting, global_state
+from cwbench.check.metadata import require_metadata, require_settings
+from cwbench.check.outcome import NotApplicableError, name_of, refuse_unfounded_excuses, require
+from cwbench.check.probes import PROBES
+from cwbench.method import Method, tensors_of
+from cwbench.running.run import training_data
+from cwbench.running.storage import load_model, save_model
+from cwbench.task import Task
+from cwbench.training.context import Interrupted
+from cwbench.training.networks import Meter
+from cwbench.training.streams import seeded_globals, stream
+
+NEEDED = {
+    "posterior": {"sample_posterior", "posterior_moments", "posterior_mixture"},
+    "simulator": {"sample_joint"},
+}
+FOLLOWED = 0.05
+"""Share of the variance of x that y has to explain in samples; ignoring y it is about 1 / n."""
+
+CORRELATED = 0.5
+"""Correlation of the samples' means with the posterior means; rows of another y have about 0."""
+
+OVERDRAWN = 20
+"""Steps' worth of network passes by which the last step may overrun the budget, in batches."""
+
+LARGE = 5_000
+STRETCH = 50
+"""Samples in a row that come again only if a stream of noise was used twice."""
+
+STANDARD_ERRORS = 7.0
+
+
+class MethodSubject:
+    """A method class with its settings, and its fits on the probes or on a task of one's own."""
+
+    def __init__(
+        self,
+        cls: type[Method],
+        settings: Mapping[str, Any] | None = None,
+        tasks: Iterator[Task] | None = None,
+    ) -> None:
+        self.cls, self.settings = cls, dict(settings or {})
+        self._tasks = list(tasks) if tasks is not None else [probe() for probe in PROBES]
+
+    @cached_property
+    def params(self) -> BaseModel:
+        """The settings, checked.
+
+        Raises:
+            NotApplicableError: if there are none by default, which `settings` tells.
+        """
+        try:
+            return self.cls.Params(**self.settings)
+        except ValidationError:
+            raise NotApplicableError("its settings have no defaults: see settings") from None
+
+    @cached_property
+    def fittings(self) -> list[Fitting]:
+        """The method on each task."""
+        return [
+            Fitting(self.cls, self.params, task, next(iter(task.info.presets.values())))
+            for task in self._tasks
+        ]
+
+    @cached_property
+    def supported(self) -> list[Fitting]:
+        """The fittings that the method declares itself able to do, at least one.
+
+        Raises:
+            NotApplicableError: if there are none, which `fits` tells.
+        """
+        able = [fitting for fitting in self.fittings if not fitting.unsupported()]
+        if not able:
+            raise NotApplicableError("it supports none of the tasks it is tried on: see fits")
+        return able
+
+    @property
+    def main(self) -> Fitting:
+        """The first task that the method can do."""
+        return self.supported[0]
+
+    def on(self, wanted: Callable[[Task], bool], absent: str) -> Fitting:
+        """The fitting on the first task of a kind.
+
+        Raises:
+            NotApplicableError: if there is none, or the method says that it cannot do it.
+        """
+        fitting = next((f for f in self.fittings if wanted(f.task)), None)
+        if fitting is None:
+            raise NotApplicableError(absent)
+        reason = fitting.unsupported()
+        if reason:
+            raise NotApplicableError(f"declared unsupported: {reason}")
+        return fitting
+
+
+def metadata(subject: MethodSubject) -> None:
+    """`info` names version, title and a BibTeX citation, and the class has a docstring."""
+    registry.checked("method", subject.cls, subject.cls.__name__, None)
+    require_metadata(subject.cls)
+
+
+def settings(subject: MethodSubject) -> None:
+    """Every setting has a default and a description, and unknown ones are refused."""
+    require_settings(subject.cls.Params)
+
+
+def excuses(subject: MethodSubject) -> None:
+    """Every exception in `excused` names a check and gives its reason."""
+    refuse_unfounded_excuses(subject.cls.excused, map(name_of, METHOD_CHECKS))
+
+
+def fits(subject: MethodSubject) -> None:
+    """`fit` ends without an error on at least one task, after a constructor that does no work."""
+    reasons = {f.task.info.name: f.unsupported() for f in subject.fittings}
+    able = [f for f in subject.fittings if not reasons[f.task.info.name]]
+    require(bool(able), f"supports none of {reasons}; name a task of yours with --task")
+    able[0].attempt()
+
+
+def shapes(subject: MethodSubject) -> None:
+    """Samples have shape (m, n, *x_shape) for every m and n, 1 among them."""
+    fitting = subject.main
+    y = fitting.y
+    for m, n in ((1, 1), (3, 1), (1, 4), (2, 3), (len(y), fitting.preset.samples)):
+        output = fitting.draw(y[:m], n) if fitting.fitted else None
+        wanted = (m, n, *fitting.task.x_shape)
+        shape = tuple(getattr(output, "shape", ()))
+        require(shape == wanted, f"shape {shape} for {m} observations and n = {n}, not {wanted}")
+
+
+def dtypes(subject: MethodSubject) -> None:
+    """Samples are a real floating tensor or NumPy array."""
+    fitting = subject.main
+    output = fitting.draw(fitting.y[:2], 3) if fitting.fitted else None
+    kind = getattr(output, "dtype", type(output).__name__)
+    real = isinstance(kind, torch.dtype) and kind.is_floating_point
+    require(real or getattr(kind, "kind", "") == "f", f"samples are {kind}")
+
+
+def device(subject: MethodSubject) -> None:
+    """Where the machine has an accelerator, the method fits on it and samples for y on the CPU."""
+    if not torch.accelerator.is_available():
+        raise NotApplicableError("this machine has no accelerator")
+    main = subject.main
+    place = torch.accelerator.current_accelerator() or torch.device("cpu")
+    there = Fitting(subject.cls, subject.params, type(main.task)(main.task.params),
+                    main.preset, place)  # fmt: skip
+    samples = there.sampled(there.y, 3, method=there.attempt().method)
+    require(bool(samples.isfinite().all()), f"samples on {place} are not finite")
+
+
+def finite(subject: MethodSubject) -> None:
+    """Samples are finite numbers."""
+    for fitting in subject.supported:
+        bad = int((~fitting.drawn.isfinite()).sum())
+        require(not bad, f"{fitting.task.info.name}: {bad} of {fitting.drawn.numel()} are not")
+
+
+def same_seed(subject: MethodSubject) -> None:
+    """The same generator gives the same samples, whatever was drawn in between."""
+    fitting, first = subject.main, subject.main.typical
+    fitting.sampled(fitting.y[:2], 3, seed=5)
+    again = fitting.sampled(fitting.y, fitting.preset.samples)
+    require(torch.equal(first, again), f"samples differ by up to {_difference(first, again)}")
+
+
+def other_seed(subject: MethodSubject) -> None:
+    """Another generator gives other samples."""
+    fitting, first = subject.main, subject.main.typical
+    other = fitting.sampled(fitting.y, fitting.preset.samples, seed=1)
+    require(not torch.equal(first, other), "two seeds gave identical samples")
+
+
+def fit_again(subject: MethodSubject) -> None:
+    """Fitting again with the same data and seed gives the same samples."""
+    fitting, first = subject.main, subject.main.typical
+    again = _samples_of(fitting, fitting.fit().method)
+    require(torch.equal(first, again), f"samples differ by up to {_difference(first, again)}")
+
+
+def follows_y(subject: MethodSubject) -> None:
+    """Samples for another y are other samples in law: the condition is not ignored."""
+    _not_by(subject, "lower", "a control that bounds the scale from below may ignore y")
+    for fitting in subject.supported:
+        share = explained(fitting.typical)
+        require(
+            share >= FOLLOWED,
+            f"{fitting.task.info.name}: y explains {share:.1%} of the samples' variance; at least "
+            f"{FOLLOWED:.0%} is expected where x depends strongly on y",
+        )
+
+
+def own_y(subject: MethodSubject) -> None:
+    """Samples in row i are those of observation i: their means go with the posterior means."""
+    _not_by(subject, "lower", "a control that bounds the scale from below may ignore y")
+    fitting = subject.main
+    if not fitting.task.has_posterior:
+        raise NotApplicableError(f"{fitting.task.info.name} has no exact posterior")
+    if explained(fitting.typical) < FOLLOWED:
+        raise NotApplicableError("its samples ignore y: see follows-y")
+    means = fitting.typical.flatten(2).double().mean(1)
+    r = correlation(means, fitting.task.posterior_moments(fitting.y).mean)
+    require(r >= CORRELATED, f"correlation {r:.2f} with the posterior means, not {CORRELATED}")
+
+
+def alone(subject: MethodSubject) -> None:
+    """An observation gets the same samples in law alone as in company."""
+    fitting = subject.main
+    company, some = fitting.typical, min(5, len(fitting.y))
+    n = fitting.preset.samples
+    single = [fitting.sampled(fitting.y[i : i + 1], n, seed=2 + i)[0] for i in range(some)]
+    z = standard_errors(company[:some], torch.stack(single))
+    require(z < STANDARD_ERRORS, f"moments of the samples differ by {z:.1f} standard errors")
+
+
+def large_n(subject: MethodSubject) -> None:
+    """Five thousand samples at once have the law of few, and no stretch of them comes twice."""
+    fitting = subject.main
+    few = fitting.typical[:2]
+    many = fitting.sampled(fitting.y[:2], LARGE, seed=3)
+    z = standard_errors(few, many)
+    require(z < STANDARD_ERRORS, f"moments of the samples differ by {z:.1f} standard errors")
+    for row in many.flatten(2):
+        lag = repeated(row)
+        require(not lag, f"samples {lag} to {lag + STRETCH} are samples 0 to {STRETCH} again")
+
+
+def inputs_untouched(subject: MethodSubject) -> None:
+    """`fit` leaves the data as it was, and `sample` leaves y."""
+    fitting = subject.main
+    before = tensors_of(training_data(fitting.task, fitting.preset, 0))
+    changed = [
+        part for part, was, now in zip("xy", before, fitting.fitted.data, strict=False)
+        if not torch.equal(was, now)
+    ]  # fmt: skip
+    require(not changed, f"fit changed the training data in place: {', '.join(changed)}")
+    y = fitting.y.clone()
+    fitting.draw(y, 3)
+    require(torch.equal(y, fitting.y), "sample changed y in place")
+
+
+def states(subject: MethodSubject) -> None:
+    """`state_dict` holds tensors or bytes under text keys, nothing that has to be pickled."""
+    for name, value in subject.main.fitted.method.state_dict().items():
+        kind = type(value).__name__
+        require(isinstance(name, str), f"the key {name!r} is a {type(name).__name__}")
+        require(isinstance(value, Tensor | bytes), f"{name!r} is a {kind}")
+
+
+def save_and_load(subject: MethodSubject) -> None:
+    """A fresh object that loads the state from a file draws the same samples."""
+    fitting, first = subject.main, subject.main.typical
+    state = dict(fitting.fitted.method.state_dict())
+    if not all(isinstance(value, Tensor | bytes) for value in state.values()):
+        raise NotApplicableError("the state cannot be stored: see states")
+    with tempfile.TemporaryDirectory() as directory:
+        save_model(Path(directory), state, "check", {})
+        kept, _ = load_model(Path(directory), "check")
+    fresh = fitting.bind()
+    with seeded_globals(*fitting.key, "load"):
+        fresh.load_state_dict(kept)
+    again = _samples_of(fitting, fresh)
+    require(torch.equal(first, again), f"samples differ by up to {_difference(first, again)}")
+
+
+def diagnostics(subject: MethodSubject) -> None:
+    """`diagnostics` are numbers, texts, booleans or None under text keys."""
+    facts = subject.main.fitted.method.diagnostics()
+    wrong = {k: type(v).__name__ for k, v in facts.items()
+             if not isinstance(k, str) or not isinstance(v, float | int | str | None)}  # fmt: skip
+    require(not wrong, f"{wrong}; write float(value)")
+
+
+def budget(subject: MethodSubject) -> None:
+    """`fit` spends no more than the preset's budget: network passes, else optimiser steps."""
+    if subject.cls.info.own_loop:
+        raise NotApplicableError("declares own_loop: its budget is training pairs and wall clock")
+    fitted = subject.main.fitted
+    context, passes = fitted.context, fitted.passes
+    allowed = context.budget + OVERDRAWN * context.batch_size
+    require(passes <= allowed, f"{passes} network passes; the preset has {context.budget}")
+    require(
+        passes > 0 or fitted.optimizer_steps <= context.steps,
+        f"{fitted.optimizer_steps} optimiser steps on a network of its own, the preset has "
+        f"{context.steps}; take batches from context.batches(), or declare own_loop",
+    )
+
+
+def nfe(subject: MethodSubject) -> None:
+    """A method that declares `nfe` evaluates its network exactly as often as it is told."""
+    fitting = subject.main
+    if not subject.cls.info.nfe:
+        raise NotApplicableError("does not declare nfe")
+    wanted = fitting.nfe
+    require(wanted is not None, "supports no number of network evaluations")
+    meter: Meter = fitting.fitted.meter
+    before = meter.evaluations
+    fitting.draw(fitting.y[:3], 5)
+    spent = (meter.evaluations - before) / 15
+    if spent == 0:
+        raise NotApplicableError("its network is its own, which the harness cannot count")
+    if wanted == "adaptive":
+        raise NotApplicableError("supports adaptive solvers only")
+    require(spent == wanted, f"{spent:g} evaluations a sample at nfe = {wanted}")
+
+
+def evaluation_untouched(subject: MethodSubject) -> None:
+    """The method calls nothing on the task but what it declares in `needs`."""
+    info, fitting = subject.cls.info, subject.main
+    require(
+        info.role != "method" or not info.needs,
+        f"role method with needs {sorted(info.needs)}: a method learns from the data alone",
+    )
+    granted = set().union(*(NEEDED[need] for need in info.needs))
+    _ = fitting.fitted
+    fitting.draw(fitting.y[:2], 3)
+    taken = sorted(fitting.watch.called - granted)
+    require(not taken, f"calls {', '.join(taken)} of the task")
+
+
+def globals_kept(subject: MethodSubject) -> None:
+    """Default dtype and device, threads and gradient mode stay; random numbers are not reseeded."""
+    fitting = subject.main
+    with torch.random.fork_rng():
+        state = torch.get_rng_state()
+        fitting.bind()
+        require(torch.equal(state, torch.get_rng_state()), "the constructor draws random numbers")
+    fitted: Fitted = fitting.fitted
+    _refuse_change("fit", fitted.globals_before, fitted.globals_after)
+    with seeded_globals(*fitting.key, "global"):
+        before = global_state()
+        fitted.method.sample(fitting.y[:2].clone(), 3, stream(*fitting.key), fitting.nfe)
+        _refuse_change("sample", before, global_state())
+
+
+def continuous_y(subject: MethodSubject) -> None:
+    """A vector y is fitted and sampled for, or `unsupported` says why not."""
+    _drawn_from(
+        subject.on(
+            lambda task: task.num_classes is None and len(task.x_shape) == 1,
+            "no task with a vector x and a continuous y is tried",
+        )
+    )
+
+
+def class_labels(subject: MethodSubject) -> None:
+    """Integer class labels y are fitted and sampled for, or `unsupported` says why not."""
+    _drawn_from(
+        subject.on(
+            lambda task: task.num_classes is not None, "no task with class labels is tried"
+        )
+    )
+
+
+def images(subject: MethodSubject) -> None:
+    """x with more than one axis is fitted and sampled, or `unsupported` says why not."""
+    _drawn_from(subject.on(lambda task: len(task.x_shape) > 1, "no task with images is tried"))
+
+
+def resumes(subject: MethodSubject) -> None:
+    """A fit that was stopped half-way and resumed gives the samples of one that was not."""
+    if subject.cls.info.own_loop:
+        raise NotApplicableError("declares own_loop: it is not resumable")
+    fitting, first = subject.main, subject.main.typical
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            fitting.fit(Path(directory), stop_at=0.5)
+        except Interrupted:
+            resumed = bool(list(Path(directory).glob("step-*.pt")))
+        else:
+            raise NotApplicableError("takes no context.batches(): it is fitted in one go")
+        require(resumed, "keeps nothing: call context.save({...}) before context.batches()")
+        again = _samples_of(fitting, fitting.fit(Path(directory)).method)
+    require(torch.equal(first, again), f"samples differ by up to {_difference(first, again)}")
+
+
+METHOD_CHECKS: tuple[Callable[[MethodSubject], None], ...] = (
+    metadata, settings, excuses, fits, shapes, dtypes, device, finite, continuous_y, class_labels,
+    images, same_seed, other_seed, fit_again, follows_y, own_y, alone, large_n,
+    inputs_untouched, states, save_and_load, diagnostics, budget, nfe, evaluation_untouched,
+    globals_kept, resumes,
+)  # fmt: skip
+
+
+def explained(samples: Tensor) -> float:
+    """Share of the variance of samples `(m, n, *x_shape)` that lies between observations."""
+    flat = samples.flatten(2).double()
+    between = flat.mean(1).var(0, unbiased=False).sum()
+    total = flat.flatten(0, 1).var(0, unbiased=False).sum()
+    return float(between / total) if total > 0 else 0.0
+
+
+def correlation(a: Tensor, b: Tensor) -> float:
+    """Correlation over observations of two vectors each, `(m, d)`, all entries together."""
+    a, b = a - a.mean(0), b - b.mean(0)
+    return float((a * b).sum() / (a.square().sum() * b.square().sum()).sqrt().clamp_min(1e-300))
+
+
+def standard_errors(a: Tensor, b: Tensor) -> float:
+    """Largest difference of first and second moments of samples, in standard errors.
+
+    Args:
+        a: samples with shape `(m, n, *x_shape)`.
+        b: samples with shape `(m, k, *x_shape)`, of the same laws if the result is small.
+    """
+    a, b = a.flatten(2).double(), b.flatten(2).double()
+    centre = a.mean(1, keepdim=True)
+    a, b = (torch.cat([part, (part - centre).square()], -1) for part in (a, b))
+    scale = a.abs().amax(1).clamp_min(1e-12)
+    variance = a.var(1) / a.shape[1] + b.var(1) / b.shape[1]
+    error = variance.sqrt() + 1e-6 * scale
+    return float(((a.mean(1) - b.mean(1)).abs() / error).max())
+
+
+def repeated(row: Tensor) -> int:
+    """The lag at which the first `STRETCH` of the samples `(n, d)` come again, else 0."""
+    first = row[:STRETCH]
+    if len(first.unique(dim=0)) == 1:
+        return 0  # a point mass repeats itself by right
+    for lag in (row[1:] == row[0]).all(1).nonzero().flatten().add(1).tolist():
+        if lag + STRETCH <= len(row) and torch.equal(row[lag : lag + STRETCH], first):
+            return int(lag)
+    return 0
+
+
+def _samples_of(fitting: Fitting, method: Method) -> Tensor:
+    return fitting.sampled(fitting.y, fitting.preset.samples, method=method)
+
+
+def _difference(a: Tensor, b: Tensor) -> str:
+    return f"{float((a - b).abs().max()):.3g}"
+
+
+def _drawn_from(fitting: Fitting) -> None:
+    """Fit and sample on this task."""
+    samples = fitting.sampled(fitting.y, 3, method=fitting.attempt().method)
+    require(len(samples) == len(fitting.y), "no samples")
+
+
+def _not_by(subject: MethodSubject, role: str, reason: str) -> None:
+    if subject.cls.info.role == role:
+        raise NotApplicableError(reason)
+
+
+def _refuse_change(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    changed = [name for name in before if before[name] != after[name]]
+    told = ", ".join(f"{name} from {before[name]} to {after[name]}" for name in changed)
+    require(not changed, f"{what} changed {told}")

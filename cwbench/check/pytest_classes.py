@@ -1,0 +1,83 @@
+"""The checks as pytest classes: subclass one in a test module, name the class, get a test a check.
+
+    class TestMine(MethodChecks):
+        method = Mine
+
+Excused checks, and those that do not apply, are shown as skipped with their reason.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from cwbench.check.method import METHOD_CHECKS, MethodSubject
+from cwbench.check.outcome import Outcome, carried_out
+from cwbench.check.task import TASK_CHECKS, TaskSubject
+from cwbench.method import Method
+from cwbench.task import Task
+
+
+class MethodChecks:
+    """One test for each check of a method: `test_follows_y` and so on.
+
+    `settings` are of the method; `task` names the class of a task to try it on, where the small
+    problems of `cwbench.check.probes` are not for it.
+    """
+
+    method: ClassVar[type[Method]]
+    settings: ClassVar[Mapping[str, Any]] = {}
+    task: ClassVar[type[Task] | None] = None
+
+    @classmethod
+    def subject(cls) -> MethodSubject:
+        """What is checked, fitted once for all tests of the class."""
+        return _method_subject(cls)
+
+
+class TaskChecks:
+    """One test for each check of a task: `test_calibrated` and so on."""
+
+    task: ClassVar[type[Task]]
+    settings: ClassVar[Mapping[str, Any]] = {}
+
+    @classmethod
+    def subject(cls) -> TaskSubject:
+        """What is checked."""
+        return _task_subject(cls)
+
+
+@functools.cache
+def _method_subject(cls: type[MethodChecks]) -> MethodSubject:
+    tasks = iter([cls.task()]) if cls.task else None
+    return MethodSubject(cls.method, cls.settings, tasks)
+
+
+@functools.cache
+def _task_subject(cls: type[TaskChecks]) -> TaskSubject:
+    return TaskSubject(cls.task, cls.settings)
+
+
+def _test(check: Callable[[Any], None]) -> Callable[[Any], None]:
+    def test(self: MethodChecks | TaskChecks) -> None:
+        subject = self.subject()
+        _tell(carried_out(check, subject, subject.cls.excused))
+
+    test.__name__, test.__doc__ = f"test_{check.__name__}", check.__doc__
+    return test
+
+
+def _tell(outcome: Outcome) -> None:
+    import pytest
+
+    if outcome.status == "failed":
+        pytest.fail(f"expected: {outcome.expected}\nseen: {outcome.told}", pytrace=False)
+    if outcome.status != "passed":
+        pytest.skip(f"{outcome.status}: {outcome.told}")
+
+
+for _check in METHOD_CHECKS:
+    setattr(MethodChecks, f"test_{_check.__name__}", _test(_check))
+for _check_of_task in TASK_CHECKS:
+    setattr(TaskChecks, f"test_{_check_of_task.__name__}", _test(_check_of_task))

@@ -1,0 +1,1 @@
+"""plugin-name, a method for cwbench."""
