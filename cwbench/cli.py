@@ -247,23 +247,31 @@ def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name", shell_complete=names(*registry.KINDS))
-@click.option("--bibtex", is_flag=True, help="Only the citation, as BibTeX.")
+@click.argument(
+    "plugins", nargs=-1, required=True, metavar="NAME...", shell_complete=names(*registry.KINDS)
+)
+@click.option("--bibtex", is_flag=True, help="Only the citations, as BibTeX, each once.")
 @set_option
 @reports_errors
-def describe(name: str, bibtex: bool, assignments: tuple[str, ...]) -> None:
+def describe(plugins: tuple[str, ...], bibtex: bool, assignments: tuple[str, ...]) -> None:
     """Say what a task, method or metric is: settings, presets, citation.
 
     Of a task with an exact posterior, how far it is from Gaussian, under the settings given.
     """
-    from cwbench.reporting.tables import described_task, description, difficulty_told
+    from cwbench.reporting.tables import citations, described_task, description, difficulty_told
     from cwbench.settings import parse
 
-    text = description(name, bibtex=bibtex)
-    task = described_task(name, parse(assignments))
-    click.echo(text)
-    if task and task.has_posterior and not bibtex:
-        click.echo(f"\n{difficulty_told(task)}")
+    given = parse(assignments)
+    texts = {name: description(name) for name in plugins}
+    tasks = {name: described_task(name, given) for name in plugins}
+    if bibtex:
+        click.echo(citations(plugins))
+        return
+    for i, (name, text) in enumerate(texts.items()):
+        click.echo(f"\n\n{text}" if i else text)
+        task = tasks[name]
+        if task and task.has_posterior:
+            click.echo(f"\n{difficulty_told(task)}")
 
 
 @main.command()

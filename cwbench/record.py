@@ -80,6 +80,12 @@ class Record:
         """The figures of this run."""
         return sorted((self.directory / "figures").glob("*.png")) if self.directory else []
 
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        from cwbench.reporting.notebook import record_html
+
+        return record_html(self)
+
     def value(self, metric: str, nfe: int | str | None = None) -> float | None:
         """The debiased value of a metric, by id or by name and NFE.
 

@@ -76,7 +76,12 @@ def plugins() -> tuple[Plugin, ...]:
         UsageError: if a name is malformed or two distributions claim it; both are named.
     """
     found: dict[tuple[str, str, str], Plugin] = {}
+    seen: set[str] = set()
     for distribution in distributions():
+        own = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+        if own in seen:  # a copy further down sys.path, which no import reaches
+            continue
+        seen.add(own)
         for entry_point in distribution.entry_points:
             kind = entry_point.group.removeprefix("cwbench.").removesuffix("s")
             if entry_point.group == f"cwbench.{kind}s" and kind in KINDS:

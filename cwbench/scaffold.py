@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-import cwbench
 from cwbench import registry
 from cwbench.errors import UsageError
 
@@ -37,8 +36,7 @@ def create(kind: Literal["method", "task"], name: str, output: Path | None = Non
         raise UsageError(f"{str(directory)!r} exists; name another directory with --output DIR")
     words = {
         "plugin-name": name,
-        "plugin-distribution": f"cwbench-{name}",
-        "plugin-version": cwbench.__version__,
+        "plugin-distribution": f"cwbench-{name.strip('-')}",
         "plugin-year": str(datetime.now(UTC).year),
         "plugin_module": module,
         "PluginClass": class_name(kind, name),
@@ -56,9 +54,9 @@ def create(kind: Literal["method", "task"], name: str, output: Path | None = Non
 
 
 def class_name(kind: str, name: str) -> str:
-    """`two-moons` as `TwoMoons`, `8-gaussians` as `Method8Gaussians`."""
+    """`two-moons` as `TwoMoonsTask`, `8-gaussians` as `Task8Gaussians`."""
     camel = "".join(part.capitalize() for part in name.split("-"))
-    return camel if camel[0].isalpha() and len(camel) > 1 else f"{kind.capitalize()}{camel}"
+    return f"{camel}{kind.capitalize()}" if camel[0].isalpha() else f"{kind.capitalize()}{camel}"
 
 
 def _refuse_name(name: str, module: str) -> None:

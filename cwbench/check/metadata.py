@@ -25,7 +25,9 @@ def require_metadata(cls: type[Any]) -> None:
     require(bool(summary.strip()), f"{cls.__name__} has no docstring; `cwbench describe` shows it")
     citation = info.citation.strip()
     whole = bool(BIBTEX.fullmatch(citation)) and citation.count("{") == citation.count("}")
-    require(whole, f"citation {citation!r} is not BibTeX: @misc{{key, title = {{..}}, year = {{..}}}}")
+    require(
+        whole, f"citation {citation!r} is not BibTeX: @misc{{key, title = {{..}}, year = {{..}}}}"
+    )
     require(bool(YEAR.search(citation)), f"the citation names no year: {citation!r}")
 
 
@@ -41,7 +43,7 @@ def require_settings(settings: type[BaseModel]) -> None:
     required = [name for name, field in fields.items() if field.is_required()]
     require(not required, f"no default: {', '.join(required)}")
     try:
-        settings(**{"no_such_setting": 1})
+        settings.model_validate({"no_such_setting": 1})
     except ValidationError:
         return
     raise UnmetError("Params accepts a setting it does not have; derive it from cwbench.Params")

@@ -356,25 +356,27 @@ def globals_kept(subject: MethodSubject) -> None:
 def continuous_y(subject: MethodSubject) -> None:
     """A vector y is fitted and sampled for, or `unsupported` says why not."""
     _drawn_from(
+        subject,
         subject.on(
             lambda task: task.num_classes is None and len(task.x_shape) == 1,
             "no task with a vector x and a continuous y is tried",
-        )
+        ),
     )
 
 
 def class_labels(subject: MethodSubject) -> None:
     """Integer class labels y are fitted and sampled for, or `unsupported` says why not."""
     _drawn_from(
-        subject.on(
-            lambda task: task.num_classes is not None, "no task with class labels is tried"
-        )
+        subject,
+        subject.on(lambda task: task.num_classes is not None, "no task with class labels is tried"),
     )
 
 
 def images(subject: MethodSubject) -> None:
-    """x with more than one axis is fitted and sampled, or `unsupported` says why not."""
-    _drawn_from(subject.on(lambda task: len(task.x_shape) > 1, "no task with images is tried"))
+    """Arrays x of more than one axis are fitted and sampled, or `unsupported` says why not."""
+    _drawn_from(
+        subject, subject.on(lambda task: len(task.x_shape) > 1, "no task with images is tried")
+    )
 
 
 def resumes(subject: MethodSubject) -> None:
@@ -451,8 +453,9 @@ def _difference(a: Tensor, b: Tensor) -> str:
     return f"{float((a - b).abs().max()):.3g}"
 
 
-def _drawn_from(fitting: Fitting) -> None:
-    """Fit and sample on this task."""
+def _drawn_from(subject: MethodSubject, fitting: Fitting) -> None:
+    """Fit and sample on this task, unless the first one already fails."""
+    _ = subject.main.drawn
     samples = fitting.sampled(fitting.y, 3, method=fitting.attempt().method)
     require(len(samples) == len(fitting.y), "no samples")
 

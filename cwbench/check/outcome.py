@@ -76,7 +76,7 @@ def _verdict(check: Callable[[S], None], subject: S) -> tuple[Status, str]:
         return "failed", str(unmet)
     except NotApplicableError as reason:
         return "not applicable", str(reason)
-    except (Exception, SystemExit) as error:  # whatever a plugin raises is what was seen
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a plugin raises is what was seen
         return "failed", f"{type(error).__name__}: {error}"
     return "passed", ""
 

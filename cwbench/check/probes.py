@@ -1,8 +1,8 @@
 """Small problems with exact posteriors in which x depends strongly on y: methods are tried on them.
 
-    probe-vector   x in R^3,            y = A x + .2 e in R^4, X and e standard normal
-    probe-labels   x in R^3,            y one of three classes, X = mean(y) + .3 e
-    probe-images   x of shape 1 x 4 x 4, y = x + .2 e, X = 2 s P + .3 e with a fixed pattern P
+probe-vector   x in R^3,            y = A x + .2 e in R^4, X and e standard normal
+probe-labels   x in R^3,            y one of three classes, X = mean(y) + .3 e
+probe-images   x of shape 1 x 4 x 4, y = x + .2 e, X = 2 s P + .3 e with a fixed pattern P
 """
 
 from __future__ import annotations

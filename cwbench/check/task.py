@@ -74,7 +74,7 @@ def stream(seed: int) -> Generator:
 
 
 def metadata(subject: TaskSubject) -> None:
-    """`info` names version, title, licence, main metric and a BibTeX citation; a docstring tells."""
+    """`info` names version, title, licence, metric and a BibTeX citation; a docstring is there."""
     registry.checked("task", subject.cls, subject.cls.__name__, None)
     require_metadata(subject.cls)
     info = subject.cls.info
@@ -114,7 +114,7 @@ def shapes(subject: TaskSubject) -> None:
 
 
 def dtypes(subject: TaskSubject) -> None:
-    """x, y, draws and latents are float32 on the CPU; labels are int64 from 0 to num_classes - 1."""
+    """Pairs, draws and latents are float32 on the CPU; labels are int64 below num_classes."""
     task = subject.task
     wanted = torch.float32 if task.num_classes is None else torch.int64
     for what, pairs in _pairs(task, 50):
@@ -123,7 +123,7 @@ def dtypes(subject: TaskSubject) -> None:
         _same(f"device of {what}", pairs.x.device.type, "cpu")
         if task.num_classes is not None:
             low, high = int(pairs.y.min()), int(pairs.y.max())
-            sound = 0 <= low and high < task.num_classes
+            sound = low >= 0 and high < task.num_classes
             require(sound, f"labels {low} to {high} with num_classes {task.num_classes}")
     _same("sample_latent", task.sample_latent(2, stream(0)).dtype, torch.float32)
     if task.has_posterior:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from io import StringIO
 from typing import Any
 
@@ -26,7 +26,7 @@ RULED = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3
 
 def run_table(record: Record) -> str:
     """The metrics of a record by NFE with their floors, what its fit said, where its files are."""
-    lines = [_title(record)]
+    lines = [title_of(record)]
     if record.error:
         lines.append(f"{record.status}: {record.error}")
     if record.metrics:
@@ -48,27 +48,36 @@ def run_table(record: Record) -> str:
 def _by_nfe(record: Record) -> Table:
     """One row a metric, those that never rank below a rule; one column an NFE."""
     table = Table(box=RULED, padding=(0, 1), show_edge=False)
+    heads, rows, ranking = cells_by_nfe(record)
+    table.add_column(heads[0], no_wrap=True)
+    for head in heads[1:]:
+        table.add_column(head, justify="right", no_wrap=True)
+    for place, row in enumerate(rows, start=1):
+        table.add_row(*row, end_section=place == ranking < len(rows))
+    return table
+
+
+def cells_by_nfe(record: Record) -> tuple[list[str], list[list[str]], int]:
+    """Heads, rows of texts, and how many of the rows may rank; those come first, the main on top.
+
+    A row is a metric, a column an NFE.
+    """
     cells: dict[str, dict[str, dict[str, Any]]] = {}
     for identifier, entry in record.metrics.items():
         metric, _, nfe = identifier.partition("@nfe=")
         cells.setdefault(metric, {})[nfe] = entry
     columns = sorted({nfe for row in cells.values() for nfe in row}, key=_nfe_order)
-    table.add_column("metric", no_wrap=True)
-    for nfe in columns:
-        table.add_column(f"NFE {nfe}" if nfe else "value", justify="right", no_wrap=True)
-    table.add_column("floor", justify="right", no_wrap=True)
-    table.add_column("resolution", justify="right", no_wrap=True)
     last = {metric: row[next(reversed(row))] for metric, row in cells.items()}
     ordered = sorted(cells, key=lambda m: _place(m, last[m], record.task.get("main_metric")))
-    ranking = [metric for metric in ordered if _ranks(last[metric])]
+    rows = []
     for metric in ordered:
-        values = (_value(cells[metric].get(nfe)) for nfe in columns)
+        values = [_value(cells[metric].get(nfe)) for nfe in columns]
         entry = last[metric]
         name = metric if entry["debiased"] else f"{metric} *"
-        table.add_row(name, *values, _number(entry["floor"]), _resolution(entry))
-        if ranking and metric == ranking[-1] and len(ranking) < len(ordered):
-            table.add_section()
-    return table
+        rows.append([name, *values, _number(entry["floor"]), _resolution(entry)])
+    heads = [f"NFE {nfe}" if nfe else "value" for nfe in columns]
+    ranking = sum(_ranks(entry) for entry in last.values())
+    return ["metric", *heads, "floor", "resolution"], rows, ranking
 
 
 def _place(metric: str, entry: dict[str, Any], main: str | None) -> tuple[bool, bool, bool, str]:
@@ -113,7 +122,8 @@ def _reading(record: Record) -> str:
     )
 
 
-def _title(record: Record) -> str:
+def title_of(record: Record) -> str:
+    """Task, method, preset, seed and status in a line."""
     settings = record.task.get("changed", {})
     task = record.task["name"] + "".join(f" {k}={v}" for k, v in settings.items())
     return f"{task} / {record.label} / {record.preset} / seed {record.seed}: {record.status}"
@@ -164,6 +174,16 @@ def description(name: str, *, bibtex: bool = False) -> str:
     if plugin.kind == "task":
         parts += ["", "presets", *_presets(cls.info.presets)]
     return "\n".join([*parts, "", cls.info.citation])
+
+
+def citations(names: Iterable[str]) -> str:
+    """The BibTeX of several plugins, each entry once.
+
+    Raises:
+        UsageError: if there is none of a name.
+    """
+    entries = (description(name, bibtex=True).strip() for name in names)
+    return "\n\n".join(dict.fromkeys(entry for entry in entries if entry))
 
 
 def described_task(name: str, given: Mapping[str, Any]) -> Task | None:
@@ -230,8 +250,18 @@ def _settings(params: type[BaseModel]) -> list[str]:
 
 def _setting(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
     kind = schema.get("type") or _annotation(field.annotation)
-    limits = "".join(f", {limit}" for limit in field.metadata)
+    limits = "".join(f", {_limit(limit)}" for limit in field.metadata)
+    if "enum" in schema:
+        limits = f", one of {', '.join(map(str, schema['enum']))}"
     return f"  {name} = {field.get_default()}  ({kind}{limits})  {field.description or ''}"
+
+
+def _limit(limit: Any) -> str:
+    """`Gt(gt=0)` as `> 0`."""
+    for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
+        if hasattr(limit, name):
+            return f"{sign} {getattr(limit, name)}"
+    return str(limit)
 
 
 def _annotation(annotation: Any) -> str:

@@ -4,7 +4,7 @@
 
 which is least where G(z, y) has the law of x given y.
 
-Engression: Extrapolation through the Lens of Distributional Regression (Shen and Meinshausen, 2025),
+Engression: Extrapolation through the Lens of Distributional Regression (Shen, Meinshausen, 2025),
 https://arxiv.org/abs/2307.00835
 """
 

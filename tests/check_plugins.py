@@ -1,0 +1,369 @@
+"""A good method and a good task, and broken ones that differ from them in one fault each."""
+
+from __future__ import annotations
+
+import itertools
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+
+from cwbench import JointSamples, Method, MethodInfo, Moments, Params, Task, TaskInfo
+from cwbench.method import take, tensors_of
+from cwbench.preset import vector_presets
+from cwbench.training.networks import Condition
+
+CITATION = "@misc{plugin, title = {A plugin}, year = {2026}}"
+
+
+class Good(Method):
+    """Least squares of x on y, and the spread of its residuals."""
+
+    info = MethodInfo(name="good", version=1, title="Least squares", citation=CITATION)
+
+    def features(self, y):
+        flat = Condition(self.spec.y_shape, self.spec.num_classes)(y).double()
+        return torch.cat([flat, torch.ones(len(y), 1).double()], 1)
+
+    def fit(self, data, context):
+        x, y = tensors_of(data)
+        features, targets = self.features(y), x.flatten(1).double()
+        self.weight = torch.linalg.lstsq(features, targets, driver="gelsd").solution
+        self.spread = (targets - features @ self.weight).std(0)
+
+    def sample(self, y, n, generator, nfe=None):
+        noise = torch.randn(len(y), n, self.spec.x_size, generator=generator)
+        x = (self.features(y) @ self.weight)[:, None] + self.spread * noise
+        return x.float().reshape(len(y), n, *self.spec.x_shape)
+
+    def state_dict(self):
+        return {"weight": self.weight, "spread": self.spread}
+
+    def load_state_dict(self, state):
+        self.weight, self.spread = state["weight"], state["spread"]
+
+
+def info(**changes):
+    given = {"name": "broken", "version": 1, "title": "Broken method", "citation": CITATION}
+    return MethodInfo(**(given | changes))
+
+
+class Squeezed(Good):
+    """Drops the axis of n where n is 1."""
+
+    def sample(self, y, n, generator, nfe=None):
+        x = super().sample(y, n, generator)
+        return x[:, 0] if n == 1 else x
+
+
+class Whole(Good):
+    """Returns integers."""
+
+    def sample(self, y, n, generator, nfe=None):
+        return super().sample(y, n, generator).long()
+
+
+class NotANumber(Good):
+    """Divides by zero for some."""
+
+    def sample(self, y, n, generator, nfe=None):
+        x = super().sample(y, n, generator)
+        return torch.where(x > x.flatten(1).quantile(0.95), torch.nan, x)
+
+
+class Ignorant(Good):
+    """Ignores the condition."""
+
+    def features(self, y):
+        return torch.ones(len(y), 1).double()
+
+
+class Shifted(Good):
+    """Gives each observation the samples of its neighbour."""
+
+    def sample(self, y, n, generator, nfe=None):
+        return super().sample(y, n, generator).roll(1, 0)
+
+
+class Batched(Good):
+    """Centres each call on its own, as a batch normalisation in training mode does."""
+
+    def sample(self, y, n, generator, nfe=None):
+        x = super().sample(y, n, generator)
+        return x - 0.5 * x.flatten(0, 1).mean(0)
+
+
+CALLS = itertools.count()
+
+
+class Unseeded(Good):
+    """Draws from a generator of its own."""
+
+    def sample(self, y, n, generator, nfe=None):
+        return super().sample(y, n, torch.Generator().manual_seed(next(CALLS)))
+
+
+class Fixed(Good):
+    """Draws the same numbers at every seed."""
+
+    def sample(self, y, n, generator, nfe=None):
+        return super().sample(y, n, torch.Generator().manual_seed(0))
+
+
+class Repetitive(Good):
+    """Samples in chunks that all begin with the same noise."""
+
+    def sample(self, y, n, generator, nfe=None):
+        state = generator.get_state()
+        parts = []
+        for start in range(0, n, 1_000):
+            generator.set_state(state)
+            parts.append(super().sample(y, min(1_000, n - start), generator))
+        return torch.cat(parts, 1)
+
+
+class InPlace(Good):
+    """Standardises the caller's y."""
+
+    def sample(self, y, n, generator, nfe=None):
+        x = super().sample(y, n, generator)
+        y.mul_(2)
+        return x
+
+
+class Forgetful(Good):
+    """Keeps one half of what sampling needs."""
+
+    def load_state_dict(self, state):
+        self.weight, self.spread = state["weight"], torch.ones(self.spec.x_size)
+
+
+class Pickled(Good):
+    """Keeps an object that only pickle can store."""
+
+    def state_dict(self):
+        return {"weight": self.weight, "spread": [float(s) for s in self.spread]}
+
+
+class Peeking(Good):
+    """Takes observations from the task behind the latent sampler."""
+
+    def fit(self, data, context):
+        self.spec.sample_latent.__self__.evaluation_set(5, torch.Generator())
+        super().fit(data, context)
+
+
+class Wide(Good):
+    """Makes float64 the default of the whole process."""
+
+    def sample(self, y, n, generator, nfe=None):
+        torch.set_default_dtype(torch.float64)
+        noise = torch.randn(len(y), n, self.spec.x_size, generator=generator, dtype=torch.float32)
+        x = (self.features(y) @ self.weight)[:, None] + self.spread * noise
+        return x.float().reshape(len(y), n, *self.spec.x_shape)
+
+
+class Networked(Good):
+    """The mean by a network."""
+
+    def fit(self, data, context):
+        self.network = context.network(self.features(tensors_of(data).y[:1]).shape[1], 1)
+        self.optimizer = torch.optim.Adam(self.network.parameters())
+        super().fit(data, context)
+        self.train(data, context)
+
+    def descend(self, y):
+        self.optimizer.zero_grad()
+        self.network(self.features(y).float()).square().mean().backward()
+        self.optimizer.step()
+
+    def sample(self, y, n, generator, nfe=None):
+        x = super().sample(y, n, generator)
+        if self.spec.num_classes is None and hasattr(self, "network"):
+            x = x + float(next(self.network.parameters()).detach().flatten()[0])
+        return x
+
+    def state_dict(self):
+        shift = next(self.network.parameters()).detach().flatten()[:1]
+        return super().state_dict() | {"shift": shift}
+
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        self.network = torch.nn.Linear(1, 1)
+        with torch.no_grad():
+            self.network.weight.copy_(state["shift"][:, None])
+
+
+class Greedy(Networked):
+    """Trains twice as long as the budget."""
+
+    def train(self, data, context):
+        for step in range(2 * context.steps):
+            at = torch.arange(context.batch_size) + step
+            self.descend(take(data, at % len(data)).y)
+
+
+class Amnesic(Networked):
+    """Tells the harness nothing that a resumed fit could go on from."""
+
+    def train(self, data, context):
+        for _, y in context.batches():
+            self.descend(y)
+
+
+class Undeclared(Good):
+    """Has no citation."""
+
+    info = info(citation="Somebody, 2026")
+
+
+class Excused(Ignorant):
+    """Ignores the condition and says why, but in a wrong name as well."""
+
+    excused: ClassVar = {"follows-y": "it is a bound", "own-y": "it is a bound", "follows-z": "?"}
+
+
+METHODS = {
+    Squeezed: "shapes",
+    Whole: "dtypes",
+    NotANumber: "finite",
+    Ignorant: "follows-y",
+    Shifted: "own-y",
+    Batched: "alone",
+    Unseeded: "same-seed",
+    Fixed: "other-seed",
+    Repetitive: "large-n",
+    InPlace: "inputs-untouched",
+    Forgetful: "save-and-load",
+    Pickled: "states",
+    Peeking: "evaluation-untouched",
+    Wide: "globals-kept",
+    Greedy: "budget",
+    Amnesic: "resumes",
+    Undeclared: "metadata",
+    Excused: "excuses",
+}
+ALSO = {Unseeded: {"fit-again", "save-and-load"}}
+"""Checks that compare two draws of one seed cannot pass where `same-seed` does not."""
+
+
+class GoodTaskParams(Params):
+    """Settings."""
+
+    noise: float = Field(0.5, gt=0, description="deviation of the noise")
+
+
+class GoodTask(Task):
+    """X ~ N(0, I) and Y = X + s E."""
+
+    info = TaskInfo(
+        name="good-task", version=1, title="Signal and noise", main_metric="ew2sq", licence="MIT",
+        citation=CITATION, presets=vector_presets(),
+    )  # fmt: skip
+    Params = GoodTaskParams
+    x_shape = y_shape = (2,)
+
+    def sample_joint(self, n, generator):
+        x = torch.randn(n, 2, generator=generator)
+        return JointSamples(x, x + self.params.noise * torch.randn(n, 2, generator=generator))
+
+    def posterior_moments(self, y):
+        k = 1 / (1 + self.params.noise**2)
+        covariance = k * self.params.noise**2 * torch.eye(2).double()
+        return Moments(k * y.double(), covariance.expand(len(y), 2, 2))
+
+    def sample_posterior(self, y, n, generator):
+        mean, covariance = self.posterior_moments(y)
+        noise = torch.randn(len(y), n, 2, generator=generator)
+        return (mean[:, None] + covariance[0, 0, 0].sqrt() * noise).float()
+
+
+class WrongPosterior(GoodTask):
+    """Forgets the prior: mean and draws agree with each other, but not with the simulator."""
+
+    def posterior_moments(self, y):
+        covariance = self.params.noise**2 * torch.eye(2).double()
+        return Moments(y.double(), covariance.expand(len(y), 2, 2))
+
+
+class WrongMoments(GoodTask):
+    """Says twice the covariance of its draws."""
+
+    def posterior_moments(self, y):
+        mean, covariance = super().posterior_moments(y)
+        return Moments(mean, 2 * covariance)
+
+    def sample_posterior(self, y, n, generator):
+        mean, covariance = GoodTask.posterior_moments(self, y)
+        noise = torch.randn(len(y), n, 2, generator=generator)
+        return (mean[:, None] + covariance[0, 0, 0].sqrt() * noise).float()
+
+
+class OtherObservations(GoodTask):
+    """Holds out observations of another noise."""
+
+    def evaluation_set(self, n, generator):
+        x = torch.randn(n, 2, generator=generator)
+        return JointSamples(x, x + 2 * torch.randn(n, 2, generator=generator))
+
+
+class BlindFingerprint(GoodTask):
+    """Has one fingerprint for all settings."""
+
+    def fingerprint(self):
+        return "0123456789abcdef"
+
+
+class GlobalTask(GoodTask):
+    """Uses up global random numbers."""
+
+    def sample_latent(self, n, generator):
+        torch.randn(1)
+        return super().sample_latent(n, generator)
+
+
+class Uninformative(GoodTask):
+    """Hides x in a noise a hundred times its size and does not say so."""
+
+    def __init__(self, params=None):
+        super().__init__(params or GoodTaskParams(noise=100.0))
+
+    def posterior_moments(self, y):
+        return Moments(*super().posterior_moments(y))
+
+
+class DoubleTask(GoodTask):
+    """Returns float64."""
+
+    def sample_joint(self, n, generator):
+        x, y = super().sample_joint(n, generator)
+        return JointSamples(x.double(), y.double())
+
+
+class SteadyTask(GoodTask):
+    """Draws its posterior at a fixed seed."""
+
+    def sample_posterior(self, y, n, generator):
+        return super().sample_posterior(y, n, torch.Generator().manual_seed(1))
+
+
+class Unlicensed(GoodTask):
+    """Does not say whose data it is."""
+
+    info = TaskInfo(
+        name="good-task", version=1, title="Signal and noise", main_metric="ew2sq", licence="",
+        citation=CITATION, presets=vector_presets(),
+    )  # fmt: skip
+
+
+TASKS = {
+    WrongPosterior: "calibrated",
+    WrongMoments: "moments",
+    OtherObservations: "observations",
+    BlindFingerprint: "fingerprint",
+    GlobalTask: "globals-kept",
+    Uninformative: "prior-worse",
+    DoubleTask: "dtypes",
+    SteadyTask: "other-seed",
+    Unlicensed: "metadata",
+}
