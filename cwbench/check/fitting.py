@@ -84,8 +84,6 @@ class Fitted:
     passes: int
     optimizer_steps: int
     data: tuple[Tensor, ...]
-    globals_before: Mapping[str, Any]
-    globals_after: Mapping[str, Any]
 
 
 class Fitting:
@@ -103,6 +101,24 @@ class Fitting:
         self.device = device
         self.key = ("check", task.info.name, 0)
         self.watch = Watch(task)
+        self.changes: list[str] = []
+        """What the method changed for everyone else in the process."""
+
+    @contextmanager
+    def _at_work(self, what: str) -> Iterator[None]:
+        """Note what the method calls on its task and what it changes; put the dtype back."""
+        before = global_state()
+        try:
+            with self.watch.awake():
+                yield
+        finally:
+            after = global_state()
+            self.changes += [
+                f"{what} changed {name} from {before[name]} to {after[name]}"
+                for name in before
+                if before[name] != after[name]
+            ]
+            torch.set_default_dtype(before["torch.get_default_dtype()"])
 
     @cached_property
     def y(self) -> Tensor:
@@ -152,14 +168,16 @@ class Fitting:
             directory=directory, checkpoint_seconds=float("inf"), show=Progress(update=update),
             stop=stop,
         )  # fmt: skip
-        with single_threaded(), seeded_globals(*self.key, "fit"), counted_steps() as steps:
-            before = global_state()
-            with self.watch.awake():
-                method.fit(data, context)
-            after = global_state()
+        with (
+            single_threaded(),
+            seeded_globals(*self.key, "fit"),
+            counted_steps() as steps,
+            self._at_work("fit"),
+        ):
+            method.fit(data, context)
         tensors = getattr(data, "tensors", ())
         most = max(steps.values(), default=0)
-        return Fitted(method, context, meter, meter.passes, most, tensors, before, after)
+        return Fitted(method, context, meter, meter.passes, most, tensors)
 
     @cached_property
     def _attempt(self) -> Fitted | Exception:
@@ -193,7 +211,7 @@ class Fitting:
         """What `sample` returns, called as a run calls it."""
         chosen = method or self.fitted.method
         key = (*self.key, seed, "sampling")
-        with self.watch.awake(), single_threaded(), seeded_globals(*key, "global"):
+        with single_threaded(), seeded_globals(*key, "global"), self._at_work("sample"):
             return chosen.sample(y, n, stream(*key), self.nfe)
 
     def as_tensor(self, output: Any, m: int, n: int) -> Tensor:
