@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from cwbench import registry
 from cwbench.errors import ContractError, CwbenchError, UsageError
 from cwbench.metric import Metric, Need
-from cwbench.reporting.tables import description
+from cwbench.reporting.tables import citations, description
 
 SHIPPED = [p for p in registry.plugins() if p.distribution == "cwbench"]
 IDS = [f"{p.kind}-{p.name}" for p in SHIPPED]
@@ -307,6 +307,35 @@ def test_everything_shipped_can_be_described(plugin: registry.Plugin) -> None:
     for preset in getattr(cls.info, "presets", {}):
         assert f"  {preset}: " in text
     assert description(plugin.name, bibtex=True) == cls.info.citation
+
+
+def test_a_setting_is_described_with_its_range() -> None:
+    text = description("gaussian-mixture")
+    assert "noise = 0.1  (number, >= 0.0001, <= 10)  standard deviation" in text
+    assert "(string, one of partial, full)" in description("cwgan")
+
+
+def test_citations_of_several_are_printed_once_each() -> None:
+    text = citations(["cot-fm", "oracle", "prior", "fm"])
+    assert text.count("@") == 2  # the controls and cot-fm share a paper
+    assert "lipman2023flow" in text
+
+
+def test_a_second_copy_further_down_the_path_is_no_clash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place, target in (("near", "one:Outside"), ("far", "two:Outside")):
+        info = tmp_path / place / "out_there-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: out-there\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[cwbench.methods]\nmine = {target}\n")
+    near, far = str(tmp_path / "near"), str(tmp_path / "far")
+    monkeypatch.setattr(sys, "path", [near, *sys.path, far])
+    registry.plugins.cache_clear()
+    try:
+        assert registry.find("method", "mine").target == "one:Outside"
+    finally:
+        registry.plugins.cache_clear()
 
 
 def test_describe_suggests_near_names() -> None:

@@ -268,18 +268,20 @@ def states(subject: MethodSubject) -> None:
 
 def save_and_load(subject: MethodSubject) -> None:
     """A fresh object that loads the state from a file draws the same samples."""
-    fitting, first = subject.main, subject.main.typical
-    state = dict(fitting.fitted.method.state_dict())
-    if not all(isinstance(value, Tensor | bytes) for value in state.values()):
-        raise NotApplicableError("the state cannot be stored: see states")
-    with tempfile.TemporaryDirectory() as directory:
-        save_model(Path(directory), state, "check", {})
-        kept, _ = load_model(Path(directory), "check")
-    fresh = fitting.bind()
-    with seeded_globals(*fitting.key, "load"):
-        fresh.load_state_dict(kept)
-    again = _samples_of(fitting, fresh)
-    require(torch.equal(first, again), f"samples differ by up to {_difference(first, again)}")
+    for fitting in subject.supported:
+        first = fitting.typical
+        state = dict(fitting.fitted.method.state_dict())
+        if not all(isinstance(value, Tensor | bytes) for value in state.values()):
+            raise NotApplicableError("the state cannot be stored: see states")
+        with tempfile.TemporaryDirectory() as directory:
+            save_model(Path(directory), state, "check", {})
+            kept, _ = load_model(Path(directory), "check")
+        fresh = fitting.bind()
+        with seeded_globals(*fitting.key, "load"):
+            fresh.load_state_dict(kept)
+        again = _samples_of(fitting, fresh)
+        told = f"{fitting.task.info.name}: samples differ by up to {_difference(first, again)}"
+        require(torch.equal(first, again), told)
 
 
 def diagnostics(subject: MethodSubject) -> None:

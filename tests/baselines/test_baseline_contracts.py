@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
-from safetensors.torch import load, save
 
 from cwbench import registry
 from cwbench.api import load_method
+from cwbench.check.method import METHOD_CHECKS, MethodSubject, resumes
+from cwbench.check.outcome import carried_out, name_of
 
 METHODS = [p.name for p in registry.plugins() if p.kind == "method" and p.distribution == "cwbench"]
-TASKS = {
-    "gaussian-linear": {},
-    "eight-gaussians-moons": {"condition": "class"},
-    "sign-symmetric": {},
-}
 
 
 @pytest.fixture(params=METHODS)
@@ -22,27 +20,27 @@ def method(request):
     return request.param
 
 
-@pytest.fixture(params=TASKS)
-def task_bench(request, bench):
-    return bench(request.param, TASKS[request.param])
+@functools.cache
+def subject(method: str) -> MethodSubject:
+    return MethodSubject(registry.load_method(method))
+
+
+@pytest.mark.parametrize("check", METHOD_CHECKS, ids=name_of)
+def test_every_method_passes_the_checks_of_cwbench_check(method, check) -> None:
+    outcome = carried_out(check, subject(method), subject(method).cls.excused)
+    assert outcome.status in ("passed", "not applicable"), outcome
+    info = subject(method).cls.info
+    if info.role == "method":  # what a built-in method may stand aside from
+        assert outcome.status == "passed" or outcome.check in {"device", "nfe", "resumes"}
+
+
+@pytest.mark.parametrize("method", ["fm", "ot-fm", "cot-fm", "cwgan"])
+def test_what_is_trained_in_batches_resumes(method) -> None:
+    assert carried_out(resumes, subject(method), {}).status == "passed"
 
 
 def draw(method, y, seeded, seed=1):
     return method.sample(y, 16, seeded(seed), 3 if method.info.nfe else None)
-
-
-def test_a_state_on_disk_is_all_that_sampling_needs(task_bench, method, seeded) -> None:
-    fitted = task_bench.fitted(method)
-    expected = draw(fitted, task_bench.y, seeded)
-    assert expected.shape == (6, 16, *task_bench.task.x_shape)
-    assert expected.isfinite().all()
-    kept = load(save({k: v.contiguous() for k, v in fitted.state_dict().items()}))
-    fresh = task_bench.bind(method)
-    torch.manual_seed(99)
-    fresh.load_state_dict(kept)
-    assert torch.equal(draw(fresh, task_bench.y, seeded), expected)
-    if method == "knn":
-        assert fresh.diagnostics() == fitted.diagnostics()
 
 
 def test_samples_are_a_function_of_the_generator(bench, method, seeded) -> None:
