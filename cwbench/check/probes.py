@@ -14,9 +14,11 @@ from torch import Generator, Tensor
 from cwbench.preset import Preset
 from cwbench.task import JointSamples, Moments, Task, TaskInfo
 
-SMALL = Preset(
-    training_pairs=2_000, steps=200, batch_size=100, width=64, depth=2,
-    observations=20, samples=100, nfe=(4,),
+SMALL = Preset.model_validate(
+    {
+        "training_pairs": 2_000, "steps": 200, "batch_size": 100, "width": 64, "depth": 2,
+        "observations": 20, "samples": 100, "nfe": (4,),
+    }
 )  # fmt: skip
 NOISE, SPREAD = 0.2, 0.3
 
@@ -54,7 +56,9 @@ class LinearProbe(Task):
     def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """Draw from N(K y, C), with shape `(m, n, *x_shape)`."""
         e = torch.randn(len(y), n, len(self.C), dtype=torch.float64, generator=generator)
-        draws = self.posterior_moments(y).mean[:, None] + e @ torch.linalg.cholesky(self.C).T
+        draws: Tensor = (
+            self.posterior_moments(y).mean[:, None] + e @ torch.linalg.cholesky(self.C).T
+        )
         return draws.float().reshape(len(y), n, *self.x_shape)
 
 
@@ -101,7 +105,8 @@ class LabelProbe(Task):
 
     def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """Draw around the mean of the class, with shape `(m, n, 3)`."""
-        return self.means[y][:, None] + SPREAD * torch.randn(len(y), n, 3, generator=generator)
+        noise = torch.randn(len(y), n, 3, generator=generator)
+        return self.means[y][:, None] + SPREAD * noise
 
 
 PROBES: tuple[type[Task], ...] = (VectorProbe, LabelProbe, ImageProbe)

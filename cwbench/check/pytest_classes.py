@@ -8,7 +8,6 @@ Excused checks, and those that do not apply, are shown as skipped with their rea
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -29,11 +28,15 @@ class MethodChecks:
     method: ClassVar[type[Method]]
     settings: ClassVar[Mapping[str, Any]] = {}
     task: ClassVar[type[Task] | None] = None
+    _subject: ClassVar[MethodSubject]
 
     @classmethod
     def subject(cls) -> MethodSubject:
         """What is checked, fitted once for all tests of the class."""
-        return _method_subject(cls)
+        if "_subject" not in vars(cls):
+            tasks = iter([cls.task()]) if cls.task else None
+            cls._subject = MethodSubject(cls.method, cls.settings, tasks)
+        return cls._subject
 
 
 class TaskChecks:
@@ -41,22 +44,14 @@ class TaskChecks:
 
     task: ClassVar[type[Task]]
     settings: ClassVar[Mapping[str, Any]] = {}
+    _subject: ClassVar[TaskSubject]
 
     @classmethod
     def subject(cls) -> TaskSubject:
         """What is checked."""
-        return _task_subject(cls)
-
-
-@functools.cache
-def _method_subject(cls: type[MethodChecks]) -> MethodSubject:
-    tasks = iter([cls.task()]) if cls.task else None
-    return MethodSubject(cls.method, cls.settings, tasks)
-
-
-@functools.cache
-def _task_subject(cls: type[TaskChecks]) -> TaskSubject:
-    return TaskSubject(cls.task, cls.settings)
+        if "_subject" not in vars(cls):
+            cls._subject = TaskSubject(cls.task, cls.settings)
+        return cls._subject
 
 
 def _test(check: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -40,7 +40,7 @@ class Report:
 
     def __str__(self) -> str:
         """A line a check; what was expected and what was seen where one failed."""
-        counts = Counter(outcome.status for outcome in self.outcomes)
+        counts: Counter[str] = Counter(outcome.status for outcome in self.outcomes)
         told = ", ".join(f"{counts[status]} {status}" for status in MARKS if counts[status])
         seconds = sum(outcome.seconds for outcome in self.outcomes)
         lines = [f"{self.kind} {self.name}, version {self.version} ({self.origin})", ""]

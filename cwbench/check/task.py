@@ -33,7 +33,9 @@ STANDARD_ERRORS = 4.0
 COMPARED = 1_500
 DIRECTIONS = 20
 DRAWS = 20_000
-JUDGED = Preset(training_pairs=1, steps=1, observations=40, samples=100)
+JUDGED = Preset.model_validate(
+    {"training_pairs": 1, "steps": 1, "observations": 40, "samples": 100}
+)
 
 
 class TaskSubject:

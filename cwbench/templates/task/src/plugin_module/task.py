@@ -62,4 +62,5 @@ class PluginClass(Task):
         """Draw `n` samples for each row of `y`, with shape `(m, n, 2)`."""
         mean, covariance = self.posterior_moments(y)
         noise = torch.randn(len(y), n, 2, dtype=torch.float64, generator=generator)
-        return (mean[:, None] + noise @ torch.linalg.cholesky(covariance).mT).float()
+        x: Tensor = mean[:, None] + noise @ torch.linalg.cholesky(covariance).mT
+        return x.float()
