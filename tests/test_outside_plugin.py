@@ -28,25 +28,32 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return site
 
 
+PROGRAM = """
+import json, sys
+from cwbench.cli import main
+for arguments in json.loads(sys.argv[1]):
+    main(arguments, standalone_mode=False)
+    print("-----")
+"""
+
+
 def test_it_is_listed_checked_and_run(installed: Path, python: Callable, tmp_path: Path) -> None:
-    def cwbench(*arguments: str) -> str:
-        done = python(
-            "-m", "cwbench", *arguments, check=False, PYTHONPATH=installed, OMP_NUM_THREADS="1",
-            CWBENCH_RESULTS=tmp_path,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    listed = {p["name"]: p for p in json.loads(cwbench("list", "--json"))}
-    assert listed["zuko-npe"]["distribution"] == "outside-plugin"
-    assert listed["turned-classes"]["version"] == "1.2.0"
-    assert json.loads(cwbench("check", "zuko-npe", "--json"))["passed"]
-    assert json.loads(cwbench("check", "turned-classes", "--json"))["passed"]
-
-    def score(method: str) -> float:
-        run = ["run", "--task", "turned-classes", "--method", method, "--preset", "smoke", "--json"]
-        record = json.loads(cwbench(*run))
-        assert record["status"] == "ok"
-        return record["metrics"]["ew2sq"]["value"]
-
-    assert score("zuko-npe") < score("prior") / 2
+    run = ["run", "--task", "turned-classes", "--preset", "smoke", "--json", "--method"]
+    commands = [
+        ["list", "--json"],
+        ["check", "zuko-npe", "--json"],
+        ["check", "turned-classes", "--json"],
+        [*run, "zuko-npe"],
+        [*run, "prior"],
+    ]
+    done = python(
+        "-c", PROGRAM, json.dumps(commands), check=False, PYTHONPATH=installed, OMP_NUM_THREADS="1",
+        CWBENCH_RESULTS=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed, *checked, zuko, prior = map(json.loads, done.stdout.split("-----\n")[:-1])
+    origins = {p["name"]: (p["distribution"], p["version"]) for p in listed}
+    assert origins["zuko-npe"] == origins["turned-classes"] == ("outside-plugin", "1.2.0")
+    assert [report["passed"] for report in checked] == [True, True]
+    assert zuko["status"] == prior["status"] == "ok"
+    assert zuko["metrics"]["ew2sq"]["value"] < prior["metrics"]["ew2sq"]["value"] / 2

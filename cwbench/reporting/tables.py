@@ -30,7 +30,7 @@ def run_table(record: Record) -> str:
     if record.error:
         lines.append(f"{record.status}: {record.error}")
     if record.metrics:
-        lines += ["", _rendered(_by_nfe(record)), _reading(record)]
+        lines += ["", _rendered(_by_nfe(record)), reading(record)]
     if record.diagnostics:
         facts = (f"{name} {_number(value)}" for name, value in record.diagnostics.items())
         lines += ["", "fit: " + ", ".join(facts)]
@@ -104,8 +104,8 @@ def _value(entry: dict[str, Any] | None) -> str:
     return f"{entry['value']:.{digits}f} ±{half:.{digits}f}"
 
 
-def _reading(record: Record) -> str:
-    """How to read the table, in three lines."""
+def reading(record: Record) -> str:
+    """How to read the table, in up to three lines."""
     entries = record.metrics.values()
     entry = next(iter(entries))
     m, n = entry["n_observations"], entry["n_samples"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from scipy import stats
 from torch import Generator
 
 from cwbench.check.outcome import carried_out, name_of
