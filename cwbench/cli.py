@@ -247,28 +247,37 @@ def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument(
-    "plugins", nargs=-1, required=True, metavar="NAME...", shell_complete=names(*registry.KINDS)
+@click.argument("plugins", nargs=-1, metavar="NAME...", shell_complete=names(*registry.KINDS))
+@click.option(
+    "--bibtex",
+    is_flag=True,
+    help="Only what to cite, each paper once; without NAME, for everything on record.",
 )
-@click.option("--bibtex", is_flag=True, help="Only the citations, as BibTeX, each once.")
 @set_option
+@results_option
 @reports_errors
-def describe(plugins: tuple[str, ...], bibtex: bool, assignments: tuple[str, ...]) -> None:
+def describe(
+    plugins: tuple[str, ...], bibtex: bool, assignments: tuple[str, ...], results: Path | None
+) -> None:
     """Say what a task, method or metric is: settings, presets, citation.
 
     Of a task with an exact posterior, how far it is from Gaussian, under the settings given.
     """
-    from cwbench.reporting.tables import citations, described_task, description, difficulty_told
+    from cwbench.reporting.tables import described_task, description, difficulty_told
     from cwbench.settings import parse
 
-    given = parse(assignments)
+    if not plugins and not bibtex:
+        raise click.UsageError("Missing argument 'NAME...'; `cwbench list` shows the names.")
     texts = {name: description(name) for name in plugins}
+    given = parse(assignments)
     tasks = {name: described_task(name, given) for name in plugins}
     if bibtex:
-        click.echo(citations(plugins))
+        from cwbench.reporting.citations import citations, names_on_record
+
+        click.echo(citations(plugins or names_on_record(results)))
         return
-    for i, (name, text) in enumerate(texts.items()):
-        click.echo(f"\n\n{text}" if i else text)
+    for place, (name, text) in enumerate(texts.items()):
+        click.echo(f"\n\n{text}" if place else text)
         task = tasks[name]
         if task and task.has_posterior:
             click.echo(f"\n{difficulty_told(task)}")

@@ -16,6 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from cwbench.citations import CALIBRATION, TARP
 from cwbench.metric import CalibrationMetric, MetricInfo
 from cwbench.metrics.per_observation import flatten_x
 from cwbench.task import JointSamples, Task
@@ -39,13 +40,7 @@ class SimulationBasedCalibration(CalibrationMetric):
         title="simulation-based calibration: distance of the truth's ranks from uniform",
         direction="lower",
         needs=frozenset({"pairs"}),
-        citation=(
-            "Validating Bayesian Inference Algorithms with Simulation-Based Calibration "
-            "(Talts, Betancourt, Simpson, Vehtari, Gelman, 2018) https://arxiv.org/abs/1804.06788; "
-            "Simulation-Based Calibration Checking for Bayesian Computation: The Choice of Test "
-            "Quantities Shapes Sensitivity (Modrák, Moon, Kim, Bürkner, Huurre, Faltejsková, "
-            "Gelman, Vehtari, 2023) https://arxiv.org/abs/2211.02383"
-        ),
+        citation=CALIBRATION,
         ranks=False,
     )
 
@@ -94,10 +89,7 @@ class RandomPointCoverage(CalibrationMetric):
         title="coverage about random points: distance of the truth's ranks from uniform",
         direction="lower",
         needs=frozenset({"pairs"}),
-        citation=(
-            "Sampling-Based Accuracy Testing of Posterior Estimators for General Inference "
-            "(Lemos, Coogan, Hezaveh, Perreault-Levasseur, 2023) https://arxiv.org/abs/2302.03026"
-        ),
+        citation=TARP,
         ranks=False,
     )
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from cwbench.citations import ENERGY
 from cwbench.metric import MetricInfo, ReferenceMetric
 from cwbench.metrics.per_observation import per_observation
 from cwbench.ot.energy import energy_distance
@@ -24,10 +25,7 @@ class EnergyDistance(ReferenceMetric):
         title="expected energy distance of the posteriors",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation=(
-            "Energy statistics: A class of statistics based on distances "
-            "(Székely, Rizzo, 2013) https://doi.org/10.1016/j.jspi.2013.03.018"
-        ),
+        citation=ENERGY,
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:

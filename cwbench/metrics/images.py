@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cwbench.citations import STRUCTURAL_SIMILARITY
 from cwbench.metric import MetricInfo, PairMetric
 
 WINDOW, SIGMA = 11, 1.5
@@ -54,10 +55,7 @@ class StructuralSimilarity(PairMetric):
         title="structural similarity of the posterior mean",
         direction="higher",
         needs=frozenset({"pairs", "image"}),
-        citation=(
-            "Image Quality Assessment: From Error Visibility to Structural Similarity "
-            "(Wang, Bovik, Sheikh, Simoncelli, 2004) https://doi.org/10.1109/TIP.2003.819861"
-        ),
+        citation=STRUCTURAL_SIMILARITY,
         debiased=False,
         ranks=False,
     )

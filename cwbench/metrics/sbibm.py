@@ -13,13 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cwbench.citations import SBIBM
 from cwbench.metric import MetricInfo, ReferenceMetric
 from cwbench.metrics.per_observation import per_observation
 
-SBIBM = (
-    "Benchmarking Simulation-Based Inference "
-    "(Lueckmann, Boelts, Greenberg, Gonçalves, Macke, 2021) https://arxiv.org/abs/2101.04653"
-)
 FOLDS = 5
 SEED = 1
 

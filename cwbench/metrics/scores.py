@@ -14,13 +14,9 @@ import torch
 from scipy.spatial.distance import pdist
 from torch import Tensor
 
+from cwbench.citations import SCORES
 from cwbench.metric import MetricInfo, PairMetric
 from cwbench.metrics.per_observation import flatten_x
-
-GNEITING = (
-    "Strictly Proper Scoring Rules, Prediction, and Estimation (Gneiting, Raftery, 2007) "
-    "https://doi.org/10.1198/016214506000001437"
-)
 
 
 class EnergyScore(PairMetric):
@@ -35,7 +31,7 @@ class EnergyScore(PairMetric):
         title="energy score of the samples for the x behind each observation",
         direction="lower",
         needs=frozenset({"pairs"}),
-        citation=GNEITING,
+        citation=SCORES,
         debiased=False,
     )
 
@@ -61,7 +57,7 @@ class ContinuousRankedProbabilityScore(PairMetric):
         title="continuous ranked probability score, mean over coordinates",
         direction="lower",
         needs=frozenset({"pairs"}),
-        citation=GNEITING,
+        citation=SCORES,
         debiased=False,
     )
 

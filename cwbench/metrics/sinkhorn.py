@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from cwbench.citations import CONDITIONAL_WASSERSTEIN
 from cwbench.metric import MetricInfo, ReferenceMetric
 from cwbench.metrics.per_observation import per_observation
-from cwbench.metrics.wasserstein import CONDITIONAL_WASSERSTEIN
 from cwbench.ot.sinkhorn import annealed_sinkhorn_divergence
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from cwbench.citations import SLICED
 from cwbench.errors import UsageError
 from cwbench.metric import MetricInfo, ReferenceMetric, SplitMetric
 from cwbench.metrics.per_observation import flatten_x, per_observation
@@ -25,10 +26,6 @@ from cwbench.task import MixturePosterior, Task
 
 DIRECTIONS = 128
 SEED = 20_250_326  # part of the definition: every method is judged along the same directions
-BONNEEL = (
-    "Sliced and Radon Wasserstein Barycenters of Measures "
-    "(Bonneel, Rabin, Peyré, Pfister, 2015) https://doi.org/10.1007/s10851-014-0506-3"
-)
 
 
 def fixed_directions(task: Task) -> Tensor:
@@ -50,7 +47,7 @@ class SlicedW2Squared(ReferenceMetric):
         title="expected sliced squared Wasserstein-2 distance of the posteriors",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation=BONNEEL,
+        citation=SLICED,
     )
 
     def __init__(self, task: Task) -> None:
@@ -76,7 +73,7 @@ class ExactSlicedW2Squared(SplitMetric):
         title="expected sliced squared Wasserstein-2 distance to the exact posteriors",
         direction="lower",
         needs=frozenset({"reference", "mixture"}),
-        citation=BONNEEL,
+        citation=SLICED,
     )
 
     def __init__(self, task: Task) -> None:

@@ -14,16 +14,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from cwbench.citations import C2OT, CONDITIONAL_WASSERSTEIN
 from cwbench.errors import UsageError
 from cwbench.metric import MetricInfo, ReferenceMetric, SetMetric
 from cwbench.metrics.per_observation import flatten_x, per_observation
 from cwbench.ot.wasserstein import wasserstein_power
 from cwbench.task import Task
-
-CONDITIONAL_WASSERSTEIN = (
-    "Conditional Wasserstein Distances with Applications in Bayesian OT Flow Matching "
-    "(Chemseddine, Hagemann, Steidl, Wald, 2025) https://arxiv.org/abs/2403.18705"
-)
 
 
 class W2Squared(ReferenceMetric):
@@ -82,10 +78,7 @@ class MarginalW2Squared(SetMetric):
         title="squared Wasserstein-2 distance of the marginal of x, 10,000 points, plug-in",
         direction="lower",
         needs=frozenset({"pairs"}),
-        citation=(
-            "The Curse of Conditions: Analyzing and Improving Optimal Transport for Conditional "
-            "Flow-Based Generation (Cheng, Schwing, 2025) https://arxiv.org/abs/2503.10636"
-        ),
+        citation=C2OT,
         opt_in=True,
         debiased=False,
     )

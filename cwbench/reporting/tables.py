@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
@@ -148,7 +148,7 @@ def _resolution(entry: dict[str, Any]) -> str:
     return f"{resolution:.2f}{' low' if entry.get('low_resolution') else ''}"
 
 
-def description(name: str, *, bibtex: bool = False) -> str:
+def description(name: str) -> str:
     """What a plugin is, its settings with type, range and default, and its citation.
 
     Raises:
@@ -159,8 +159,6 @@ def description(name: str, *, bibtex: bool = False) -> str:
         raise unknown("name", name, (p.name for p in registry.plugins()))
     plugin = found[0]
     cls = plugin.load()
-    if bibtex:
-        return str(cls.info.citation)
     summary = inspect.cleandoc(cls.__doc__ or "")
     parts = [
         f"{plugin.kind} {name}: {cls.info.title}",
@@ -174,16 +172,6 @@ def description(name: str, *, bibtex: bool = False) -> str:
     if plugin.kind == "task":
         parts += ["", "presets", *_presets(cls.info.presets)]
     return "\n".join([*parts, "", cls.info.citation])
-
-
-def citations(names: Iterable[str]) -> str:
-    """The BibTeX of several plugins, each entry once.
-
-    Raises:
-        UsageError: if there is none of a name.
-    """
-    entries = (description(name, bibtex=True).strip() for name in names)
-    return "\n\n".join(dict.fromkeys(entry for entry in entries if entry))
 
 
 def described_task(name: str, given: Mapping[str, Any]) -> Task | None:
