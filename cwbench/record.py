@@ -31,6 +31,8 @@ from cwbench.files import claim, write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cwbench.reporting.notebook import Pictures
+
 SCHEMA = 1
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """For every older schema the step to the next one; a step changes no number."""
@@ -85,6 +87,16 @@ class Record:
         from cwbench.reporting.notebook import record_html
 
         return record_html(self)
+
+    def show(self, *names: str) -> Pictures:
+        """The figures of this run, or those named, for a notebook to show.
+
+        Raises:
+            UsageError: if there is none of a name, or none at all.
+        """
+        from cwbench.reporting.notebook import Pictures
+
+        return Pictures.of(self, names)
 
     def value(self, metric: str, nfe: int | str | None = None) -> float | None:
         """The debiased value of a metric, by id or by name and NFE.
