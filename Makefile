@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: help demo test test-slow lint benchmarks clean
+.PHONY: help demo test test-slow lint docs benchmarks clean
 
 help:
 	@echo "make demo        install, then run conditional-OT flow matching on a Gaussian mixture"
 	@echo "make test        install the test extra, then run the test suite (at most 10 minutes)"
 	@echo "make test-slow   the long rest of the test suite"
 	@echo "make lint        ruff and mypy --strict"
+	@echo "make docs        the guide as a site, in site/"
 	@echo "make benchmarks  the speed ratios of the README, measured on this machine"
 
 $(BIN)/python:
@@ -39,8 +40,11 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.dev
+	$(BIN)/python -m mkdocs build --strict
+
 benchmarks: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build site *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,207 @@
+"""The code in README, CONTRIBUTING and the guide runs, or says why it does not.
+
+Blocks of Python are executed, of TOML parsed, and the `cwbench` commands of shell blocks carried out
+in this process, page by page in one directory and from top to bottom. A block indented or fenced as
+`text` in the guide is no code. HTML comments before a block say more:
+
+    not run: why        it is left out
+    slow                it runs under the marker `slow`
+    tested with: WORDS  these end each command that makes runs, such as `--preset smoke`
+    file: NAME          the directory of every page has it as that file
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from markdown_it import MarkdownIt
+from PIL import Image
+
+import cwbench
+from cwbench.cli import main
+
+ROOT = Path(__file__).parents[1]
+GUIDE = sorted((ROOT / "docs").glob("*.md"))
+PAGES = {p.relative_to(ROOT).as_posix(): p
+         for p in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *GUIDE]}  # fmt: skip
+SAID = re.compile(r"<!-- (not run|slow|tested with|file)(?:: (.+?))? -->")
+MAKES_RUNS = {"run", "sweep", "evaluate", "export"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code: where it is, in what language, and what the comments before it say."""
+
+    place: str
+    language: str
+    text: str
+    said: dict[str, str] = field(hash=False)
+
+
+def blocks(page: str) -> Iterator[Block]:
+    said: dict[str, str] = {}
+    for token in MarkdownIt("commonmark").parse(PAGES[page].read_text()):
+        if token.type == "html_block":
+            comments = SAID.findall(token.content)
+            assert len(comments) == token.content.count("<!--"), f"{page}: {token.content}"
+            said |= comments
+        elif token.type in ("fence", "code_block") and token.map:
+            language = token.info.strip() if token.type == "fence" else "sh"
+            yield Block(f"{page}:{token.map[0] + 1}", language, token.content, said)
+            said = {}
+        elif token.nesting >= 0:
+            said = {}
+
+
+BLOCKS = {page: list(blocks(page)) for page in PAGES}
+SLOW = [page for page in PAGES if any("slow" in block.said for block in BLOCKS[page])]
+
+
+def test_every_block_is_run_or_says_why_not() -> None:
+    for block in (b for page in BLOCKS.values() for b in page):
+        assert block.language in {"python", "sh", "toml", "text"}, block.place
+        assert block.language != "text" or not block.said, block.place
+        assert len(block.said.get("not run", "a reason")) > 6, block.place
+        if block.language == "sh" and "not run" not in block.said:
+            assert commands(block), block.place
+    done = [b for page in BLOCKS.values() for b in page if "not run" not in b.said]
+    assert len([b for b in done if b.language in ("python", "sh")]) > 30
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with the files that the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CWBENCH_RESULTS", raising=False)
+    for block in (b for page in BLOCKS.values() for b in page if "file" in b.said):
+        (tmp_path / block.said["file"]).write_text(block.text)
+    (tmp_path / "pictures").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "pictures" / f"{number}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_code_of_a_page_runs(page: str, place: Path) -> None:
+    carry_out(page, [b for b in BLOCKS[page] if not {"slow", "not run"} & set(b.said)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", SLOW)
+def test_the_slow_code_of_a_page_runs(page: str, place: Path) -> None:
+    carry_out(page, [b for b in BLOCKS[page] if "slow" in b.said])
+
+
+def carry_out(page: str, chosen: list[Block]) -> None:
+    if any(re.search(r"\bRUN\b", block.text) for block in chosen):
+        cwbench.run("two-moons", "knn", preset="smoke", quiet=True)
+    for block in chosen:
+        try:
+            if block.language == "python":
+                exec(compile(block.text, block.place, "exec"), {"__name__": "page"})  # noqa: S102 - our own text
+            elif block.language == "toml":
+                assert tomllib.loads(block.text)
+            elif block.language == "sh":
+                for command in commands(block):
+                    obey(command)
+        except Exception as error:
+            error.add_note(f"in {block.place}")
+            raise
+
+
+def commands(block: Block) -> list[list[str]]:
+    """The commands of a block, all of cwbench, with the words that they are tested with."""
+    found = []
+    for line in block.text.splitlines():
+        words = shlex.split(line, comments=True)
+        if words:
+            assert words[0] == "cwbench", f"{block.place}: {line!r} is no command of cwbench"
+            more = block.said.get("tested with", "") if words[1] in MAKES_RUNS else ""
+            found.append([*words[1:], *shlex.split(more)])
+    return found
+
+
+def obey(words: list[str]) -> None:
+    """Carry out a command; RUN is the latest run."""
+    if "RUN" in words:
+        latest = max(
+            Path("cwbench-results/runs").rglob("record.json"), key=lambda p: p.stat().st_mtime
+        )
+        words = [str(latest.parent) if word == "RUN" else word for word in words]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, f"cwbench {shlex.join(words)}\n{done.output}\n{done.stderr}"
+
+
+def test_the_methods_of_the_page_learn(place: Path) -> None:
+    """Least squares is `linear-gaussian` without its penalty, so it has to score like it."""
+    mine = cwbench.run("gaussian-linear", "./mine.py:Mine", preset="smoke", quiet=True)
+    known = cwbench.run("gaussian-linear", "linear-gaussian", preset="smoke", quiet=True)
+    assert mine.value("ew2sq") == pytest.approx(known.value("ew2sq"), abs=0.01)
+
+
+class Loaded(HTMLParser):
+    """What a browser fetches by itself on opening a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        relation = given.get("rel") or ""
+        if tag != "a" and not (tag == "link" and relation in {"canonical", "next", "prev"}):
+            self.urls += [
+                given[name] or "" for name in ("src", "href", "data", "srcset") if name in given
+            ]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guide, built as `make docs` does: a broken link or anchor is an error."""
+    directory = tmp_path_factory.mktemp("site")
+    pytest.importorskip("material", reason="needs the extra docs")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", directory]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return directory
+
+
+def test_the_guide_builds_and_loads_nothing_from_the_network(site: Path) -> None:
+    pages = [p for p in site.rglob("*.html") if p.name != "404.html"]
+    assert len(pages) == len(GUIDE)
+    for page in pages:
+        loaded = Loaded()
+        loaded.feed(page.read_text())
+        assert loaded.urls
+        assert [url for url in loaded.urls if re.match(r"(https?:)?//", url)] == [], page
+        for url in loaded.urls:
+            if not url.startswith(("data:", "#")):
+                assert (page.parent / url.partition("#")[0].partition("?")[0]).exists(), (page, url)
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"url\(\s*['\"]?(https?:)?//", sheet.read_text()), sheet
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_linked_files_exist(page: str) -> None:
+    """Links out of the guide, into the repository, are not seen by mkdocs."""
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", PAGES[page].read_text()):
+        assert (PAGES[page].parent / target).exists(), target
+
+
+def test_figures_come_from_the_committed_script() -> None:
+    script = (ROOT / "docs" / "draw.py").read_text()
+    drawn = re.search(r"for draw in \((.*?)\)", script)
+    assert drawn
+    assert {p.stem for p in (ROOT / "docs" / "figures").iterdir()} == set(drawn[1].split(", "))
