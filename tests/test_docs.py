@@ -144,6 +144,16 @@ def obey(words: list[str]) -> None:
     assert done.exit_code == 0, f"cwbench {shlex.join(words)}\n{done.output}\n{done.stderr}"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_in_sentences_exist(page: str) -> None:
+    for code in re.findall(r"`cwbench ([a-z][^`]*)`", PAGES[page].read_text()):
+        told = CliRunner().invoke(main, [code.split()[0], "--help"])
+        assert told.exit_code == 0, code
+        assert set(re.findall(r"--[a-z-]+", code)) <= set(re.findall(r"--[a-z-]+", told.output)), (
+            code
+        )
+
+
 def test_the_methods_of_the_page_learn(place: Path) -> None:
     """Least squares is `linear-gaussian` without its penalty, so it has to score like it."""
     known, mine = (
