@@ -1,4 +1,4 @@
-"""Intervals for means over seeds and observations, which are crossed, not nested.
+"""Intervals and tests for means over seeds and observations, which are crossed, not nested.
 
 All seeds and methods are judged on the same observations, so D_si, the value (or the paired
 difference) of seed s at observation i, has two main effects. With S seeds and m observations,
@@ -9,20 +9,33 @@ difference) of seed s at observation i, has two main effects. With S seeds and m
     df  = v^2 / (v_s^2 / (S - 1) + v_o^2 / (m - 1)),
 
 and the interval is mean +- t_df sqrt(v) (Satterthwaite). A single seed leaves the interval over
-observations alone.
+observations alone, a metric with one value a seed (m = 1) the interval over seeds alone.
+
+A ratio of two means is taken as linear near its value: A/B - r has the mean of (A_si - r B_si)/B.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import stats
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+LEVEL = 0.95
+LEAST_SEEDS = 3
+"""Seeds a side without which no two methods are told apart."""
+PRECISION = 1e-10
+"""Shares of a variance below which a difference of products has lost its digits."""
+
+Array = NDArray[np.float64]
+Direction = Literal["lower", "higher"]
+Verdict = Literal["better", "worse", "tie", "too few seeds", "no verdict"]
 
 
 class Interval(NamedTuple):
-    """A mean with its confidence interval."""
+    """A mean with its confidence interval; the bounds are NaN where one value is all there is."""
 
     mean: float
     low: float
@@ -34,7 +47,27 @@ class Interval(NamedTuple):
         return (self.high - self.low) / 2
 
 
-def crossed_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
+class Estimate(NamedTuple):
+    """Means, their variances and degrees of freedom, arrays of one shape."""
+
+    mean: Array
+    variance: Array
+    freedom: Array
+
+    def half(self, level: float = LEVEL) -> Array:
+        """Half the widths of the intervals."""
+        half: Array = special.stdtrit(self.freedom, (1 + level) / 2) * np.sqrt(self.variance)
+        return half
+
+    def p_values(self) -> Array:
+        """Two-sided, of the mean being 0; 1 where nothing differs at all."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.abs(self.mean) / np.sqrt(self.variance)
+        p: Array = 2 * special.stdtr(self.freedom, -t)
+        return np.where((self.mean == 0) & (self.variance == 0), 1.0, p)
+
+
+def crossed_interval(values: ArrayLike, *, level: float = LEVEL) -> Interval:
     """The mean of D with its interval over seeds and observations.
 
     Args:
@@ -47,19 +80,139 @@ def crossed_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     D = np.asarray(values, dtype=np.float64)
     if D.ndim != 2 or D.shape[1] < 2 or not np.isfinite(D).all():
         raise ValueError(f"finite values (seeds, observations >= 2) are needed, got {D.shape}")
-    seeds, observations = D.shape
-    mean = D.mean()
-    over_observations = D.mean(axis=0)
-    v_o = over_observations.var(ddof=1) / observations
-    if seeds == 1:
-        variance, freedom = v_o, observations - 1.0
-    else:
-        over_seeds = D.mean(axis=1)
-        v_s = over_seeds.var(ddof=1) / seeds
-        residuals = D - over_seeds[:, None] - over_observations + mean
-        v_e = (residuals**2).sum() / ((seeds - 1) * (observations - 1) * D.size)
-        variance = max(v_s + v_o - v_e, v_s, v_o)
-        spread = v_s**2 / (seeds - 1) + v_o**2 / (observations - 1)
-        freedom = variance**2 / spread if spread > 0 else np.inf
-    half = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance)
-    return Interval(float(mean), float(mean - half), float(mean + half))
+    return interval(D, level=level)
+
+
+def interval(values: Array, *, level: float = LEVEL) -> Interval:
+    """The interval of finite values `(seeds, observations)`, of which there may be one alone."""
+    estimate = crossed(values)
+    mean, half = float(estimate.mean), float(estimate.half(level))
+    return Interval(mean, mean - half, mean + half)
+
+
+def crossed(values: Array) -> Estimate:
+    """The means of D and their variances by the formulas above.
+
+    Args:
+        values: D with shape `(..., seeds, observations)`, finite.
+
+    Returns:
+        Estimates with shape `(...)`; of a single value the variance is NaN.
+    """
+    S, m = values.shape[-2:]
+    over_seeds, over_observations = values.mean(-1), values.mean(-2)
+    mean = over_seeds.mean(-1)
+    v_s = over_seeds.var(-1, ddof=1) / S if S > 1 else np.zeros_like(mean)
+    v_o = over_observations.var(-1, ddof=1) / m if m > 1 else np.zeros_like(mean)
+    residuals = values - over_seeds[..., None] - over_observations[..., None, :]
+    squares = ((residuals + mean[..., None, None]) ** 2).sum((-2, -1))
+    return _estimate(mean, v_s, v_o, squares, S, m)
+
+
+def _estimate(mean: Array, v_s: Array, v_o: Array, squares: Array, S: int, m: int) -> Estimate:
+    """Put the parts together; `squares` is the sum of squared residuals."""
+    if S == 1 or m == 1:  # the other effect is all there is
+        alone = v_o if S == 1 else v_s
+        freedom = np.full_like(mean, max(S, m) - 1.0)
+        known = np.where(freedom > 0, alone, np.nan)
+        return Estimate(mean, known, np.maximum(freedom, 1.0))
+    v_e = squares / ((S - 1) * (m - 1) * S * m)
+    variance = np.maximum(np.maximum(v_s + v_o - v_e, v_s), v_o)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = variance**2 / (v_s**2 / (S - 1) + v_o**2 / (m - 1))
+    return Estimate(mean, variance, np.where(np.isfinite(freedom), freedom, np.inf))
+
+
+def differences(values: Array) -> Estimate:
+    """The paired differences of all pairs of k methods: entry (a, b) is of a - b.
+
+    The variances come from products of the methods' effects, which costs k^2 numbers and not
+    k^2 S m of them; pairs too alike for that are subtracted value by value.
+
+    Args:
+        values: with shape `(k, seeds, observations)`, finite, on the same seeds and observations.
+
+    Returns:
+        Estimates with shape `(k, k)`; 0 on the diagonal.
+    """
+    k, S, m = values.shape
+    shared = values - values.mean(0)
+    P, Q = shared.mean(2), shared.mean(1)
+    g = P.mean(1)
+    R = (shared - P[:, :, None] - Q[:, None, :] + g[:, None, None]).reshape(k, -1)
+    P, Q = P - g[:, None], Q - g[:, None]
+    products = [part @ part.T for part in (P, Q, R)]
+    scales = [np.add.outer(np.diag(G), np.diag(G)) for G in products]
+    sums = [np.maximum(s - 2 * G, 0.0) for s, G in zip(scales, products, strict=True)]
+    v_s, v_o = sums[0] / max((S - 1) * S, 1), sums[1] / max((m - 1) * m, 1)
+    found = _estimate(np.subtract.outer(g, g), v_s, v_o, sums[2], S, m)
+    alike = sum(sums) <= PRECISION * sum(scales)
+    for a, b in np.argwhere(np.triu(alike)):
+        exact = crossed(values[a] - values[b])
+        for whole, part, sign in zip(found, exact, (-1, 1, 1), strict=True):
+            whole[a, b], whole[b, a] = part, sign * part
+    return found
+
+
+def holm(p_values: Array) -> Array:
+    """Holm's adjusted p-values with shape `(n,)`: below alpha, any is false at most with alpha."""
+    order = np.argsort(p_values, kind="stable")
+    stepped = p_values[order] * np.arange(len(order), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return adjusted
+
+
+def ratio(numerator: Array, denominator: Array) -> Interval:
+    """The ratio of two means with its interval, paired, `(seeds, observations)` each."""
+    r, base = numerator.mean() / denominator.mean(), denominator.mean()
+    estimate = crossed((numerator - r * denominator) / base)
+    half = float(estimate.half())
+    return Interval(float(r), float(r) - half, float(r) + half)
+
+
+def scaled_score(values: Array, prior: Array) -> Interval | None:
+    """1 - mean / mean of `prior`: 0 is a sampler that ignores y, 1 exactly the posterior.
+
+    Args:
+        values: of a debiased metric where lower is better, `(seeds, observations)`.
+        prior: likewise, on the same seeds and observations. None is returned unless its mean is
+            above 0.
+    """
+    if prior.mean() <= 0:
+        return None
+    share = ratio(values, prior)
+    return Interval(1 - share.mean, 1 - share.high, 1 - share.low)
+
+
+def log_ratio(values: Array, gaussian: Array) -> Interval | None:
+    """log10 of the ratio to `oracle-gaussian`, paired; None unless both means are above 0.
+
+    log A - log B has the derivative of A / mean A - B / mean B.
+    """
+    if values.mean() <= 0 or gaussian.mean() <= 0:
+        return None
+    centre = float(np.log10(values.mean() / gaussian.mean()))
+    linear = (values / values.mean() - gaussian / gaussian.mean()) / np.log(10)
+    half = float(crossed(linear).half())
+    return Interval(centre, centre - half, centre + half)
+
+
+def ninetieth_percentile(values: Array) -> float:
+    """Over observations, of the means over seeds; `(seeds, observations)`."""
+    return float(np.quantile(values.mean(0), 0.9))
+
+
+def verdict(difference: Interval, seeds: int, direction: Direction = "lower") -> Verdict:
+    """What an interval of A - B says of A; `seeds` is how many there are on each side."""
+    if seeds < LEAST_SEEDS:
+        return "too few seeds"
+    if difference.low <= 0 <= difference.high or np.isnan(difference.low):
+        return "tie"
+    return "better" if (difference.mean < 0) == (direction == "lower") else "worse"
+
+
+def joint_verdict(main: Verdict, others: Sequence[Verdict]) -> Verdict:
+    """The main distance's verdict, called only where no two of the distances contradict."""
+    called = {main, *others}
+    return "no verdict" if {"better", "worse"} <= called else main
