@@ -98,7 +98,9 @@ def contradicted(several: Iterable[Pairs]) -> Truths:
     return (called > 0).any(0) & (called < 0).any(0)
 
 
-def ranking(means: Array, found: Pairs, void: Truths | None = None, level: float = LEVEL) -> Ranking:
+def ranking(
+    means: Array, found: Pairs, void: Truths | None = None, level: float = LEVEL
+) -> Ranking:
     """Rank intervals and ties with the best.
 
     Args:

@@ -47,6 +47,14 @@ class Interval(NamedTuple):
         return (self.high - self.low) / 2
 
 
+class Bounds(NamedTuple):
+    """Values with their intervals, arrays of one shape."""
+
+    mean: Array
+    low: Array
+    high: Array
+
+
 class Estimate(NamedTuple):
     """Means, their variances and degrees of freedom, arrays of one shape."""
 
@@ -58,6 +66,11 @@ class Estimate(NamedTuple):
         """Half the widths of the intervals."""
         half: Array = special.stdtrit(self.freedom, (1 + level) / 2) * np.sqrt(self.variance)
         return half
+
+    def bounds(self, level: float = LEVEL) -> Bounds:
+        """The means with their intervals."""
+        half = self.half(level)
+        return Bounds(self.mean, self.mean - half, self.mean + half)
 
     def p_values(self) -> Array:
         """Two-sided, of the mean being 0; 1 where nothing differs at all."""
@@ -80,14 +93,7 @@ def crossed_interval(values: ArrayLike, *, level: float = LEVEL) -> Interval:
     D = np.asarray(values, dtype=np.float64)
     if D.ndim != 2 or D.shape[1] < 2 or not np.isfinite(D).all():
         raise ValueError(f"finite values (seeds, observations >= 2) are needed, got {D.shape}")
-    return interval(D, level=level)
-
-
-def interval(values: Array, *, level: float = LEVEL) -> Interval:
-    """The interval of finite values `(seeds, observations)`, of which there may be one alone."""
-    estimate = crossed(values)
-    mean, half = float(estimate.mean), float(estimate.half(level))
-    return Interval(mean, mean - half, mean + half)
+    return Interval(*map(float, crossed(D).bounds(level)))
 
 
 def crossed(values: Array) -> Estimate:
@@ -163,44 +169,41 @@ def holm(p_values: Array) -> Array:
     return adjusted
 
 
-def ratio(numerator: Array, denominator: Array) -> Interval:
-    """The ratio of two means with its interval, paired, `(seeds, observations)` each."""
-    r, base = numerator.mean() / denominator.mean(), denominator.mean()
-    estimate = crossed((numerator - r * denominator) / base)
-    half = float(estimate.half())
-    return Interval(float(r), float(r) - half, float(r) + half)
-
-
-def scaled_score(values: Array, prior: Array) -> Interval | None:
+def scaled_scores(values: Array, prior: Array) -> Bounds | None:
     """1 - mean / mean of `prior`: 0 is a sampler that ignores y, 1 exactly the posterior.
 
     Args:
-        values: of a debiased metric where lower is better, `(seeds, observations)`.
-        prior: likewise, on the same seeds and observations. None is returned unless its mean is
-            above 0.
+        values: of a debiased metric where lower is better, `(..., seeds, observations)`.
+        prior: on the same observations, `(observations,)`, its seeds averaged. None is returned
+            unless its mean is above 0.
     """
-    if prior.mean() <= 0:
+    base = prior.mean()
+    if not base > 0:
         return None
-    share = ratio(values, prior)
-    return Interval(1 - share.mean, 1 - share.high, 1 - share.low)
+    share = values.mean((-2, -1)) / base
+    half = crossed((values - share[..., None, None] * prior) / base).half()
+    return Bounds(1 - share, 1 - share - half, 1 - share + half)
 
 
-def log_ratio(values: Array, gaussian: Array) -> Interval | None:
-    """log10 of the ratio to `oracle-gaussian`, paired; None unless both means are above 0.
+def log_ratios(values: Array, gaussian: Array) -> Bounds | None:
+    """log10 of the ratio to `oracle-gaussian`, NaN where a mean is not above 0.
 
-    log A - log B has the derivative of A / mean A - B / mean B.
+    log A - log B has the derivative of A / mean A - B / mean B. Arguments as of `scaled_scores`.
     """
-    if values.mean() <= 0 or gaussian.mean() <= 0:
+    base = gaussian.mean()
+    if not base > 0:
         return None
-    centre = float(np.log10(values.mean() / gaussian.mean()))
-    linear = (values / values.mean() - gaussian / gaussian.mean()) / np.log(10)
-    half = float(crossed(linear).half())
-    return Interval(centre, centre - half, centre + half)
+    means = values.mean((-2, -1))
+    means = np.where(means > 0, means, np.nan)
+    centre = np.log10(means / base)
+    linear = (values / means[..., None, None] - gaussian / base) / np.log(10)
+    half = crossed(linear).half()
+    return Bounds(centre, centre - half, centre + half)
 
 
-def ninetieth_percentile(values: Array) -> float:
-    """Over observations, of the means over seeds; `(seeds, observations)`."""
-    return float(np.quantile(values.mean(0), 0.9))
+def ninetieth_percentiles(values: Array) -> Array:
+    """Over observations, of the means over seeds; `(..., seeds, observations)`."""
+    return np.asarray(np.quantile(values.mean(-2), 0.9, axis=-1))
 
 
 def verdict(difference: Interval, seeds: int, direction: Direction = "lower") -> Verdict:

@@ -419,6 +419,10 @@ class Runner:
                 "name": task.name,
                 "version": task.version,
                 "main_metric": request.task.main_metric,
+                "main_nfe": task.main_nfe,
+                "second_nfe": task.second_nfe,
+                "group": task.group,
+                "x_shape": list(request.task.x_shape),
                 "distribution": _distribution(request.task_origin),
                 "params": settings_module.json_values(request.task.params),
                 "changed": settings_module.changed(request.task.params),
@@ -428,6 +432,7 @@ class Runner:
             "method": {
                 "name": method.name,
                 "version": method.version,
+                "role": method.role,
                 "distribution": _distribution(request.method_origin),
                 "params": settings_module.json_values(request.method_params),
                 "changed": settings_module.changed(request.method_params),

@@ -1,0 +1,290 @@
+"""The values of all records by observation, gathered so that a leaderboard starts at once.
+
+Intervals and paired differences need every value of every run: ten thousand small files. They are
+gathered below `.cache/values`, one table for the runs and one for each metric, derived and safe to
+delete. As in `cwbench.index`, what is gathered counts only while `record.json` is the very file it
+was read from; what is damaged is read and told every time.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cwbench import index
+from cwbench.errors import CorruptFileError, CwbenchError
+from cwbench.files import sha256_of
+from cwbench.record import Record, read, run_directories
+
+HOME = Path(".cache") / "values"
+LAYOUT = f"{index.LAYOUT}, values 1"
+OBSERVATIONS = "observations.parquet"
+AGREEMENT = 1e-6
+"""How far the mean of the values may be from the value on record, relative to their size."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One metric of one run at one NFE; `values` has shape `(observations,)`, empty without value.
+
+    A set metric has a single value.
+    """
+
+    record: str
+    metric: str
+    nfe: str
+    version: int
+    direction: str
+    ranks: bool
+    debiased: bool
+    floor: float | None
+    low_resolution: bool
+    n_observations: int
+    n_samples: int
+    values: NDArray[np.float64]
+
+
+class Observed(NamedTuple):
+    """What a results directory holds: runs as in `record.json` without their metrics.
+
+    `runs` is by the run's directory below the results, which each entry names.
+    """
+
+    runs: dict[str, dict[str, Any]]
+    entries: list[Entry]
+    problems: dict[Path, str]
+
+
+def observed(
+    results: Path, metrics: Iterable[str] | None = None, home: Path | None = None
+) -> Observed:
+    """The runs below `results` and the values of some metrics.
+
+    Args:
+        results: the results directory.
+        metrics: their names, besides those that rank; None for all.
+        home: of what is derived, where the results directory itself is not to be written.
+    """
+    store = _Store((home or results) / HOME)
+    stamps = dict(index.stamps_of(results, run_directories(results)))
+    runs, problems = _gathered(results, store, stamps, anew=False)
+    main = {str(run["task"].get("main_metric")) for run in runs.values()}
+    chosen = None if metrics is None else main.union(metrics)
+    entries = store.entries(runs, chosen, stamps)
+    if entries is None:  # a table was lost or damaged
+        runs, problems = _gathered(results, store, stamps, anew=True)
+        entries = store.entries(runs, chosen, stamps)
+    return Observed(runs, entries or [], problems)
+
+
+def _gathered(
+    results: Path, store: _Store, stamps: dict[str, str], *, anew: bool
+) -> tuple[dict[str, dict[str, Any]], dict[Path, str]]:
+    """The runs' contents, what is new added to the store; what cannot be read."""
+    runs = store.read(store.runs, stamps)
+    runs = runs.iloc[:0] if anew else runs
+    known = dict(zip(runs["record"], runs["content"], strict=True))
+    fresh, problems = _fresh(results, [name for name in stamps if name not in known])
+    if fresh or len(runs) != store.stored:
+        known |= store.add(fresh, runs, stamps, anew=anew)
+    return {name: json.loads(known[name]) for name in stamps if name in known}, problems
+
+
+class _Store:
+    """The tables below one directory."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.runs = place / "runs.parquet"
+        self.stored = 0
+        self.tables: dict[Path, pd.DataFrame] = {}
+
+    def table_of(self, metric: str) -> Path:
+        """A metric's table; names in records may be anything."""
+        return self.place / f"{hashlib.sha256(metric.encode()).hexdigest()[:16]}.parquet"
+
+    def entries(
+        self, runs: dict[str, dict[str, Any]], chosen: set[str] | None, stamps: dict[str, str]
+    ) -> list[Entry] | None:
+        """The entries of some metrics, or None where a run's are not all there."""
+        holders: dict[str, set[str]] = {}
+        for name, run in runs.items():
+            for metric in run["measured"]:
+                if chosen is None or metric in chosen:
+                    holders.setdefault(metric, set()).add(name)
+        entries: list[Entry] = []
+        for metric, names in sorted(holders.items()):
+            found = self.read(self.table_of(metric), stamps)
+            if not names <= set(found["record"]):
+                return None
+            entries += _entries(found)
+        return entries
+
+    def read(self, path: Path, stamps: dict[str, str]) -> pd.DataFrame:
+        """The rows that are of the runs as they are now."""
+        found = self.tables.get(path)
+        if found is None:
+            found = index.read_sealed(path, LAYOUT)
+        if found is None:
+            return pd.DataFrame({"record": [], "stamp": [], "content": []})
+        if path == self.runs:
+            self.stored = len(found)
+        return found[found["record"].map(stamps).to_numpy() == found["stamp"].to_numpy()]
+
+    def add(
+        self, fresh: list[_Fresh], runs: pd.DataFrame, stamps: dict[str, str], *, anew: bool
+    ) -> dict[str, str]:
+        """Keep what was read; the contents of the runs it was read from."""
+        rows = [(run.name, stamps[run.name], run.content) for run in fresh]
+        new = pd.DataFrame(rows, columns=["record", "stamp", "content"])
+        by_metric: dict[str, list[dict[str, Any]]] = {}
+        for run in fresh:
+            for entry in run.entries:
+                row = asdict(entry) | {"stamp": stamps[run.name], "values": entry.values.tobytes()}
+                by_metric.setdefault(entry.metric, []).append(row)
+        for metric, some in by_metric.items():
+            path = self.table_of(metric)
+            kept = [] if anew else [t for t in [self.read(path, stamps)] if len(t)]
+            self._keep(path, pd.concat([*kept, pd.DataFrame(some)]))
+        # the runs last: what they name is there
+        self._keep(self.runs, pd.concat([runs, new]) if len(runs) else new)
+        return dict(zip(new["record"], new["content"], strict=True))
+
+    def _keep(self, path: Path, table: pd.DataFrame) -> None:
+        self.tables[path] = table
+        index.write_sealed(path, table, LAYOUT)
+
+
+class _Fresh(NamedTuple):
+    name: str
+    content: str
+    entries: list[Entry]
+
+
+def _fresh(results: Path, names: Iterable[str]) -> tuple[list[_Fresh], dict[Path, str]]:
+    fresh: list[_Fresh] = []
+    problems: dict[Path, str] = {}
+    for name in names:
+        try:
+            record = read(results / name)
+            if record is not None:
+                fresh.append(_read(name, record))
+        except (CorruptFileError, OSError) as error:
+            problems[results / name] = str(error)
+    return fresh, problems
+
+
+def _read(name: str, record: Record) -> _Fresh:
+    values = _values(record, (record.directory or Path()) / OBSERVATIONS)
+    entries = list(_measured(name, record, values))
+    content = {
+        key: value
+        for key, value in asdict(record).items()
+        if key not in ("metrics", "directory", "files")
+    }
+    content["task"] = with_facts(content["task"])
+    content["measured"] = sorted({entry.metric for entry in entries})
+    return _Fresh(name, json.dumps(content), entries)
+
+
+FACTS = {"main_nfe": "adaptive", "second_nfe": 3, "group": "", "x_shape": None}
+"""What the record of a task says since version 0.2, and what holds where nothing is known."""
+
+
+def with_facts(task: dict[str, Any]) -> dict[str, Any]:
+    """The task of a record, completed from the installed task where the record is older."""
+    if FACTS.keys() <= task.keys():
+        return task
+    return FACTS | _installed(task["name"], task["version"], json.dumps(task["params"])) | task
+
+
+@functools.cache
+def _installed(name: str, version: int, params: str) -> dict[str, Any]:
+    """The facts of a task as it is installed, none if it is not, or not in that version."""
+    from cwbench.running.request import configured_task
+
+    try:
+        task, _ = configured_task(name, json.loads(params))
+    except CwbenchError:
+        return {}
+    info = task.info
+    if info.version != version:
+        return {"group": info.group}
+    return {
+        "main_nfe": info.main_nfe, "second_nfe": info.second_nfe, "group": info.group,
+        "x_shape": list(task.x_shape),
+    }  # fmt: skip
+
+
+Values = dict[tuple[str, str], NDArray[np.float64]]
+
+
+def _values(record: Record, path: Path) -> Values:
+    """By metric and NFE, in the order of the observations.
+
+    Raises:
+        CorruptFileError: if the file is not the one the record names.
+    """
+    if not path.is_file():
+        return {}
+    wanted = record.files.get(OBSERVATIONS)
+    if wanted and sha256_of(path) != wanted:
+        raise CorruptFileError(f"{path} is not the file its record names")
+    try:
+        table = pd.read_parquet(path, columns=["observation", "metric", "nfe", "value"])
+    except (OSError, ValueError, KeyError) as error:
+        raise CorruptFileError(f"{path} cannot be read: {error}") from None
+    table = table.sort_values("observation", kind="stable")
+    numbers = table["value"].to_numpy(dtype=np.float64)
+    groups = table.groupby(["metric", "nfe"], sort=False).indices
+    return {(str(metric), str(nfe)): numbers[rows] for (metric, nfe), rows in groups.items()}
+
+
+def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
+    """The entries of a record with their values by observation.
+
+    Raises:
+        CorruptFileError: if values are missing, or their mean is not the value on record.
+    """
+    for identifier, entry in record.metrics.items():
+        metric, _, nfe = identifier.partition("@nfe=")
+        mean, found = entry["value"], values.get((metric, nfe))
+        if mean is None:
+            found = np.empty(0)
+        elif found is None:
+            if entry["low"] is not None:
+                raise CorruptFileError(f"{record.directory} lacks the {identifier} by observation")
+            found = np.array([mean], dtype=np.float64)  # of a set of samples as a whole
+        elif not abs(found.mean() - mean) <= AGREEMENT * max(abs(mean), np.abs(found).max()):
+            raise CorruptFileError(
+                f"{record.directory}: the {identifier} on record is not the mean of its values"
+            )
+        yield Entry(
+            record=name, metric=metric, nfe=nfe, version=entry["version"],
+            direction=entry.get("direction", "lower"), ranks=bool(entry.get("ranks", True)),
+            debiased=bool(entry.get("debiased", True)), floor=entry["floor"],
+            low_resolution=bool(entry.get("low_resolution", False)),
+            n_observations=entry.get("n_observations", 0), n_samples=entry.get("n_samples", 0),
+            values=found,
+        )  # fmt: skip
+
+
+def _entries(table: pd.DataFrame) -> Iterator[Entry]:
+    columns = {name: table[name].tolist() for name in Entry.__dataclass_fields__ if name in table}
+    if not columns.get("values"):
+        return
+    for row in zip(*columns.values(), strict=True):
+        named = dict(zip(columns, row, strict=True))
+        named["values"] = np.frombuffer(named["values"])
+        floor = named["floor"]
+        named["floor"] = None if floor is None or floor != floor else floor
+        yield Entry(**named)
