@@ -138,7 +138,8 @@ class _Store:
             return pd.DataFrame({"record": [], "stamp": [], "content": []})
         if path == self.runs:
             self.stored = len(found)
-        return found[found["record"].map(stamps).to_numpy() == found["stamp"].to_numpy()]
+        current: pd.DataFrame = found[found["record"].map(stamps) == found["stamp"]]
+        return current
 
     def add(
         self, fresh: list[_Fresh], runs: pd.DataFrame, stamps: dict[str, str], *, anew: bool
@@ -245,8 +246,10 @@ def _values(record: Record, path: Path) -> Values:
         raise CorruptFileError(f"{path} cannot be read: {error}") from None
     table = table.sort_values("observation", kind="stable")
     numbers = table["value"].to_numpy(dtype=np.float64)
-    groups = table.groupby(["metric", "nfe"], sort=False).indices
-    return {(str(metric), str(nfe)): numbers[rows] for (metric, nfe), rows in groups.items()}
+    rows: dict[tuple[str, str], list[int]] = {}
+    for place, name in enumerate(zip(table["metric"], table["nfe"], strict=True)):
+        rows.setdefault(name, []).append(place)
+    return {name: numbers[places] for name, places in rows.items()}
 
 
 def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:

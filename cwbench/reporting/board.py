@@ -128,12 +128,12 @@ class Row:
 
     def sampling(self, nfe: str, name: str) -> float | None:
         """`seconds` or `evaluations` of sampling at an NFE."""
-        if self._one_shot:
+        if self.one_shot:
             return self.cost("sampling", "1", name)
         return self.cost("sampling", nfe, name)
 
     @property
-    def _one_shot(self) -> bool:
+    def one_shot(self) -> bool:
         """Whether one pass is all there is: sampling was counted once, at 1."""
         return all(set(run.content["cost"].get("sampling", {})) <= {"1"} for run in self.runs)
 

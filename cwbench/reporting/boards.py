@@ -26,6 +26,8 @@ class Boards(NamedTuple):
 
     boards: list[Board]
     problems: list[str]
+    present: dict[str, set[str]]
+    """The names of all `tasks`, `presets`, `methods` and `tracks` on record."""
 
 
 def boards(
@@ -49,14 +51,27 @@ def boards(
     """
     wanted = None if metrics is None else {*DISTANCES, *metrics}
     runs, entries, problems = _read(sources, wanted)
+    passing = {*tasks}, {*presets}, {*tracks}
     made = [
         _made(members, entries)
         for members in _grouped(runs).values()
-        if _passes(members[0], tasks, presets, tracks)
+        if _passes(members[0], *passing)
     ]
     for board in made:
         judge(board, {*methods})
-    return Boards(sorted(made, key=_place), problems)
+    return Boards(sorted(made, key=_place), problems, _present(run for _, run in runs))
+
+
+def _present(runs: Iterable[Run]) -> dict[str, set[str]]:
+    present: dict[str, set[str]] = {k: set() for k in ("tasks", "presets", "methods", "tracks")}
+    for run in runs:
+        task, method = run.content["task"], run.content["method"]
+        present["tasks"] |= {task["name"], title_of(task)}
+        present["presets"].add(run.content["preset"])
+        present["tracks"].add(run.content["track"])
+        label = method_label(method["name"], method.get("changed", {}))
+        present["methods"] |= {method["name"], label}
+    return present
 
 
 def _place(board: Board) -> tuple[int, str, str, str]:
@@ -116,13 +131,11 @@ def _budget(values: Mapping[str, Any]) -> Any:
     return {key: value for key, value in keyed.items() if key not in NOT_KEYED}
 
 
-def _passes(
-    member: tuple[str, Run], tasks: Iterable[str], presets: Iterable[str], tracks: Iterable[str]
-) -> bool:
+def _passes(member: tuple[str, Run], tasks: set[str], presets: set[str], tracks: set[str]) -> bool:
     content = member[1].content
     names = {content["task"]["name"], title_of(content["task"])}
     return (
-        (not tasks or bool(names & {*tasks}))
+        (not tasks or bool(names & tasks))
         and (not presets or content["preset"] in presets)
         and (not tracks or content["track"] in tracks)
     )

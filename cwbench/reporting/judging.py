@@ -76,7 +76,7 @@ def _rank(
     board: Board,
     column: Column,
     rows: list[Row],
-    found: ranks.Pairs,
+    compared: ranks.Pairs,
     void: NDArray[np.bool_] | None,
 ) -> None:
     """Write ranks into the cells; incomplete ones share those below all complete ones."""
@@ -84,17 +84,15 @@ def _rank(
     cells = [board.cells[row.key, column] for row in rows]
     if cells:
         means = np.array([sign * cast("float", cell.mean) for cell in cells])
-        result = ranks.ranking(means, found, void)
+        result = ranks.ranking(means, compared, void)
         for cell, low, high, tied in zip(cells, result.low, result.high, result.tied, strict=True):
             cell.rank = int(low), int(high)
             cell.tied = None if tied < 0 else bool(tied)
     below = [
-        cell
+        found
         for row in board.rows
-        if row.role == "method"
-        and (cell := board.cell(row, column)) is not None
-        and cell.values
-        and not cell.complete
+        if (found := board.cell(row, column)) and row.role == "method" and found.values
+        if not found.complete
     ]
     for cell in below:
         cell.rank = len(cells) + 1, len(cells) + len(below)

@@ -95,7 +95,8 @@ def _gain(difference: Array, direction: Direction) -> Array:
 def contradicted(several: Iterable[Pairs]) -> Truths:
     """Where one metric calls a better than b and another worse, `(k, k)`."""
     called = np.array([one.called() for one in several])
-    return (called > 0).any(0) & (called < 0).any(0)
+    both: Truths = np.logical_and((called > 0).any(0), (called < 0).any(0))
+    return both
 
 
 def ranking(

@@ -64,8 +64,8 @@ class Estimate(NamedTuple):
 
     def half(self, level: float = LEVEL) -> Array:
         """Half the widths of the intervals."""
-        half: Array = special.stdtrit(self.freedom, (1 + level) / 2) * np.sqrt(self.variance)
-        return half
+        quantile: Array = np.asarray(special.stdtrit(self.freedom, (1 + level) / 2), np.float64)
+        return quantile * np.sqrt(self.variance)
 
     def bounds(self, level: float = LEVEL) -> Bounds:
         """The means with their intervals."""

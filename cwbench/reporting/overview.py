@@ -1,0 +1,132 @@
+"""Across tasks: scaled scores and who wins against whom. Raw values are never averaged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cwbench.reporting.board import Board
+from cwbench.reporting.comparison import against
+from cwbench.reporting.figures import heat_map, metric_against_nfe, vote_matrix
+from cwbench.reporting.ranking import Votes, votes
+
+MOST_METHODS = 16
+CURVES = 10
+"""Methods in a figure at most: the ones on most tasks, or the best."""
+
+
+def stages(boards: Sequence[Board]) -> list[tuple[str, list[Board]]]:
+    """Boards by preset and track, which never meet."""
+    by_name = groupby(boards, key=lambda b: (b.preset, b.track))
+    return [
+        (preset + (f" / {track}" * (track != "fixed")), list(members))
+        for (preset, track), members in by_name
+    ]
+
+
+def common_methods(boards: Sequence[Board], *, controls: bool) -> list[str]:
+    """Labels on these boards, those on most of them first, the best of these first."""
+    count: Counter[str] = Counter()
+    place: dict[str, list[int]] = {}
+    for board in boards:
+        rows = [row for row in board.ordered(board.main) if controls or row.role == "method"]
+        for index, row in enumerate(rows):
+            cell = board.cell(row, board.main)
+            if cell and cell.mean is not None:
+                count[row.label] += 1
+                place.setdefault(row.label, []).append(index)
+    order = sorted(
+        count, key=lambda label: (-count[label], sum(place[label]) / count[label], label)
+    )
+    return order[:MOST_METHODS]
+
+
+def scaled_table(boards: Sequence[Board]) -> pd.DataFrame:
+    """Scaled scores at the NFE that is judged: rows methods, columns tasks."""
+    methods = common_methods(boards, controls=True)
+    table = pd.DataFrame(index=methods, columns=_titles(boards), dtype=float)
+    for board, title in zip(boards, table.columns, strict=True):
+        for row in board.rows:
+            cell = board.cell(row, board.main)
+            if cell and cell.scaled and row.label in methods:
+                table.loc[row.label, title] = cell.scaled[0]
+    return table
+
+
+def _titles(boards: Sequence[Board]) -> list[str]:
+    """Titles, numbered where two boards differ in what a title does not say."""
+    seen: Counter[str] = Counter()
+    titles = []
+    for board in boards:
+        seen[board.title] += 1
+        again = f" ({seen[board.title]})" if seen[board.title] > 1 else ""
+        titles.append(board.title + again)
+    return titles
+
+
+def vote_table(boards: Sequence[Board]) -> pd.DataFrame:
+    """Wins, ties and losses of the row against the column, one vote a task group."""
+    methods = common_methods(boards, controls=False)
+    table = pd.DataFrame(None, index=methods, columns=methods, dtype=object)
+    for i, a in enumerate(methods):
+        for b in methods[i + 1 :]:
+            found = _votes(boards, a, b)
+            if sum(found):
+                table.loc[[a], [b]] = pd.DataFrame([[tuple(found)]], [a], [b], dtype=object)
+                turned = (found.losses, found.ties, found.wins)
+                table.loc[[b], [a]] = pd.DataFrame([[turned]], [b], [a], dtype=object)
+    met = [m for m in methods if any(isinstance(each, tuple) for each in table.loc[m])]
+    met_table = table.loc[met, met]
+    return met_table.where(met_table.map(lambda each: isinstance(each, tuple)), None)
+
+
+def _votes(boards: Sequence[Board], a: str, b: str) -> Votes:
+    verdicts = []
+    for board in boards:
+        rows = {row.label: row for row in board.rows}
+        if board.main and a in rows and b in rows:
+            found = against(board, rows[a], rows[b], board.main)
+            verdicts.append((board.group, found.verdict))
+    return votes(verdicts)
+
+
+def heat_map_of(boards: Sequence[Board], name: str) -> Figure:
+    """The heat map of a preset."""
+    note = "scaled score: 0 ignores y, 1 is the exact posterior"
+    return heat_map(scaled_table(boards), title=f"Scaled scores, {name}", note=note)
+
+
+def votes_of(boards: Sequence[Board], name: str) -> Figure:
+    """The matrix of wins, ties and losses of a preset."""
+    note = "wins–ties–losses of the row, one vote a task group"
+    return vote_matrix(vote_table(boards), title=f"Who wins, {name}", note=note)
+
+
+def nfe_figure(board: Board) -> Figure | None:
+    """The main metric against NFE, of the best methods and the controls that bound them."""
+    rows = [row for row in board.ordered(board.main) if board.cell(row, board.main)]
+    chosen = [row for row in rows if row.role == "method"][:CURVES]
+    chosen += [row for row in rows if row.role == "upper"][: CURVES - len(chosen)]
+    lines = [
+        {
+            "method": row.label.replace("$", r"\$"), "nfe": None if one_shot else column.nfe,
+            "value": cell.mean, "low": cell.low, "high": cell.high, "floor": cell.floor,
+        }
+        for row in chosen
+        for one_shot in [row.one_shot]
+        for column in sorted(board.columns, key=lambda c: c.order)
+        if column.metric == board.main_metric
+        and board.main
+        and column[2:] == board.main[2:]
+        and (not one_shot or column == board.main)
+        and (cell := board.cell(row, column))
+    ]  # fmt: skip
+    if not lines or board.main is None:
+        return None
+    name, main = board.main_metric, board.main.nfe or None
+    title = board.title.replace("$", r"\$")
+    return metric_against_nfe(pd.DataFrame(lines), metric=name, title=title, main_nfe=main)
