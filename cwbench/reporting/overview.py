@@ -54,7 +54,7 @@ def scaled_table(boards: Sequence[Board]) -> pd.DataFrame:
             cell = board.cell(row, board.main)
             if cell and cell.scaled and row.label in methods:
                 table.loc[row.label, title] = cell.scaled[0]
-    return table
+    return table.dropna(axis="columns", how="all")
 
 
 def _titles(boards: Sequence[Board]) -> list[str]:
@@ -124,6 +124,7 @@ def nfe_figure(board: Board) -> Figure | None:
         and column[2:] == board.main[2:]
         and (not one_shot or column == board.main)
         and (cell := board.cell(row, column))
+        and (row.role == "method" or (cell.low or 0) > 0)  # one at 0 would stretch the axis
     ]  # fmt: skip
     if not lines or board.main is None:
         return None

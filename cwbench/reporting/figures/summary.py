@@ -87,7 +87,7 @@ def _write(
             continue
         red, green, blue, _ = colours((value - low) / (high - low))  # type: ignore[operator] # a colour map
         bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.55
-        ax.text(j + 0.5, i + 0.5, text.iloc[i, j], ha="center", va="center", fontsize=7.5,
+        ax.text(j + 0.5, i + 0.5, str(text.iloc[i, j]), ha="center", va="center", fontsize=7.5,
                 color=DARK if bright else LIGHT)  # fmt: skip
 
 
