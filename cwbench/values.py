@@ -142,7 +142,7 @@ class _Store:
         return current
 
     def add(
-        self, fresh: list[_Fresh], runs: pd.DataFrame, stamps: dict[str, str], *, anew: bool
+        self, fresh: list[Gathered], runs: pd.DataFrame, stamps: dict[str, str], *, anew: bool
     ) -> dict[str, str]:
         """Keep what was read; the contents of the runs it was read from."""
         rows = [(run.name, stamps[run.name], run.content) for run in fresh]
@@ -165,26 +165,37 @@ class _Store:
         index.write_sealed(path, table, LAYOUT)
 
 
-class _Fresh(NamedTuple):
+class Gathered(NamedTuple):
+    """A run's content without metrics, as JSON, and its entries."""
+
     name: str
     content: str
     entries: list[Entry]
 
 
-def _fresh(results: Path, names: Iterable[str]) -> tuple[list[_Fresh], dict[Path, str]]:
-    fresh: list[_Fresh] = []
+def _fresh(results: Path, names: Iterable[str]) -> tuple[list[Gathered], dict[Path, str]]:
+    fresh: list[Gathered] = []
     problems: dict[Path, str] = {}
     for name in names:
         try:
             record = read(results / name)
             if record is not None:
-                fresh.append(_read(name, record))
+                fresh.append(gathered(name, record))
         except (CorruptFileError, OSError) as error:
             problems[results / name] = str(error)
     return fresh, problems
 
 
-def _read(name: str, record: Record) -> _Fresh:
+def gathered(name: str, record: Record) -> Gathered:
+    """A record with its values by observation.
+
+    Args:
+        name: what its entries call it.
+        record: read from its directory.
+
+    Raises:
+        CorruptFileError: if the values are not those of the record.
+    """
     values = _values(record, (record.directory or Path()) / OBSERVATIONS)
     entries = list(_measured(name, record, values))
     content = {
@@ -194,7 +205,7 @@ def _read(name: str, record: Record) -> _Fresh:
     }
     content["task"] = with_facts(content["task"])
     content["measured"] = sorted({entry.metric for entry in entries})
-    return _Fresh(name, json.dumps(content), entries)
+    return Gathered(name, json.dumps(content), entries)
 
 
 FACTS = {"main_nfe": "adaptive", "second_nfe": 3, "group": "", "x_shape": None}

@@ -224,6 +224,18 @@ class Runner:
             ):
                 return self._scored(previous)
 
+    def draw_again(self, previous: Record, y: Tensor, nfe: NFE | None) -> Tensor:
+        """Samples of the stored model for any observations, `(m, 2n, *x_shape)`.
+
+        Raises:
+            CwbenchError: if the model is not stored, or not the one the record names.
+        """
+        if not (self.directory / storage.MODEL).is_file():
+            raise CwbenchError("its model is not stored")
+        self._bind()
+        self._fit(previous)
+        return self._draw(y, 2 * self.request.preset.samples, nfe, "verify")
+
     def _scored(self, previous: Record) -> Record:
         self.show.message("measuring what the record lacks")
         kept = self._sound(previous)

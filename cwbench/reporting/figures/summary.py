@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from cwbench.reporting.figures.style import DPI, empty, style
@@ -49,7 +50,7 @@ def vote_matrix(votes: pd.DataFrame, *, title: str, note: str = "") -> Figure:
 def _cells(
     values: pd.DataFrame,
     text: pd.DataFrame,
-    colours: object,
+    colours: Colormap,
     limits: tuple[float, float],
     title: str,
     note: str,
@@ -78,14 +79,18 @@ def _cells(
 
 
 def _write(
-    ax: Axes, values: pd.DataFrame, text: pd.DataFrame, colours: object, limits: tuple[float, float]
+    ax: Axes,
+    values: pd.DataFrame,
+    text: pd.DataFrame,
+    colours: Colormap,
+    limits: tuple[float, float],
 ) -> None:
     """Numbers dark on light cells and light on dark ones."""
     low, high = limits
     for (i, j), value in np.ndenumerate(values.to_numpy()):
         if np.isnan(value):
             continue
-        red, green, blue, _ = colours((value - low) / (high - low))  # type: ignore[operator] # a colour map
+        red, green, blue, _ = colours((value - low) / (high - low))
         bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.55
         ax.text(j + 0.5, i + 0.5, str(text.iloc[i, j]), ha="center", va="center", fontsize=7.5,
                 color=DARK if bright else LIGHT)  # fmt: skip
