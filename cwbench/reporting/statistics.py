@@ -11,6 +11,9 @@ difference) of seed s at observation i, has two main effects. With S seeds and m
 and the interval is mean +- t_df sqrt(v) (Satterthwaite). A single seed leaves the interval over
 observations alone, a metric with one value a seed (m = 1) the interval over seeds alone.
 
+The degrees of freedom are estimated: where seeds and observations both matter, equal methods are
+told apart in up to 8 % of cases with 3 seeds and 6 % with 5 or 10, at a nominal 5 %.
+
 A ratio of two means is taken as linear near its value: A/B - r has the mean of (A_si - r B_si)/B.
 """
 
