@@ -95,7 +95,7 @@ def _gathered(
     known = dict(zip(runs["record"], runs["content"], strict=True))
     fresh, problems = _fresh(results, [name for name in stamps if name not in known])
     if fresh or len(runs) != store.stored:
-        known |= store.add(fresh, runs, stamps, anew=anew)
+        known |= store.add(fresh, runs, stamps)
     return {name: json.loads(known[name]) for name in stamps if name in known}, problems
 
 
@@ -142,7 +142,7 @@ class _Store:
         return current
 
     def add(
-        self, fresh: list[Gathered], runs: pd.DataFrame, stamps: dict[str, str], *, anew: bool
+        self, fresh: list[Gathered], runs: pd.DataFrame, stamps: dict[str, str]
     ) -> dict[str, str]:
         """Keep what was read; the contents of the runs it was read from."""
         rows = [(run.name, stamps[run.name], run.content) for run in fresh]
@@ -154,8 +154,9 @@ class _Store:
                 by_metric.setdefault(entry.metric, []).append(row)
         for metric, some in by_metric.items():
             path = self.table_of(metric)
-            kept = [] if anew else [t for t in [self.read(path, stamps)] if len(t)]
-            self._keep(path, pd.concat([*kept, pd.DataFrame(some)]))
+            kept = self.read(path, stamps)
+            kept = kept[~kept["record"].isin(new["record"])]
+            self._keep(path, pd.concat([part for part in (kept, pd.DataFrame(some)) if len(part)]))
         # the runs last: what they name is there
         self._keep(self.runs, pd.concat([runs, new]) if len(runs) else new)
         return dict(zip(new["record"], new["content"], strict=True))

@@ -57,7 +57,7 @@ def write_run(
         metrics[identifier] = {
             "value": mean, "low": mean, "high": mean, "level": 0.95, "plug_in": None, "floor": 0.5,
             "direction": direction, "debiased": True, "ranks": True,
-            "n_observations": max(len(numbers), 2), "n_samples": 100, "version": version,
+            "n_observations": len(numbers) or 40, "n_samples": 100, "version": version,
         }  # fmt: skip
         rows += [(i, name, nfe, value, np.nan, 0.5) for i, value in enumerate(numbers)]
     columns = ["observation", "metric", "nfe", "value", "plug_in", "floor"]
