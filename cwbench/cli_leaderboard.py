@@ -37,6 +37,9 @@ preset_option = click.option("--preset", help="Names with commas; default all, s
 @click.option("--sort", default="", help="METRIC or METRIC@nfe=NFE, such as energy@nfe=3.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default table, or by --output.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this file.")
+@click.option(
+    "--figures", type=click.Path(path_type=Path), help="Also draw figures into this directory."
+)
 @results_option
 @reports_errors
 def leaderboard(
@@ -47,6 +50,7 @@ def leaderboard(
     sort: str,
     form: str | None,
     output: Path | None,
+    figures: Path | None,
     results: Path | None,
 ) -> None:
     """Show which methods are best on which task, and which cannot be told apart.
@@ -77,6 +81,16 @@ def leaderboard(
     else:
         text = formats.TEXTS[form](found.boards, sort)
     _write(text, output)
+    if figures is not None:
+        from cwbench.reporting.overview import draw
+
+        try:
+            drawn = draw(found.boards, figures)
+        except OSError as error:
+            told = error.strerror or error
+            raise UsageError(f"{str(figures)!r} cannot be written: {told}") from None
+        for path in drawn:
+            click.echo(f"{path}", err=True)
 
 
 def _has(board: object, sort: str) -> bool:

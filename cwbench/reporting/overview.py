@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from cwbench.reporting.board import Board
 from cwbench.reporting.comparison import against
-from cwbench.reporting.figures import heat_map, metric_against_nfe, vote_matrix
+from cwbench.reporting.figures import DPI, heat_map, metric_against_nfe, vote_matrix
 from cwbench.reporting.ranking import Votes, votes
 
 MOST_METHODS = 16
 CURVES = 10
 """Methods in a figure at most: the ones on most tasks, or the best."""
+LONGEST = 28
+"""Characters of a name in a figure."""
 
 
 def stages(boards: Sequence[Board]) -> list[tuple[str, list[Board]]]:
@@ -45,27 +49,27 @@ def common_methods(boards: Sequence[Board], *, controls: bool) -> list[str]:
     return order[:MOST_METHODS]
 
 
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names that fit a figure, those that would become equal numbered."""
+    seen: Counter[str] = Counter()
+    shortened = []
+    for name in names:
+        text = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+        seen[text] += 1
+        shortened.append(text + (f" ({seen[text]})" if seen[text] > 1 else ""))
+    return shortened
+
+
 def scaled_table(boards: Sequence[Board]) -> pd.DataFrame:
     """Scaled scores at the NFE that is judged: rows methods, columns tasks."""
     methods = common_methods(boards, controls=True)
-    table = pd.DataFrame(index=methods, columns=_titles(boards), dtype=float)
+    table = pd.DataFrame(index=methods, columns=short_names([b.title for b in boards]), dtype=float)
     for board, title in zip(boards, table.columns, strict=True):
         for row in board.rows:
             cell = board.cell(row, board.main)
             if cell and cell.scaled and row.label in methods:
                 table.loc[row.label, title] = cell.scaled[0]
     return table.dropna(axis="columns", how="all")
-
-
-def _titles(boards: Sequence[Board]) -> list[str]:
-    """Titles, numbered where two boards differ in what a title does not say."""
-    seen: Counter[str] = Counter()
-    titles = []
-    for board in boards:
-        seen[board.title] += 1
-        again = f" ({seen[board.title]})" if seen[board.title] > 1 else ""
-        titles.append(board.title + again)
-    return titles
 
 
 def vote_table(boards: Sequence[Board]) -> pd.DataFrame:
@@ -97,13 +101,41 @@ def _votes(boards: Sequence[Board], a: str, b: str) -> Votes:
 def heat_map_of(boards: Sequence[Board], name: str) -> Figure:
     """The heat map of a preset."""
     note = "scaled score: 0 ignores y, 1 is the exact posterior"
-    return heat_map(scaled_table(boards), title=f"Scaled scores, {name}", note=note)
+    table = scaled_table(boards)
+    table.index = pd.Index(short_names(table.index))
+    return heat_map(table, title=f"Scaled scores, {name}", note=note)
 
 
 def votes_of(boards: Sequence[Board], name: str) -> Figure:
     """The matrix of wins, ties and losses of a preset."""
     note = "wins–ties–losses of the row, one vote a task group"
-    return vote_matrix(vote_table(boards), title=f"Who wins, {name}", note=note)
+    table = vote_table(boards)
+    names = pd.Index(short_names(table.index))
+    table = table.set_axis(names, axis=0).set_axis(names, axis=1)
+    return vote_matrix(table, title=f"Who wins, {name}", note=note)
+
+
+def draw(boards: Sequence[Board], directory: Path) -> list[Path]:
+    """Write every figure as PNG: scores and votes of each preset, metric against NFE of each task.
+
+    Raises:
+        OSError: if the directory cannot be written.
+    """
+    figures: dict[str, Figure] = {}
+    for name, members in stages(boards):
+        figures[f"scaled-scores-{name}"] = heat_map_of(members, name)
+        figures[f"votes-{name}"] = votes_of(members, name)
+    for board in boards:
+        figure = nfe_figure(board)
+        if figure is not None:
+            figures[f"{board.title}-{board.preset}-{board.track}"] = figure
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in figures.items():
+        file = re.sub(r"[^\w=.]+", "-", name).strip("-.").removesuffix("-fixed")
+        paths.append(directory / f"{file}.png")
+        figure.savefig(paths[-1], dpi=DPI)
+    return paths
 
 
 def nfe_figure(board: Board) -> Figure | None:
@@ -113,10 +145,10 @@ def nfe_figure(board: Board) -> Figure | None:
     chosen += [row for row in rows if row.role == "upper"][: CURVES - len(chosen)]
     lines = [
         {
-            "method": row.label.replace("$", r"\$"), "nfe": None if one_shot else column.nfe,
+            "method": name.replace("$", r"\$"), "nfe": None if one_shot else column.nfe,
             "value": cell.mean, "low": cell.low, "high": cell.high, "floor": cell.floor,
         }
-        for row in chosen
+        for row, name in zip(chosen, short_names([row.label for row in chosen]), strict=True)
         for one_shot in [row.one_shot]
         for column in sorted(board.columns, key=lambda c: c.order)
         if column.metric == board.main_metric
@@ -129,5 +161,5 @@ def nfe_figure(board: Board) -> Figure | None:
     if not lines or board.main is None:
         return None
     name, main = board.main_metric, board.main.nfe or None
-    title = board.title.replace("$", r"\$")
+    title = short_names([board.title])[0].replace("$", r"\$")
     return metric_against_nfe(pd.DataFrame(lines), metric=name, title=title, main_nfe=main)
