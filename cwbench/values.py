@@ -210,7 +210,7 @@ def gathered(name: str, record: Record) -> Gathered:
 
 
 FACTS = {"main_nfe": "adaptive", "second_nfe": 3, "group": "", "x_shape": None}
-"""What the record of a task says since version 0.2, and what holds where nothing is known."""
+"""What the record of a task says, and what holds where an older one does not."""
 
 
 def with_facts(task: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def common_methods(boards: Sequence[Board], *, controls: bool) -> list[str]:
     return order[:MOST_METHODS]
 
 
-def short_names(names: Sequence[str]) -> list[str]:
+def short_names(names: Iterable[str]) -> list[str]:
     """Names that fit a figure, those that would become equal numbered."""
     seen: Counter[str] = Counter()
     shortened = []
@@ -102,7 +102,7 @@ def heat_map_of(boards: Sequence[Board], name: str) -> Figure:
     """The heat map of a preset."""
     note = "scaled score: 0 ignores y, 1 is the exact posterior"
     table = scaled_table(boards)
-    table.index = pd.Index(short_names(table.index))
+    table = table.set_axis(short_names(table.index), axis=0)
     return heat_map(table, title=f"Scaled scores, {name}", note=note)
 
 
@@ -110,7 +110,7 @@ def votes_of(boards: Sequence[Board], name: str) -> Figure:
     """The matrix of wins, ties and losses of a preset."""
     note = "wins–ties–losses of the row, one vote a task group"
     table = vote_table(boards)
-    names = pd.Index(short_names(table.index))
+    names = short_names(table.index)
     table = table.set_axis(names, axis=0).set_axis(names, axis=1)
     return vote_matrix(table, title=f"Who wins, {name}", note=note)
 
