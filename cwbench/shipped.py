@@ -35,10 +35,11 @@ def shipped_results() -> Path | None:
 
 def sources(results: str | os.PathLike[str] | None = None) -> list[Source]:
     """The directories to read: the one that is named, else the user's and ours."""
-    if results is not None:
-        return [Source(Path(results), YOURS)]
-    mine, ours = Source(results_directory(), YOURS), shipped_results()
-    if ours is None or (mine.results.exists() and mine.results.samefile(ours)):
+    ours, place = shipped_results(), results_directory(results)
+    if ours is not None and place.exists() and place.samefile(ours):
+        return [Source(place, OURS)]
+    mine = Source(place, YOURS)
+    if results is not None or ours is None:
         return [mine]
-    place = hashlib.sha256(str(ours).encode()).hexdigest()[:16]
-    return [mine, Source(ours, OURS, user_cache_path("cwbench") / f"shipped-{place}")]
+    name = hashlib.sha256(str(ours).encode()).hexdigest()[:16]
+    return [mine, Source(ours, OURS, user_cache_path("cwbench") / f"shipped-{name}")]

@@ -38,7 +38,7 @@ def test_a_directory_that_is_named_is_all(tmp_path: Path) -> None:
 
 def test_our_own_directory_is_not_shown_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CWBENCH_RESULTS", str(ROOT / "results"))
-    assert [source.origin for source in shipped.sources()] == ["yours"]
+    assert [source.origin for source in shipped.sources()] == ["cwbench"]
 
 
 def test_an_installation_without_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
