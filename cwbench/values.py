@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,6 +53,9 @@ class Entry:
     values: NDArray[np.float64]
 
 
+Choice = Callable[[Iterable[Mapping[str, Any]]], set[str] | None]
+
+
 class Observed(NamedTuple):
     """What a results directory holds: runs as in `record.json` without their metrics.
 
@@ -65,20 +68,21 @@ class Observed(NamedTuple):
 
 
 def observed(
-    results: Path, metrics: Iterable[str] | None = None, home: Path | None = None
+    results: Path,
+    metrics: Choice = lambda _: None,
+    home: Path | None = None,
 ) -> Observed:
     """The runs below `results` and the values of some metrics.
 
     Args:
         results: the results directory.
-        metrics: their names, besides those that rank; None for all.
+        metrics: from the contents of the runs, the names that are wanted; None for all.
         home: of what is derived, where the results directory itself is not to be written.
     """
     store = _Store((home or results) / HOME)
     stamps = dict(index.stamps_of(results, run_directories(results)))
     runs, problems = _gathered(results, store, stamps, anew=False)
-    main = {str(run["task"].get("main_metric")) for run in runs.values()}
-    chosen = None if metrics is None else main.union(metrics)
+    chosen = metrics(runs.values())
     entries = store.entries(runs, chosen, stamps)
     if entries is None:  # a table was lost or damaged
         runs, problems = _gathered(results, store, stamps, anew=True)

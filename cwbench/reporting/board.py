@@ -16,6 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -209,13 +210,12 @@ class Board:
     @property
     def dimension(self) -> int | None:
         """Of x."""
-        shape = self.task["x_shape"]
-        return math.prod(shape) if shape is not None else None
+        return dimension_of(self.task)
 
     @property
     def together(self) -> bool:
         """Whether a verdict needs several distances that do not contradict each other."""
-        return self.dimension is None or self.dimension >= MANY_DIMENSIONS
+        return many_dimensional(self.task)
 
     @property
     def main_metric(self) -> str:
@@ -233,10 +233,14 @@ class Board:
         if not at and nfe is None and found:
             last = max(found, key=lambda c: c.order)
             at = [c for c in found if c.nfe == last.nfe]
-        size = Counter(column for _, column in self.cells)
-        return max(at, key=lambda c: (size[c], c.version), default=None)
+        return max(at, key=lambda c: (self._sizes[c], c.version), default=None)
 
-    @property
+    @cached_property
+    def _sizes(self) -> Counter[Column]:
+        """How many cells there are in each column."""
+        return Counter(column for _, column in self.cells)
+
+    @cached_property
     def main(self) -> Column | None:
         """The column that ranks."""
         return self.column(self.main_metric)
@@ -267,6 +271,18 @@ class Board:
             return row.role != "method", none, incomplete, sign * (mean or 0.0), row.label
 
         return sorted(self.rows, key=place)
+
+
+def dimension_of(task: Mapping[str, Any]) -> int | None:
+    """Of x, None where it is not known."""
+    shape = task["x_shape"]
+    return math.prod(shape) if shape is not None else None
+
+
+def many_dimensional(task: Mapping[str, Any]) -> bool:
+    """Whether one distance is not enough; what is not known may be."""
+    dimension = dimension_of(task)
+    return dimension is None or dimension >= MANY_DIMENSIONS
 
 
 def title_of(task: Mapping[str, Any]) -> str:

@@ -11,7 +11,16 @@ from pydantic import ValidationError
 
 from cwbench.preset import NOT_KEYED, Preset
 from cwbench.record import method_label
-from cwbench.reporting.board import DISTANCES, Board, Cell, Column, Row, Run, title_of
+from cwbench.reporting.board import (
+    DISTANCES,
+    Board,
+    Cell,
+    Column,
+    Row,
+    Run,
+    many_dimensional,
+    title_of,
+)
 from cwbench.reporting.judging import judge
 from cwbench.settings import keyed_values
 from cwbench.shipped import Source
@@ -49,8 +58,7 @@ def boards(
         tracks: `fixed`, `open`, `external`.
         metrics: names of metrics besides the main ones; None for all.
     """
-    wanted = None if metrics is None else {*DISTANCES, *metrics}
-    runs, entries, problems = _read(sources, wanted)
+    runs, entries, problems = _read(sources, None if metrics is None else {*metrics})
     passing = {*tasks}, {*presets}, {*tracks}
     made = [
         _made(members, entries)
@@ -60,6 +68,17 @@ def boards(
     for board in made:
         judge(board, {*methods})
     return Boards(sorted(made, key=_place), problems, _present(run for _, run in runs))
+
+
+def _wanted(contents: Iterable[Mapping[str, Any]], metrics: set[str] | None) -> set[str] | None:
+    """The metrics that rank, those judged together with them, and those asked for."""
+    if metrics is None:
+        return None
+    tasks = {json.dumps(content["task"], sort_keys=True) for content in contents}
+    wanted = set(metrics)
+    for task in map(json.loads, tasks):
+        wanted |= {task.get("main_metric"), *(DISTANCES if many_dimensional(task) else ())}
+    return wanted
 
 
 def _present(runs: Iterable[Run]) -> dict[str, set[str]]:
@@ -91,7 +110,7 @@ def _read(
     problems: list[str] = []
     first: dict[str, Run] = {}
     for results, origin, home in sources:
-        found = observed(results, metrics, home)
+        found = observed(results, lambda contents: _wanted(contents, metrics), home)
         problems += found.problems.values()
         for name, content in found.runs.items():
             run, run_id = Run(content, origin, results / name), str(content["run_id"])
@@ -183,16 +202,16 @@ def _fill(board: Board, found: list[tuple[Row, int, Entry]]) -> None:
         if column not in same:
             same.append(column)
         board.columns.setdefault(column, entry)
+    count = {row.key: len(row.attempted) for row in board.rows}
     for row, seed, entry in found:
         column = _column(entry)
-        for target in columns[_kind(column)]:
-            if target == column or not column.nfe:
-                cell = board.cells.setdefault(
-                    (row.key, target), Cell({}, len(row.attempted), entry.floor)
-                )
-                cell.low_resolution |= entry.low_resolution
-                if len(entry.values):
-                    cell.values[seed] = entry.values
+        for target in [column] if column.nfe else columns[_kind(column)]:
+            cell = board.cells.get((row.key, target))
+            if cell is None:
+                cell = board.cells[row.key, target] = Cell({}, count[row.key], entry.floor)
+            cell.low_resolution |= entry.low_resolution
+            if len(entry.values):
+                cell.values[seed] = entry.values
     for column in [c for c in board.columns if not c.nfe]:
         if len(columns[_kind(column)]) > 1:  # all of it stands beside each NFE
             del board.columns[column]

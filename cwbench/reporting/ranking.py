@@ -26,6 +26,7 @@ from cwbench.reporting.statistics import (
     LEAST_SEEDS,
     LEVEL,
     Direction,
+    Estimate,
     Verdict,
     differences,
     holm,
@@ -84,8 +85,18 @@ def pairs(values: Sequence[dict[int, Array]], direction: Direction = "lower") ->
             block = np.ix_(chosen, chosen)
             fresh = np.isnan(p[block])  # pairs on all of their seeds are not done again on fewer
             gain[block] = np.where(fresh, _gain(found.mean, direction), gain[block])
-            p[block] = np.where(fresh, found.p_values(), p[block])
+            p[block] = np.where(fresh, _symmetric(found), p[block])
     return Pairs(gain, p)
+
+
+def _symmetric(found: Estimate) -> Array:
+    """The p-values of all pairs, each computed once."""
+    k = len(found.mean)
+    upper = np.triu_indices(k, 1)
+    p = np.ones((k, k))
+    p[upper] = Estimate(*(part[upper] for part in found)).p_values()
+    p.T[upper] = p[upper]
+    return p
 
 
 def _gain(difference: Array, direction: Direction) -> Array:

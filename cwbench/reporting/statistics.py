@@ -156,7 +156,9 @@ def differences(values: Array) -> Estimate:
     v_s, v_o = sums[0] / max((S - 1) * S, 1), sums[1] / max((m - 1) * m, 1)
     found = _estimate(np.subtract.outer(g, g), v_s, v_o, sums[2], S, m)
     alike = sum(sums) <= PRECISION * sum(scales)
-    for a, b in np.argwhere(np.triu(alike)):
+    for part in (found.mean, found.variance):
+        np.fill_diagonal(part, 0.0)
+    for a, b in np.argwhere(np.triu(alike, 1)):
         exact = crossed(values[a] - values[b])
         for whole, part, sign in zip(found, exact, (-1, 1, 1), strict=True):
             whole[a, b], whole[b, a] = part, sign * part
