@@ -70,7 +70,7 @@ def test_a_wheel_holds_records_and_page_but_no_models(tmp_path: Path) -> None:
     assert wheel.stat().st_size < 20e6
     code = (
         "import cwbench; print(cwbench.__file__, cwbench.load_records().run_id.nunique(), "
-        "cwbench.leaderboard(metric='ew2sq').origin.unique())"
+        "*set(cwbench.leaderboard(metric='ew2sq').origin))"
     )
     told = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True,
@@ -79,5 +79,5 @@ def test_a_wheel_holds_records_and_page_but_no_models(tmp_path: Path) -> None:
     assert told == [
         str(tmp_path / "site" / "cwbench" / "__init__.py"),
         str(len(RUNS)),
-        "['cwbench']",
+        "cwbench",
     ]

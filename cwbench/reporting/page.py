@@ -122,6 +122,7 @@ def _column(board: Board, column: Column) -> dict[str, Any]:
         "metric": column.metric, "nfe": column.nfe, "version": column.version,
         "observations": column.n_observations, "samples": column.n_samples,
         "direction": entry.direction, "ranks": entry.ranks, "debiased": entry.debiased,
+        "floor": _short(entry.floor),
     }  # fmt: skip
 
 
@@ -135,7 +136,8 @@ def _row(
         for each in nfe
     }
     return {
-        "label": row.label, "role": row.role, "origin": row.origin, "note": note(row),
+        "label": row.label, "key": row.key[:16],
+        "role": row.role, "origin": row.origin, "note": note(row),
         "version": row.method["version"], "from": row.method.get("distribution", ""),
         "params": row.method["params"], "cells": cells, "costs": costs,
         "oneShot": row.one_shot, "fit": _short(row.cost("fit_seconds")),
@@ -146,34 +148,34 @@ def _row(
 
 
 def _cell(cell: Cell | None) -> list[Any] | int:
-    """Value, low, high, 90th percentile, ranks, tied, scaled, log ratio, seeds, runs, floor."""
+    """Value, half its interval, 90th percentile, ranks, tied, scaled, log ratio, seeds, runs."""
     if cell is None:
         return 0
     low, high = cell.rank or (None, None)
-    numbers = [cell.mean, cell.low, cell.high, cell.p90]
+    value, half = (_short(number, 5) for number in (cell.mean, cell.half))
     scores = [three[0] if three else None for three in (cell.scaled, cell.log_ratio)]
     tied = None if cell.tied is None else int(cell.tied)
     return [
-        *map(_short, numbers), low, high, tied, *map(_short, scores), len(cell.values), cell.runs,
-        _short(cell.floor),
+        value, half, _short(cell.p90), low, high, tied, *map(_short, scores), len(cell.values),
+        cell.runs,
     ]  # fmt: skip
 
 
-def _short(number: float | None) -> float | None:
-    """Four digits: an interval carries two."""
+def _short(number: float | None, digits: int = 3) -> float | None:
+    """A few digits: there may be a hundred thousand numbers on the page."""
     if number is None:
         return None
-    short = float(f"{number:.4g}")
+    short = float(f"{number:.{digits}g}")
     return int(short) if short == int(short) else short
 
 
 def _run(run: Run, environments: dict[str, int]) -> list[Any]:
-    """Seed, id, status, error, log tail, environment, seconds of the fit, when, whose."""
+    """Seed, status, error, log tail, environment, seconds of the fit, when, whose."""
     content: Mapping[str, Any] = run.content
     key = json.dumps(content["environment"], sort_keys=True)
     bad = run.status not in ("ok", "skipped")
     return [
-        run.seed, content["run_id"], run.status, content["error"] if run.status != "ok" else None,
+        run.seed, run.status, content["error"] if run.status != "ok" else None,
         _log_tail(run) if bad else None, environments.setdefault(key, len(environments)),
         _short(content["cost"].get("fit_seconds")), content["finished"][:10], run.origin,
     ]  # fmt: skip

@@ -3,8 +3,8 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const at = id => document.getElementById(id);
   // a cell: see _cell in page.py
-  const [MEAN, LOW, HIGH, P90, RANK, RANKS, TIED, SCALED, LOG, SEEDS, RUNS, FLOOR] = Array(12).keys();
-  const [SEED, ID, STATUS, ERROR, TAIL, ENVIRONMENT, FIT, WHEN, WHOSE] = Array(9).keys();
+  const [MEAN, HALF, P90, RANK, RANKS, TIED, SCALED, LOG, SEEDS, RUNS] = Array(10).keys();
+  const [SEED, STATUS, ERROR, TAIL, ENVIRONMENT, FIT, WHEN, WHOSE] = Array(8).keys();
   const state = { stage: "", board: -1, metric: "", nfe: "", scale: "raw", sort: "value", down: false };
 
   // Elements are made of text nodes alone: nothing from a record is ever parsed as HTML.
@@ -36,7 +36,8 @@
     if (!cell) return [null, null, null];
     if (state.scale === "scaled") return [cell[SCALED], null, null];
     if (state.scale === "log") return [cell[LOG], null, null];
-    return [cell[MEAN], cell[LOW], cell[HIGH]];
+    const [mean, half] = [cell[MEAN], cell[HALF]];
+    return half == null ? [mean, null, null] : [mean, mean - half, mean + half];
   }
 
   function valueText(cell) {
@@ -296,11 +297,11 @@
     const text = cell => cell ? valueText(cell).join("") : "";
     body.push(make("h3", {}, "Metrics"), grid(["metric", ...nfes.map(n => n ? `NFE ${n}` : "value"), "floor"], metrics.map(m => {
       const cells = nfes.map(n => { const i = columnOf(b, m, n); return i < 0 ? 0 : row.cells[i]; });
-      const last = cells.filter(Boolean).pop();
-      return [m, ...cells.map(text), short(last && last[FLOOR])];
+      const floor = b.columns.filter(c => c.metric === m).pop().floor;
+      return [m, ...cells.map(text), short(floor)];
     })));
     state.scale = scaleBefore;
-    body.push(make("h3", {}, "Runs"), grid(["seed", "run", "status", "fit s", "finished", "from"], row.runs.map(r => [String(r[SEED]), r[ID], r[STATUS], short(r[FIT]), r[WHEN], r[WHOSE]])));
+    body.push(make("h3", {}, "Runs"), grid(["seed", "run", "status", "fit s", "finished", "from"], row.runs.map(r => [String(r[SEED]), `${row.key}-${r[SEED]}`, r[STATUS], short(r[FIT]), r[WHEN], r[WHOSE]])));
     for (const run of row.runs) {
       if (run[ERROR]) body.push(make("h3", { className: "bad" }, `Seed ${run[SEED]}: ${run[STATUS]}`), make("pre", {}, run[ERROR]));
       if (run[TAIL]) body.push(make("h3", {}, "End of its log"), make("pre", {}, run[TAIL]));
