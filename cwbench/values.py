@@ -12,7 +12,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,8 +32,7 @@ AGREEMENT = 1e-6
 """How far the mean of the values may be from the value on record, relative to their size."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One metric of one run at one NFE; `values` has shape `(observations,)`, empty without value.
 
     A set metric has a single value.
@@ -154,7 +153,10 @@ class _Store:
         by_metric: dict[str, list[dict[str, Any]]] = {}
         for run in fresh:
             for entry in run.entries:
-                row = asdict(entry) | {"stamp": stamps[run.name], "values": entry.values.tobytes()}
+                row = entry._asdict() | {
+                    "stamp": stamps[run.name],
+                    "values": entry.values.tobytes(),
+                }
                 by_metric.setdefault(entry.metric, []).append(row)
         for metric, some in by_metric.items():
             path = self.table_of(metric)
@@ -298,7 +300,7 @@ def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
 
 
 def _entries(table: pd.DataFrame) -> Iterator[Entry]:
-    columns = {name: table[name].tolist() for name in Entry.__dataclass_fields__ if name in table}
+    columns = {name: table[name].tolist() for name in Entry._fields if name in table}
     if not columns.get("values"):
         return
     for row in zip(*columns.values(), strict=True):
