@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from benchmarks import coupling, metric, plain_loop, plain_scripts, records, startup, sweep
+from benchmarks import (
+    coupling,
+    leaderboard,
+    metric,
+    plain_loop,
+    plain_scripts,
+    records,
+    startup,
+    sweep,
+)
 from benchmarks.timing import Ratio, machine
 
 TOPICS: dict[str, Callable[[], Iterator[Ratio]]] = {
@@ -15,6 +24,7 @@ TOPICS: dict[str, Callable[[], Iterator[Ratio]]] = {
     "metric": metric.ratios,
     "startup": startup.ratios,
     "records": records.ratios,
+    "leaderboard": leaderboard.ratios,
     "sweep": sweep.ratios,
 }
 

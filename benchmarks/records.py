@@ -63,7 +63,7 @@ def indexed(results: Path, *, warm: bool) -> Measurement:
             (results / NAME).unlink(missing_ok=True)
         started = time.perf_counter()
         table = load_records(results)
-        assert list(table.columns) == list(COLUMNS)
+        assert list(table.columns) == [*COLUMNS, "origin"]
         assert len(table) == RECORDS * len(template()["metrics"])
         return time.perf_counter() - started
 

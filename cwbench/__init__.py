@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from cwbench.preset import Preset, vector_presets
     from cwbench.record import Record, load_records
+    from cwbench.reporting.leaderboard import compare, leaderboard
     from cwbench.running.tracking import Callback
     from cwbench.task import JointSamples, MixturePosterior, Moments, Params, Task, TaskInfo
 
@@ -44,6 +45,7 @@ _HOME = {
     ),
     "cwbench.preset": ("Preset", "vector_presets"),
     "cwbench.record": ("Record", "load_records"),
+    "cwbench.reporting.leaderboard": ("compare", "leaderboard"),
     "cwbench.running.tracking": ("Callback",),
     "cwbench.task": ("JointSamples", "MixturePosterior", "Moments", "Params", "Task", "TaskInfo"),
 }  # fmt: skip
@@ -71,7 +73,9 @@ __all__ = [
     "Task",
     "TaskInfo",
     "__version__",
+    "compare",
     "evaluate",
+    "leaderboard",
     "load_method",
     "load_records",
     "load_task",

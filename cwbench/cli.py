@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import cwbench
-from cwbench import cli_plugins, cli_results, registry
+from cwbench import cli_leaderboard, cli_plugins, cli_results, registry
 from cwbench.errors import RunInterruptedError, SweepInterruptedError
 from cwbench.options import (
     json_option,
@@ -367,5 +367,5 @@ def evaluate(
     )  # fmt: skip
 
 
-for command in (*cli_plugins.COMMANDS, *cli_results.COMMANDS):
+for command in (*cli_plugins.COMMANDS, *cli_results.COMMANDS, *cli_leaderboard.COMMANDS):
     main.add_command(command)

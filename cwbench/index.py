@@ -40,7 +40,11 @@ RowsOf = Callable[[Path], Iterable[Mapping[str, Any]]]
 
 
 def table(
-    results: Path, directories: Iterable[Path], rows_of: RowsOf, columns: tuple[str, ...]
+    results: Path,
+    directories: Iterable[Path],
+    rows_of: RowsOf,
+    columns: tuple[str, ...],
+    home: Path | None = None,
 ) -> tuple[pd.DataFrame, dict[Path, str]]:
     """The rows of all records, and what is wrong with those that cannot be read.
 
@@ -49,9 +53,11 @@ def table(
         directories: of the runs below it, in the order wanted.
         rows_of: the rows of the record in a directory; a `CorruptFileError` or `OSError` is told.
         columns: of a row.
+        home: of the index, where the results directory itself is not to be written.
     """
-    stamps = dict(_stamps(results, directories))
-    kept = _read(results / NAME, columns)
+    stamps = dict(stamps_of(results, directories))
+    place = (home or results) / NAME
+    kept = _read(place, columns)
     stored = len(kept)
     kept = kept[kept["record"].map(stamps) == kept["stamp"]]
     known = set(kept["record"].unique())
@@ -60,11 +66,12 @@ def table(
         row["stamp"] = stamps[row["record"]]
     complete = pd.concat([kept, _frame(fresh, columns)]) if fresh else kept
     if fresh or len(kept) != stored:
-        _write(results / NAME, complete)
+        write_sealed(place, complete, LAYOUT)
     return _presented(complete, results, list(stamps), columns), problems
 
 
-def _stamps(results: Path, directories: Iterable[Path]) -> Iterator[tuple[str, str]]:
+def stamps_of(results: Path, directories: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """Runs by their directory below the results, and their `record.json` as it is now."""
     for directory in directories:
         with suppress(OSError):  # no record yet, or just removed
             stat = os.stat(directory / "record.json")  # noqa: PTH116 - ten thousand of them
@@ -95,21 +102,27 @@ def _frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """The index, or an empty one where there is none that can be used."""
     empty = _frame([], columns)
+    index = read_sealed(path, LAYOUT)
+    return index if index is not None and index.dtypes.equals(empty.dtypes) else empty
+
+
+def read_sealed(path: Path, layout: str) -> pd.DataFrame | None:
+    """A derived table, or None where there is none that is whole and of this layout."""
     try:
         content = path.read_bytes()
     except OSError:
-        return empty
+        return None
     if not _sealed(content):
-        return empty
-    index = pd.read_parquet(BytesIO(content), engine="pyarrow")
-    sound = index.attrs.get("layout") == LAYOUT and index.dtypes.equals(empty.dtypes)
-    return index if sound else empty
+        return None
+    table = pd.read_parquet(BytesIO(content), engine="pyarrow")
+    return table if table.attrs.get("layout") == layout else None
 
 
-def _write(path: Path, index: pd.DataFrame) -> None:
+def write_sealed(path: Path, table: pd.DataFrame, layout: str) -> None:
+    """Keep a derived table, as far as that is possible."""
     content = BytesIO()
-    index.attrs = {"layout": LAYOUT, "sha256": BLANK}
-    index.to_parquet(content, engine="pyarrow", index=False)
+    table.attrs = {"layout": layout, "sha256": BLANK}
+    table.to_parquet(content, engine="pyarrow", index=False)
     with suppress(OSError):  # results that may only be read are read without an index
         write_atomically(path, _seal(content.getvalue()))
 

@@ -335,20 +335,36 @@ def rows(record: Record) -> Iterator[dict[str, Any]]:
 def load_records(results: str | os.PathLike[str] | None = None) -> pd.DataFrame:
     """Tidy records, a row per run and metric; `nfe` is a string such as "10" or "adaptive".
 
+    The column `origin` says `yours`, or `cwbench` for the records that come with the package. A run
+    that both have is given once, yours.
+
     Args:
-        results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
+        results: the results directory. Default: `$CWBENCH_RESULTS`, else `./cwbench-results`, and
+            the records that come with the package.
     """
-    frame, problems = table(results_directory(results))
-    for problem in problems.values():
-        warnings.warn(f"skipped: {problem}", stacklevel=2)
-    return frame
+    import pandas as pd
+
+    from cwbench.shipped import sources
+
+    frames: list[pd.DataFrame] = []
+    for place, origin, home in sources(results):
+        frame, problems = table(place, home)
+        for problem in problems.values():
+            warnings.warn(f"skipped: {problem}", stacklevel=2)
+        known = {run_id for earlier in frames for run_id in earlier["run_id"]}
+        frames.append(frame[~frame["run_id"].isin(known)].assign(origin=origin))
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else frames[0]
 
 
-def table(results: Path) -> tuple[pd.DataFrame, dict[Path, str]]:
-    """The tidy records, and by directory what is wrong with those that cannot be read."""
+def table(results: Path, home: Path | None = None) -> tuple[pd.DataFrame, dict[Path, str]]:
+    """The tidy records, and by directory what is wrong with those that cannot be read.
+
+    `home` is where the index is, if not in the results directory.
+    """
     from cwbench import index
 
-    return index.table(results, run_directories(results), _rows_in, COLUMNS)
+    return index.table(results, run_directories(results), _rows_in, COLUMNS, home)
 
 
 def _rows_in(directory: Path) -> list[dict[str, Any]]:

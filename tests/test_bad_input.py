@@ -84,7 +84,7 @@ def test_an_exception_in_fit_is_told_with_its_type(
     assert result.exit_code == 1
     assert "ZeroDivisionError: by me" in result.stderr
     assert "Traceback" in only(results, "log.txt").read_text()
-    assert cwbench.load_records().status.tolist() == ["failed"]
+    assert cwbench.load_records(results).status.tolist() == ["failed"]
 
 
 @pytest.mark.parametrize("where", ["__init__", "unsupported", "state_dict", "diagnostics"])
@@ -237,7 +237,7 @@ def test_a_damaged_model_is_never_used_and_nothing_is_lost(
     damage(only(results, "model.safetensors"))
     with pytest.raises(CorruptFileError, match=r"model\.safetensors.*--force"):
         quick_fm(run, nfe=[2])
-    assert cwbench.load_records().status.unique().tolist() == ["ok"]
+    assert cwbench.load_records(results).status.unique().tolist() == ["ok"]
     assert quick_fm(run).metrics == good.metrics
     again = quick_fm(run, nfe=[1, 2], force=True)
     assert again.value("ew2sq", 1) == good.value("ew2sq", 1)
@@ -273,7 +273,7 @@ def test_a_damaged_record_is_computed_again(run: Callable, results: Path, conten
     path = only(results, "record.json")
     path.write_text(content)
     assert quick_fm(run).metrics == good.metrics
-    assert cwbench.load_records().status.unique().tolist() == ["ok"]
+    assert cwbench.load_records(results).status.unique().tolist() == ["ok"]
     assert f"ignored: {path}" in only(results, "log.txt").read_text()
 
 

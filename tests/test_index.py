@@ -58,7 +58,8 @@ def filled(tmp_path: Path) -> Path:
 
 def plain(results: Path) -> pd.DataFrame:
     """The table made without an index: rows of records in the order of their directories."""
-    return pd.DataFrame([r for record in iterate(results) for r in rows(record)], columns=COLUMNS)
+    found = [row for record in iterate(results) for row in rows(record)]
+    return pd.DataFrame(found, columns=COLUMNS).assign(origin="yours")
 
 
 def same(table: pd.DataFrame, reference: pd.DataFrame) -> bool:

@@ -164,7 +164,7 @@ def test_the_table_is_tidy(tmp_path: Path) -> None:
     stored(tmp_path, "failed", status="failed", error="boom", metrics={}, seed=4)
     stored(tmp_path, "null", metrics={"ew2sq": entry(None)}, status="diverged", seed=5)
     table = cwbench.load_records(tmp_path)
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == [*COLUMNS, "origin"]
     wanted = [
         "run_id", "task", "task_params", "method", "method_params", "preset", "track", "seed",
         "status", "metric", "nfe", "value", "low", "high", "plug_in", "floor",
@@ -190,7 +190,7 @@ def test_the_table_is_tidy(tmp_path: Path) -> None:
 def test_no_results_are_an_empty_table(tmp_path: Path) -> None:
     table = cwbench.load_records(tmp_path / "none")
     assert table.empty
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == [*COLUMNS, "origin"]
     assert not (tmp_path / "none").exists()
 
 
@@ -199,7 +199,8 @@ def test_the_environment_names_the_results_directory(
 ) -> None:
     stored(tmp_path, "m")
     monkeypatch.setenv("CWBENCH_RESULTS", str(tmp_path))
-    assert len(cwbench.load_records()) == 2
+    table = cwbench.load_records()
+    assert len(table[table.origin == "yours"]) == 2
 
 
 def test_files_that_are_no_runs_are_left_alone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Intervals for means over seeds and observations, which are crossed, not nested.
+"""Intervals and tests for means over seeds and observations, which are crossed, not nested.
 
 All seeds and methods are judged on the same observations, so D_si, the value (or the paired
 difference) of seed s at observation i, has two main effects. With S seeds and m observations,
@@ -9,20 +9,36 @@ difference) of seed s at observation i, has two main effects. With S seeds and m
     df  = v^2 / (v_s^2 / (S - 1) + v_o^2 / (m - 1)),
 
 and the interval is mean +- t_df sqrt(v) (Satterthwaite). A single seed leaves the interval over
-observations alone.
+observations alone, a metric with one value a seed (m = 1) the interval over seeds alone.
+
+The degrees of freedom are estimated: where seeds and observations both matter, equal methods are
+told apart in up to 8 % of cases with 3 seeds and 6 % with 5 or 10, at a nominal 5 %.
+
+A ratio of two means is taken as linear near its value: A/B - r has the mean of (A_si - r B_si)/B.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import stats
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+LEVEL = 0.95
+LEAST_SEEDS = 3
+"""Seeds a side without which no two methods are told apart."""
+PRECISION = 1e-10
+"""Shares of a variance below which a difference of products has lost its digits."""
+
+Array = NDArray[np.float64]
+Direction = Literal["lower", "higher"]
+Verdict = Literal["better", "worse", "tie", "too few seeds", "no verdict"]
 
 
 class Interval(NamedTuple):
-    """A mean with its confidence interval."""
+    """A mean with its confidence interval; the bounds are NaN where one value is all there is."""
 
     mean: float
     low: float
@@ -34,7 +50,40 @@ class Interval(NamedTuple):
         return (self.high - self.low) / 2
 
 
-def crossed_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
+class Bounds(NamedTuple):
+    """Values with their intervals, arrays of one shape."""
+
+    mean: Array
+    low: Array
+    high: Array
+
+
+class Estimate(NamedTuple):
+    """Means, their variances and degrees of freedom, arrays of one shape."""
+
+    mean: Array
+    variance: Array
+    freedom: Array
+
+    def half(self, level: float = LEVEL) -> Array:
+        """Half the widths of the intervals."""
+        quantile: Array = np.asarray(special.stdtrit(self.freedom, (1 + level) / 2), np.float64)
+        return quantile * np.sqrt(self.variance)
+
+    def bounds(self, level: float = LEVEL) -> Bounds:
+        """The means with their intervals."""
+        half = self.half(level)
+        return Bounds(self.mean, self.mean - half, self.mean + half)
+
+    def p_values(self) -> Array:
+        """Two-sided, of the mean being 0; 1 where nothing differs at all."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.abs(self.mean) / np.sqrt(self.variance)
+        p: Array = 2 * special.stdtr(self.freedom, -t)
+        return np.where((self.mean == 0) & (self.variance == 0), 1.0, p)
+
+
+def crossed_interval(values: ArrayLike, *, level: float = LEVEL) -> Interval:
     """The mean of D with its interval over seeds and observations.
 
     Args:
@@ -47,19 +96,131 @@ def crossed_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
     D = np.asarray(values, dtype=np.float64)
     if D.ndim != 2 or D.shape[1] < 2 or not np.isfinite(D).all():
         raise ValueError(f"finite values (seeds, observations >= 2) are needed, got {D.shape}")
-    seeds, observations = D.shape
-    mean = D.mean()
-    over_observations = D.mean(axis=0)
-    v_o = over_observations.var(ddof=1) / observations
-    if seeds == 1:
-        variance, freedom = v_o, observations - 1.0
-    else:
-        over_seeds = D.mean(axis=1)
-        v_s = over_seeds.var(ddof=1) / seeds
-        residuals = D - over_seeds[:, None] - over_observations + mean
-        v_e = (residuals**2).sum() / ((seeds - 1) * (observations - 1) * D.size)
-        variance = max(v_s + v_o - v_e, v_s, v_o)
-        spread = v_s**2 / (seeds - 1) + v_o**2 / (observations - 1)
-        freedom = variance**2 / spread if spread > 0 else np.inf
-    half = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(variance)
-    return Interval(float(mean), float(mean - half), float(mean + half))
+    return Interval(*map(float, crossed(D).bounds(level)))
+
+
+def crossed(values: Array) -> Estimate:
+    """The means of D and their variances by the formulas above.
+
+    Args:
+        values: D with shape `(..., seeds, observations)`, finite.
+
+    Returns:
+        Estimates with shape `(...)`; of a single value the variance is NaN.
+    """
+    S, m = values.shape[-2:]
+    over_seeds, over_observations = values.mean(-1), values.mean(-2)
+    mean = over_seeds.mean(-1)
+    v_s = over_seeds.var(-1, ddof=1) / S if S > 1 else np.zeros_like(mean)
+    v_o = over_observations.var(-1, ddof=1) / m if m > 1 else np.zeros_like(mean)
+    residuals = values - over_seeds[..., None] - over_observations[..., None, :]
+    squares = ((residuals + mean[..., None, None]) ** 2).sum((-2, -1))
+    return _estimate(mean, v_s, v_o, squares, S, m)
+
+
+def _estimate(mean: Array, v_s: Array, v_o: Array, squares: Array, S: int, m: int) -> Estimate:
+    """Put the parts together; `squares` is the sum of squared residuals."""
+    if S == 1 or m == 1:  # the other effect is all there is
+        alone = v_o if S == 1 else v_s
+        freedom = np.full_like(mean, max(S, m) - 1.0)
+        known = np.where(freedom > 0, alone, np.nan)
+        return Estimate(mean, known, np.maximum(freedom, 1.0))
+    v_e = squares / ((S - 1) * (m - 1) * S * m)
+    variance = np.maximum(np.maximum(v_s + v_o - v_e, v_s), v_o)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = variance**2 / (v_s**2 / (S - 1) + v_o**2 / (m - 1))
+    return Estimate(mean, variance, np.where(np.isfinite(freedom), freedom, np.inf))
+
+
+def differences(values: Array) -> Estimate:
+    """The paired differences of all pairs of k methods: entry (a, b) is of a - b.
+
+    The variances come from products of the methods' effects, which costs k^2 numbers and not
+    k^2 S m of them; pairs too alike for that are subtracted value by value.
+
+    Args:
+        values: with shape `(k, seeds, observations)`, finite, on the same seeds and observations.
+
+    Returns:
+        Estimates with shape `(k, k)`; 0 on the diagonal.
+    """
+    k, S, m = values.shape
+    shared = values - values.mean(0)
+    P, Q = shared.mean(2), shared.mean(1)
+    g = P.mean(1)
+    R = (shared - P[:, :, None] - Q[:, None, :] + g[:, None, None]).reshape(k, -1)
+    P, Q = P - g[:, None], Q - g[:, None]
+    products = [part @ part.T for part in (P, Q, R)]
+    scales = [np.add.outer(np.diag(G), np.diag(G)) for G in products]
+    sums = [np.maximum(s - 2 * G, 0.0) for s, G in zip(scales, products, strict=True)]
+    v_s, v_o = sums[0] / max((S - 1) * S, 1), sums[1] / max((m - 1) * m, 1)
+    found = _estimate(np.subtract.outer(g, g), v_s, v_o, sums[2], S, m)
+    alike = sum(sums) <= PRECISION * sum(scales)
+    for part in (found.mean, found.variance):
+        np.fill_diagonal(part, 0.0)
+    for a, b in np.argwhere(np.triu(alike, 1)):
+        exact = crossed(values[a] - values[b])
+        for whole, part, sign in zip(found, exact, (-1, 1, 1), strict=True):
+            whole[a, b], whole[b, a] = part, sign * part
+    return found
+
+
+def holm(p_values: Array) -> Array:
+    """Holm's adjusted p-values with shape `(n,)`: below alpha, any is false at most with alpha."""
+    order = np.argsort(p_values, kind="stable")
+    stepped = p_values[order] * np.arange(len(order), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return adjusted
+
+
+def scaled_scores(values: Array, prior: Array) -> Bounds | None:
+    """1 - mean / mean of `prior`: 0 is a sampler that ignores y, 1 exactly the posterior.
+
+    Args:
+        values: of a debiased metric where lower is better, `(..., seeds, observations)`.
+        prior: on the same observations, `(observations,)`, its seeds averaged. None is returned
+            unless its mean is above 0.
+    """
+    base = prior.mean()
+    if not base > 0:
+        return None
+    share = values.mean((-2, -1)) / base
+    half = crossed((values - share[..., None, None] * prior) / base).half()
+    return Bounds(1 - share, 1 - share - half, 1 - share + half)
+
+
+def log_ratios(values: Array, gaussian: Array) -> Bounds | None:
+    """log10 of the ratio to `oracle-gaussian`, NaN where a mean is not above 0.
+
+    log A - log B has the derivative of A / mean A - B / mean B. Arguments as of `scaled_scores`.
+    """
+    base = gaussian.mean()
+    if not base > 0:
+        return None
+    means = values.mean((-2, -1))
+    means = np.where(means > 0, means, np.nan)
+    centre = np.log10(means / base)
+    linear = (values / means[..., None, None] - gaussian / base) / np.log(10)
+    half = crossed(linear).half()
+    return Bounds(centre, centre - half, centre + half)
+
+
+def ninetieth_percentiles(values: Array) -> Array:
+    """Over observations, of the means over seeds; `(..., seeds, observations)`."""
+    return np.asarray(np.quantile(values.mean(-2), 0.9, axis=-1))
+
+
+def verdict(difference: Interval, seeds: int, direction: Direction = "lower") -> Verdict:
+    """What an interval of A - B says of A; `seeds` is how many there are on each side."""
+    if seeds < LEAST_SEEDS:
+        return "too few seeds"
+    if difference.low <= 0 <= difference.high or np.isnan(difference.low):
+        return "tie"
+    return "better" if (difference.mean < 0) == (direction == "lower") else "worse"
+
+
+def joint_verdict(main: Verdict, others: Sequence[Verdict]) -> Verdict:
+    """The main distance's verdict, called only where no two of the distances contradict."""
+    called = {main, *others}
+    return "no verdict" if {"better", "worse"} <= called else main

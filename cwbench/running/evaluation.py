@@ -100,7 +100,12 @@ class Judge:
 
     def __init__(self, task: Task, preset: Preset, cache: Path | None = None) -> None:
         self.task, self.preset, self.cache = task, preset, cache
-        self.key = (task.info.name, task.info.version, task.fingerprint(), preset.split)
+        self.key: tuple[str | int, ...] = (
+            task.info.name,
+            task.info.version,
+            task.fingerprint(),
+            preset.split,
+        )
 
     @cached_property
     def observations(self) -> JointSamples:

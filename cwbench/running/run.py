@@ -224,6 +224,18 @@ class Runner:
             ):
                 return self._scored(previous)
 
+    def draw_again(self, previous: Record, y: Tensor, nfe: NFE | None) -> Tensor:
+        """Samples of the stored model for any observations, `(m, 2n, *x_shape)`.
+
+        Raises:
+            CwbenchError: if the model is not stored, or not the one the record names.
+        """
+        if not (self.directory / storage.MODEL).is_file():
+            raise CwbenchError("its model is not stored")
+        self._bind()
+        self._fit(previous)
+        return self._draw(y, 2 * self.request.preset.samples, nfe, "verify")
+
     def _scored(self, previous: Record) -> Record:
         self.show.message("measuring what the record lacks")
         kept = self._sound(previous)
@@ -419,6 +431,10 @@ class Runner:
                 "name": task.name,
                 "version": task.version,
                 "main_metric": request.task.main_metric,
+                "main_nfe": task.main_nfe,
+                "second_nfe": task.second_nfe,
+                "group": task.group,
+                "x_shape": list(request.task.x_shape),
                 "distribution": _distribution(request.task_origin),
                 "params": settings_module.json_values(request.task.params),
                 "changed": settings_module.changed(request.task.params),
@@ -428,6 +444,7 @@ class Runner:
             "method": {
                 "name": method.name,
                 "version": method.version,
+                "role": method.role,
                 "distribution": _distribution(request.method_origin),
                 "params": settings_module.json_values(request.method_params),
                 "changed": settings_module.changed(request.method_params),

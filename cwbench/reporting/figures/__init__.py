@@ -9,6 +9,7 @@ from cwbench.reporting.figures.imaging import ExactImages, posterior_images
 from cwbench.reporting.figures.nfe import metric_against_nfe
 from cwbench.reporting.figures.posterior import corner, flow_paths
 from cwbench.reporting.figures.style import DPI
+from cwbench.reporting.figures.summary import heat_map, vote_matrix
 
 __all__ = [
     "DPI",
@@ -16,6 +17,8 @@ __all__ = [
     "corner",
     "flow_film",
     "flow_paths",
+    "heat_map",
     "metric_against_nfe",
     "posterior_images",
+    "vote_matrix",
 ]

@@ -1,0 +1,165 @@
+"""Across tasks: scaled scores and who wins against whom. Raw values are never averaged."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cwbench.reporting.board import Board
+from cwbench.reporting.comparison import against
+from cwbench.reporting.figures import DPI, heat_map, metric_against_nfe, vote_matrix
+from cwbench.reporting.ranking import Votes, votes
+
+MOST_METHODS = 16
+CURVES = 10
+"""Methods in a figure at most: the ones on most tasks, or the best."""
+LONGEST = 28
+"""Characters of a name in a figure."""
+
+
+def stages(boards: Sequence[Board]) -> list[tuple[str, list[Board]]]:
+    """Boards by preset and track, which never meet."""
+    by_name = groupby(boards, key=lambda b: (b.preset, b.track))
+    return [
+        (preset + (f" / {track}" * (track != "fixed")), list(members))
+        for (preset, track), members in by_name
+    ]
+
+
+def common_methods(boards: Sequence[Board], *, controls: bool) -> list[str]:
+    """Labels on these boards, those on most of them first, the best of these first."""
+    count: Counter[str] = Counter()
+    place: dict[str, list[int]] = {}
+    for board in boards:
+        rows = [row for row in board.ordered(board.main) if controls or row.role == "method"]
+        for index, row in enumerate(rows):
+            cell = board.cell(row, board.main)
+            if cell and cell.mean is not None:
+                count[row.label] += 1
+                place.setdefault(row.label, []).append(index)
+    order = sorted(
+        count, key=lambda label: (-count[label], sum(place[label]) / count[label], label)
+    )
+    return order[:MOST_METHODS]
+
+
+def short_names(names: Iterable[str]) -> list[str]:
+    """Names that fit a figure, those that would become equal numbered."""
+    seen: Counter[str] = Counter()
+    shortened = []
+    for name in names:
+        text = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
+        seen[text] += 1
+        shortened.append(text + (f" ({seen[text]})" if seen[text] > 1 else ""))
+    return shortened
+
+
+def scaled_table(boards: Sequence[Board]) -> pd.DataFrame:
+    """Scaled scores at the NFE that is judged: rows methods, columns tasks."""
+    methods = common_methods(boards, controls=True)
+    table = pd.DataFrame(index=methods, columns=short_names([b.title for b in boards]), dtype=float)
+    for board, title in zip(boards, table.columns, strict=True):
+        for row in board.rows:
+            cell = board.cell(row, board.main)
+            if cell and cell.scaled and row.label in methods:
+                table.loc[row.label, title] = cell.scaled[0]
+    return table.dropna(axis="columns", how="all")
+
+
+def vote_table(boards: Sequence[Board]) -> pd.DataFrame:
+    """Wins, ties and losses of the row against the column, one vote a task group."""
+    methods = common_methods(boards, controls=False)
+    table = pd.DataFrame(None, index=methods, columns=methods, dtype=object)
+    for i, a in enumerate(methods):
+        for b in methods[i + 1 :]:
+            found = _votes(boards, a, b)
+            if sum(found):
+                table.loc[[a], [b]] = pd.DataFrame([[tuple(found)]], [a], [b], dtype=object)
+                turned = (found.losses, found.ties, found.wins)
+                table.loc[[b], [a]] = pd.DataFrame([[turned]], [b], [a], dtype=object)
+    met = [m for m in methods if any(isinstance(each, tuple) for each in table.loc[m])]
+    met_table = table.loc[met, met]
+    return met_table.where(met_table.map(lambda each: isinstance(each, tuple)), None)
+
+
+def _votes(boards: Sequence[Board], a: str, b: str) -> Votes:
+    verdicts = []
+    for board in boards:
+        rows = {row.label: row for row in board.rows}
+        if board.main and a in rows and b in rows:
+            found = against(board, rows[a], rows[b], board.main)
+            verdicts.append((board.group, found.verdict))
+    return votes(verdicts)
+
+
+def heat_map_of(boards: Sequence[Board], name: str) -> Figure:
+    """The heat map of a preset."""
+    note = "scaled score: 0 ignores y, 1 is the exact posterior"
+    table = scaled_table(boards)
+    table = table.set_axis(short_names(table.index), axis=0)
+    return heat_map(table, title=f"Scaled scores, {name}", note=note)
+
+
+def votes_of(boards: Sequence[Board], name: str) -> Figure:
+    """The matrix of wins, ties and losses of a preset."""
+    note = "wins–ties–losses of the row, one vote a task group"
+    table = vote_table(boards)
+    names = short_names(table.index)
+    table = table.set_axis(names, axis=0).set_axis(names, axis=1)
+    return vote_matrix(table, title=f"Who wins, {name}", note=note)
+
+
+def draw(boards: Sequence[Board], directory: Path) -> list[Path]:
+    """Write every figure as PNG: scores and votes of each preset, metric against NFE of each task.
+
+    Raises:
+        OSError: if the directory cannot be written.
+    """
+    figures: dict[str, Figure] = {}
+    for name, members in stages(boards):
+        figures[f"scaled-scores-{name}"] = heat_map_of(members, name)
+        figures[f"votes-{name}"] = votes_of(members, name)
+    for board in boards:
+        figure = nfe_figure(board)
+        if figure is not None:
+            figures[f"{board.title}-{board.preset}-{board.track}"] = figure
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, figure in figures.items():
+        file = re.sub(r"[^\w=.]+", "-", name).strip("-.").removesuffix("-fixed")
+        paths.append(directory / f"{file}.png")
+        figure.savefig(paths[-1], dpi=DPI)
+    return paths
+
+
+def nfe_figure(board: Board) -> Figure | None:
+    """The main metric against NFE, of the best methods and the controls that bound them."""
+    rows = [row for row in board.ordered(board.main) if board.cell(row, board.main)]
+    chosen = [row for row in rows if row.role == "method"][:CURVES]
+    chosen += [row for row in rows if row.role == "upper"][: CURVES - len(chosen)]
+    lines = [
+        {
+            "method": name.replace("$", r"\$"), "nfe": None if one_shot else column.nfe,
+            "value": cell.mean, "low": cell.low, "high": cell.high, "floor": cell.floor,
+        }
+        for row, name in zip(chosen, short_names([row.label for row in chosen]), strict=True)
+        for one_shot in [row.one_shot]
+        for column in sorted(board.columns, key=lambda c: c.order)
+        if column.metric == board.main_metric
+        and board.main
+        and column[2:] == board.main[2:]
+        and (not one_shot or column == board.main)
+        and (cell := board.cell(row, column))
+        and (row.role == "method" or (cell.low or 0) > 0)  # one at 0 would stretch the axis
+    ]  # fmt: skip
+    if not lines or board.main is None:
+        return None
+    name, main = board.main_metric, board.main.nfe or None
+    title = short_names([board.title])[0].replace("$", r"\$")
+    return metric_against_nfe(pd.DataFrame(lines), metric=name, title=title, main_nfe=main)

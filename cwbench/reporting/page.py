@@ -1,0 +1,188 @@
+"""The leaderboard as one HTML file that needs nothing else and asks for nothing.
+
+The data is a JSON block, the figures are inline SVG, a little JavaScript builds the tables from
+text nodes alone. A content security policy forbids every request and every script but that one, by
+its hash; jinja2 escapes what comes from records.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+import jinja2
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+import cwbench
+from cwbench.errors import UsageError
+from cwbench.record import finite
+from cwbench.reporting.board import DISTANCES, Board, Cell, Column, Row, Run
+from cwbench.reporting.leaderboard import note
+from cwbench.reporting.logs import lines
+from cwbench.reporting.overview import heat_map_of, nfe_figure, stages, votes_of
+
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'"
+)
+LOG_LINES = 12
+"""Of the log of a failed run."""
+LOG_CHARACTERS = 2000
+SVG: Any = {"svg.fonttype": "none", "svg.hashsalt": "cwbench", "path.simplify": True}
+INK = re.compile(r"#(?:262626|404040|000000)\b")
+"""The colours of axes and words, which follow the page's; marks keep theirs."""
+PALE = (("fill", "#ededed"), ("stroke", "#ebebeb"), ("stroke", "#999999"))
+"""Of bands and grid lines, which are pale on dark paper too."""
+UNUSED_ID = re.compile(
+    r' id="(?:figure|axes|patch|text|line2d|xtick|ytick|matplotlib|legend|LineCollection'
+    r'|PathCollection|PolyCollection|QuadMesh|FillBetweenPolyCollection)[\w.]*"'
+)
+
+
+def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
+    """The page of these boards; problems are told on it."""
+    script, styles = _resource("page.js"), _resource("page.css")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_resource("page.html")).render(
+        version=cwbench.__version__,
+        policy=f"{POLICY}; script-src 'sha256-{digest}'",
+        script=Markup(script),  # noqa: S704 - our own file
+        styles=Markup(styles),  # noqa: S704 - our own file
+        data=_json_block(_data(boards)),
+        problems=problems,
+        stages=[(name, _stage_figures(members, name)) for name, members in stages(boards)],
+        figures=[(i, _svg(figure)) for i, b in enumerate(boards) if (figure := nfe_figure(b))],
+    )
+
+
+def _resource(name: str) -> str:
+    return (resources.files("cwbench.reporting") / "web" / name).read_text(encoding="utf-8")
+
+
+def _stage_figures(boards: Sequence[Board], name: str) -> list[Markup]:
+    return [_svg(heat_map_of(boards, name)), _svg(votes_of(boards, name))]
+
+
+def _svg(figure: Figure) -> Markup:
+    """A figure as inline SVG in the page's ink; matplotlib escapes its words."""
+    content = io.StringIO()
+    with mpl.rc_context(SVG):
+        metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(content, format="svg", transparent=True, metadata=metadata)
+    text = content.getvalue()
+    text = UNUSED_ID.sub("", INK.sub("currentColor", text[text.index("<svg") :]))
+    for paint, colour in PALE:
+        text = text.replace(f"{paint}: {colour}", f"{paint}: currentColor; {paint}-opacity: 0.12")
+    return Markup(text)  # noqa: S704 - escaped by matplotlib
+
+
+def _json_block(data: Any) -> Markup:
+    """JSON that stands in a script element: nothing in it can end the element."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - escaped above
+
+
+def _data(boards: Sequence[Board]) -> dict[str, Any]:
+    """All that the script shows. Environments, of which there are few, are kept once."""
+    environments: dict[str, int] = {}
+    stage = {id(b): name for name, members in stages(boards) for b in members}
+    shown = [_board(board, stage[id(board)], environments) for board in boards]
+    kept = [json.loads(text) for text in environments]
+    return {"boards": finite(shown), "environments": finite(kept), "together": DISTANCES}
+
+
+def _board(board: Board, stage: str, environments: dict[str, int]) -> dict[str, Any]:
+    columns = sorted(board.columns, key=lambda column: column.order)
+    place = {column: index for index, column in enumerate(columns)}
+    return {
+        "title": board.title, "stage": stage, "task": board.task["name"],
+        "version": board.task["version"], "params": board.task["params"],
+        "dimension": board.dimension, "group": board.group, "together": board.together,
+        "budget": board.rows[0].runs[0].content["preset_values"] if board.rows else {},
+        "main": place.get(board.main) if board.main else None,
+        "columns": [_column(board, column) for column in columns],
+        "rows": [_row(board, row, columns, environments) for row in board.ordered(board.main)],
+    }  # fmt: skip
+
+
+def _column(board: Board, column: Column) -> dict[str, Any]:
+    entry = board.columns[column]
+    return {
+        "metric": column.metric, "nfe": column.nfe, "version": column.version,
+        "observations": column.n_observations, "samples": column.n_samples,
+        "direction": entry.direction, "ranks": entry.ranks, "debiased": entry.debiased,
+        "floor": _short(entry.floor),
+    }  # fmt: skip
+
+
+def _row(
+    board: Board, row: Row, columns: Sequence[Column], environments: dict[str, int]
+) -> dict[str, Any]:
+    cells = [_cell(board.cell(row, column)) for column in columns]
+    nfe = dict.fromkeys(column.nfe for column in columns)
+    costs = {
+        each: [_short(row.sampling(each, name)) for name in ("evaluations", "seconds")]
+        for each in nfe
+    }
+    return {
+        "label": row.label, "key": row.key[:16],
+        "role": row.role, "origin": row.origin, "note": note(row),
+        "version": row.method["version"], "from": row.method.get("distribution", ""),
+        "params": row.method["params"], "cells": cells, "costs": costs,
+        "oneShot": row.one_shot, "fit": _short(row.cost("fit_seconds")),
+        "parameters": row.cost("parameters"), "skipped": bool(row.skipped),
+        "runs": [_run(run, environments) for run in sorted(row.runs, key=lambda run: run.seed)],
+        "diagnostics": row.runs[0].content["diagnostics"],
+    }  # fmt: skip
+
+
+def _cell(cell: Cell | None) -> list[Any] | int:
+    """Value, half its interval, 90th percentile, ranks, tied, scaled, log ratio, seeds, runs."""
+    if cell is None:
+        return 0
+    low, high = cell.rank or (None, None)
+    value, half = (_short(number, 5) for number in (cell.mean, cell.half))
+    scores = [three[0] if three else None for three in (cell.scaled, cell.log_ratio)]
+    tied = None if cell.tied is None else int(cell.tied)
+    return [
+        value, half, _short(cell.p90), low, high, tied, *map(_short, scores), len(cell.values),
+        cell.runs,
+    ]  # fmt: skip
+
+
+def _short(number: float | None, digits: int = 3) -> float | None:
+    """A few digits: there may be a hundred thousand numbers on the page."""
+    if number is None:
+        return None
+    short = float(f"{number:.{digits}g}")
+    return int(short) if short == int(short) else short
+
+
+def _run(run: Run, environments: dict[str, int]) -> list[Any]:
+    """Seed, status, error, log tail, environment, seconds of the fit, when, whose."""
+    content: Mapping[str, Any] = run.content
+    key = json.dumps(content["environment"], sort_keys=True)
+    bad = run.status not in ("ok", "skipped")
+    return [
+        run.seed, run.status, content["error"] if run.status != "ok" else None,
+        _log_tail(run) if bad else None, environments.setdefault(key, len(environments)),
+        _short(content["cost"].get("fit_seconds")), content["finished"][:10], run.origin,
+    ]  # fmt: skip
+
+
+def _log_tail(run: Run) -> str | None:
+    try:
+        return "\n".join(lines(run.directory, LOG_LINES))[-LOG_CHARACTERS:]
+    except UsageError:  # records travel without their logs
+        return None

@@ -1,0 +1,403 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const at = id => document.getElementById(id);
+  // a cell: see _cell in page.py
+  const [MEAN, HALF, P90, RANK, RANKS, TIED, SCALED, LOG, SEEDS, RUNS] = Array(10).keys();
+  const [SEED, STATUS, ERROR, TAIL, ENVIRONMENT, FIT, WHEN, WHOSE] = Array(8).keys();
+  const state = { stage: "", board: -1, metric: "", nfe: "", scale: "raw", sort: "value", down: false };
+
+  // Elements are made of text nodes alone: nothing from a record is ever parsed as HTML.
+  const make = (tag, properties = {}, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (name in element) element[name] = value; else element.setAttribute(name, value);
+    }
+    element.append(...children);
+    return element;
+  };
+  const draw = (tag, attributes, ...children) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  };
+  const minus = text => text.replace("-", "\u2212");
+  const digits = half => half > 0 ? Math.max(0, Math.min(12, 1 - Math.floor(Math.log10(half)))) : null;
+  const short = value => value == null ? "" : minus(String(Number(value.toPrecision(3))));
+  const fixed = (value, places) => minus(value.toFixed(places));
+
+  const board = () => data.boards[state.board];
+  const columnOf = (b, metric, nfe) => b.columns.findIndex(c => c.metric === metric && c.nfe === nfe);
+  const unique = values => [...new Set(values)];
+
+  // The shown quantity of a cell: [value, low, high].
+  function shown(cell) {
+    if (!cell) return [null, null, null];
+    if (state.scale === "scaled") return [cell[SCALED], null, null];
+    if (state.scale === "log") return [cell[LOG], null, null];
+    const [mean, half] = [cell[MEAN], cell[HALF]];
+    return half == null ? [mean, null, null] : [mean, mean - half, mean + half];
+  }
+
+  function valueText(cell) {
+    const [value, low, high] = shown(cell);
+    if (value == null) return ["\u2013", ""];
+    if (state.scale !== "raw") return [fixed(value, 2), ""];
+    const places = low == null ? null : digits((high - low) / 2);
+    if (places == null) return [short(value), ""];
+    return [fixed(value, places), " \u00b1 " + fixed((high - low) / 2, places)];
+  }
+
+  const rankText = cell => !cell || cell[RANK] == null ? ""
+    : cell[RANK] === cell[RANKS] ? String(cell[RANK]) : `${cell[RANK]}\u2013${cell[RANKS]}`;
+  const seedsText = (row, cell) => {
+    const runs = row.runs.filter(run => run[STATUS] !== "skipped").length;
+    const [some, all] = cell ? [cell[SEEDS], cell[RUNS]] : [0, runs];
+    return some === all ? String(all) : `${some}/${all}`;
+  };
+
+  const COLUMNS = [
+    { id: "rank", title: "Rank", key: r => r.cell && r.cell[RANK], text: r => rankText(r.cell) },
+    { id: "method", title: "Method", key: r => r.row.label, left: true },
+    { id: "value", title: "", key: r => shown(r.cell)[0] },
+    { id: "bar", title: "" },
+    { id: "scaled", title: "scaled", wide: true, down: true, key: r => r.cell && r.cell[SCALED], text: r => r.cell && r.cell[SCALED] != null ? fixed(r.cell[SCALED], 2) : "" },
+    { id: "p90", title: "p90", wide: true, key: r => r.cell && r.cell[P90], text: r => short(r.cell && r.cell[P90]) },
+    { id: "seeds", title: "seeds", down: true, key: r => r.cell ? r.cell[SEEDS] : 0, text: r => seedsText(r.row, r.cell) },
+    { id: "evaluations", title: "evaluations", wide: true, key: r => cost(r.row, 0), text: r => short(cost(r.row, 0)) },
+    { id: "sampling", title: "sampling s", wide: true, key: r => cost(r.row, 1), text: r => short(cost(r.row, 1)) },
+    { id: "fit", title: "fit s", wide: true, key: r => r.row.fit, text: r => short(r.row.fit) },
+    { id: "origin", title: "from", wide: true, left: true, key: r => r.row.origin, text: r => r.row.origin },
+  ];
+  const cost = (row, which) => (row.costs[state.nfe] || [null, null])[which];
+
+  let entries = [];  // of the board shown: {row, cell, tr}
+
+  function chosenColumn() { return columnOf(board(), state.metric, state.nfe); }
+
+  function heading() {
+    const c = board().columns[chosenColumn()];
+    const name = c ? c.metric + (c.nfe ? ` @ ${c.nfe}` : "") : "";
+    return state.scale === "raw" ? name : `${name}, ${state.scale === "scaled" ? "scaled" : "log10 G"}`;
+  }
+
+  function buildHead() {
+    const row = make("tr");
+    for (const column of COLUMNS) {
+      const th = make("th", { scope: "col", className: (column.left ? "text " : "") + (column.wide ? "wide " : "") + (column.id === "bar" ? "bar" : "") });
+      if (column.key) {
+        const title = column.id === "value" ? heading() : column.title;
+        const button = make("button", { type: "button" }, title);
+        button.dataset.sort = column.id;
+        button.addEventListener("click", () => sortBy(column.id));
+        th.append(button);
+        th.dataset.column = column.id;
+      }
+      row.append(th);
+    }
+    document.querySelector("#board thead").replaceChildren(row);
+  }
+
+  function span() {
+    const methods = entries.filter(e => e.row.role === "method" && shown(e.cell)[0] != null);
+    const all = (methods.length ? methods : entries).flatMap(e => shown(e.cell)).filter(v => v != null);
+    return all.length ? [Math.min(0, ...all), Math.max(...all)] : [0, 1];
+  }
+
+  function bar(cell, [from, to]) {
+    const [value, low, high] = shown(cell);
+    const td = make("td", { className: "bar" });
+    if (value == null || to === from) return td;
+    const x = v => 2 + 96 * Math.min(1, Math.max(0, (v - from) / (to - from)));  // controls may lie beyond
+    const svg = draw("svg", { viewBox: "0 0 100 14", preserveAspectRatio: "none", "aria-hidden": "true" });
+    svg.append(draw("line", { x1: x(0), x2: x(0), y1: 0, y2: 14, class: "grid", "vector-effect": "non-scaling-stroke" }));
+    if (low != null) svg.append(draw("rect", { x: x(low), width: Math.max(.5, x(high) - x(low)), y: 4, height: 6, fill: "var(--bar)" }));
+    svg.append(draw("rect", { x: x(value) - .6, width: 1.2, y: 1, height: 12, fill: "currentColor" }));
+    td.append(svg);
+    return td;
+  }
+
+  function buildRow(entry, limits) {
+    const { row, cell } = entry;
+    const tr = make("tr", { className: (row.role !== "method" ? "control " : "") + (cell && cell[TIED] === 1 ? "tied" : "") });
+    for (const column of COLUMNS) {
+      if (column.id === "bar") { tr.append(bar(cell, limits)); continue; }
+      const td = make("td", { className: (column.left ? "text " : "") + (column.wide ? "wide" : "") });
+      if (column.id === "method") {
+        const open = make("button", { type: "button", className: "open" }, row.label);
+        open.addEventListener("click", () => details(row));
+        td.append(open);
+        if (row.note) td.append(make("span", { className: "note" }, row.note));
+      } else if (column.id === "value") {
+        const [value, half] = valueText(cell);
+        td.className = "value";
+        if (cell && cell[TIED] === 1) td.append(make("span", { className: "mark", title: "cannot be told from the best" }, "= "));
+        td.append(value, make("span", { className: "half" }, half));
+      } else td.append(column.text(entry) || "");
+      tr.append(td);
+    }
+    return tr;
+  }
+
+  function buildTable() {
+    const index = chosenColumn();
+    entries = board().rows.map(row => ({ row, cell: index >= 0 ? row.cells[index] : 0 }));
+    const limits = span();
+    for (const entry of entries) entry.tr = buildRow(entry, limits);
+    buildHead();
+    arrange();
+    reading(index);
+    pareto();
+  }
+
+  // Order: methods with all seeds, then incomplete ones, then those without a value, then controls.
+  function arrange() {
+    const column = COLUMNS.find(c => c.id === state.sort);
+    const chosen = board().columns[chosenColumn()];
+    const higher = state.sort === "value" && (state.scale === "scaled" || (chosen && chosen.direction === "higher" && state.scale === "raw"));
+    const sign = (state.down ? -1 : 1) * (higher || column.down ? -1 : 1);
+    const group = e => e.row.role !== "method" ? 3 : !e.cell || !e.cell[SEEDS] ? 2 : e.cell[SEEDS] < e.cell[RUNS] ? 1 : 0;
+    const keys = new Map(entries.map(e => [e, column.key(e)]));
+    const words = new Intl.Collator("en", { numeric: true });
+    const compare = (a, b) => {
+      const [x, y] = [keys.get(a), keys.get(b)];
+      if (x == null || y == null) return (x == null) - (y == null);
+      return sign * (typeof x === "string" ? words.compare(x, y) : x - y);
+    };
+    const ranked = state.sort === "value" || state.sort === "rank" || state.sort === "scaled";
+    entries.sort((a, b) => (ranked ? group(a) - group(b) : (a.row.role !== "method") - (b.row.role !== "method")) || compare(a, b));
+    const wanted = at("filter").value.trim().toLowerCase();
+    const controls = at("controls").checked;
+    const body = document.createDocumentFragment();
+    let before = 0, control = 0;
+    for (const entry of entries) {
+      const isControl = entry.row.role !== "method";
+      if ((isControl && !controls) || !entry.row.label.toLowerCase().includes(wanted)) continue;
+      entry.tr.classList.toggle("first-control", isControl && before > 0 && !control++);
+      if (!isControl) before++;
+      body.append(entry.tr);
+    }
+    document.querySelector("#board tbody").replaceChildren(body);
+    for (const th of document.querySelectorAll("#board th[data-column]")) {
+      if (th.dataset.column === state.sort) th.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+      else th.removeAttribute("aria-sort");
+    }
+  }
+
+  function sortBy(id) {
+    state.down = state.sort === id ? !state.down : false;
+    state.sort = id;
+    arrange();
+  }
+
+  function reading(index) {
+    const c = board().columns[index], b = board();
+    if (!c) { at("reading").textContent = "No method has this metric at this NFE."; return; }
+    const parts = [`${c.observations} observations, ${c.samples} samples a side, metric version ${c.version}`];
+    parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : "lower is better; a perfect sampler scores the floor, not 0");
+    if (!c.ranks) parts.push("shown, never ranked by: a wrong sampler can have the better value");
+    if (b.together && data.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${data.together.join(", ")} do not contradict each other`);
+    at("reading").textContent = parts.join(" \u00b7 ") + ".";
+  }
+
+  // --- quality against cost
+  const COLOURS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#e48bc0", "#949494", "#b8a800", "#56b4e9"];
+  function points() {
+    const b = board(), by = at("cost").value, out = [];
+    b.rows.forEach(row => {
+      if (row.role !== "method") return;
+      b.columns.forEach((c, i) => {
+        const cell = row.cells[i];
+        if (c.metric !== state.metric || !cell || cell[MEAN] == null || (row.oneShot && c.nfe !== state.nfe)) return;
+        if (by === "fit" && c.nfe !== state.nfe) return;
+        const costs = row.costs[c.nfe] || [];
+        const x = by === "fit" ? row.fit : costs[by === "nfe" ? 0 : 1];
+        if (x != null) out.push({ row, x, y: cell[MEAN], nfe: row.oneShot ? "one shot" : `NFE ${c.nfe}` });
+      });
+    });
+    return out;
+  }
+
+  function scale(values, length, offset, flip) {
+    const positive = values.filter(v => v > 0);
+    const least = Math.min(...positive), most = Math.max(...values);
+    const logarithmic = positive.length && most / least > 8;
+    const floor = logarithmic ? least / 1.6 : Math.min(0, ...values);
+    const f = logarithmic ? v => Math.log10(Math.max(v, floor)) : v => v;
+    const [from, to] = [f(floor), f(logarithmic ? most * 1.3 : most * 1.05 || 1)];
+    const place = v => offset + length * (flip ? 1 - (f(v) - from) / (to - from || 1) : (f(v) - from) / (to - from || 1));
+    const ticks = [];
+    if (logarithmic) {
+      const decades = to - from;
+      for (let e = Math.floor(from); e <= to; e++) for (const m of decades > 2.5 ? [1] : [1, 2, 5]) {
+        const v = m * 10 ** e;
+        if (v >= floor && f(v) <= to) ticks.push(Number(v.toPrecision(3)));
+      }
+    } else {
+      const step = 10 ** Math.floor(Math.log10((to - from) / 3)), nice = [1, 2, 5, 10].find(k => (to - from) / (k * step) <= 5) * step;
+      for (let v = Math.ceil(from / nice) * nice; v <= to; v += nice) ticks.push(Number(v.toPrecision(6)));
+    }
+    return { place, ticks, clipped: v => logarithmic && v < floor };
+  }
+
+  function pareto() {
+    const found = points(), plot = at("plot"), b = board();
+    const c = b.columns.find(each => each.metric === state.metric);
+    at("pareto").hidden = !found.length || !c;
+    if (at("pareto").hidden) return;
+    const [W, H, L, B, T, R] = [560, 360, 62, 44, 12, 14];
+    const x = scale(found.map(p => p.x), W - L - R, L, false), y = scale(found.map(p => p.y), H - B - T, T, true);
+    const svg = draw("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${state.metric} against cost` });
+    const word = (text, at_) => draw("text", { "font-size": 11, ...at_ }, text);
+    for (const v of x.ticks) svg.append(draw("line", { x1: x.place(v), x2: x.place(v), y1: T, y2: H - B, class: "grid" }), word(short(v), { x: x.place(v), y: H - B + 15, "text-anchor": "middle" }));
+    for (const v of y.ticks) svg.append(draw("line", { x1: L, x2: W - R, y1: y.place(v), y2: y.place(v), class: "grid" }), word(short(v), { x: L - 6, y: y.place(v) + 4, "text-anchor": "end" }));
+    const costName = { nfe: "network evaluations per sample", sampling: "seconds of sampling", fit: "seconds of fit" }[at("cost").value];
+    svg.append(word(costName, { x: (L + W - R) / 2, y: H - 8, "text-anchor": "middle" }));
+    svg.append(word(state.metric, { x: 14, y: (T + H - B) / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${(T + H - B) / 2})` }));
+    const sign = c.direction === "higher" ? -1 : 1;
+    let best = Infinity;
+    const front = [...found].sort((p, q) => p.x - q.x || sign * (p.y - q.y)).filter(p => sign * p.y < best && ((best = sign * p.y), true));
+    svg.append(draw("path", { class: "front", d: front.map((p, i) => i ? `H${x.place(p.x)}V${y.place(p.y)}` : `M${x.place(p.x)} ${y.place(p.y)}`).join("") }));
+    const labels = unique(found.map(p => p.row.label));
+    for (const p of found) {
+      const colour = COLOURS[labels.indexOf(p.row.label) % COLOURS.length];
+      const dot = draw("circle", { cx: x.place(p.x), cy: y.place(p.y), r: front.includes(p) ? 5 : 3.5, fill: y.clipped(p.y) ? "none" : colour, stroke: colour },
+        draw("title", {}, `${p.row.label}, ${p.nfe}: ${short(p.y)} at ${short(p.x)}`));
+      svg.append(dot);
+    }
+    const legend = make("p", { className: "legend" });
+    labels.slice(0, 14).forEach((label, i) => {
+      const dot = draw("svg", { width: 10, height: 10, viewBox: "0 0 10 10", style: "width:10px;height:10px" }, draw("circle", { cx: 5, cy: 5, r: 4, fill: COLOURS[i % COLOURS.length] }));
+      legend.append(dot, ` ${label}\u2003`);
+    });
+    if (labels.length > 14) legend.append(`and ${labels.length - 14} more`);
+    legend.append("Line: what no other method beats at no more cost. Hollow: at or below the axis.");
+    plot.replaceChildren(svg, legend);
+  }
+
+  // --- details
+  const list = object => {
+    const dl = make("dl");
+    for (const [name, value] of Object.entries(object)) {
+      if (value !== null && value !== "") dl.append(make("dt", {}, name), make("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value)));
+    }
+    return dl;
+  };
+  const grid = (head, rows) => make("div", { className: "scroll" }, make("table", {},
+    make("thead", {}, make("tr", {}, ...head.map((h, i) => make("th", { scope: "col", className: i ? "" : "text" }, h)))),
+    make("tbody", {}, ...rows.map(cells => make("tr", {}, ...cells.map((c, i) => make("td", { className: i ? "" : "text" }, c)))))));
+
+  function details(row) {
+    const b = board(), body = [];
+    at("details-title").textContent = `${row.label} on ${b.title}`;
+    const scaleBefore = state.scale;
+    state.scale = "raw";
+    const metrics = unique(b.columns.map(c => c.metric)), nfes = unique(b.columns.map(c => c.nfe));
+    const text = cell => cell ? valueText(cell).join("") : "";
+    body.push(make("h3", {}, "Metrics"), grid(["metric", ...nfes.map(n => n ? `NFE ${n}` : "value"), "floor"], metrics.map(m => {
+      const cells = nfes.map(n => { const i = columnOf(b, m, n); return i < 0 ? 0 : row.cells[i]; });
+      const floor = b.columns.filter(c => c.metric === m).pop().floor;
+      return [m, ...cells.map(text), short(floor)];
+    })));
+    state.scale = scaleBefore;
+    body.push(make("h3", {}, "Runs"), grid(["seed", "run", "status", "fit s", "finished", "from"], row.runs.map(r => [String(r[SEED]), `${row.key}-${r[SEED]}`, r[STATUS], short(r[FIT]), r[WHEN], r[WHOSE]])));
+    for (const run of row.runs) {
+      if (run[ERROR]) body.push(make("h3", { className: "bad" }, `Seed ${run[SEED]}: ${run[STATUS]}`), make("pre", {}, run[ERROR]));
+      if (run[TAIL]) body.push(make("h3", {}, "End of its log"), make("pre", {}, run[TAIL]));
+    }
+    body.push(make("h3", {}, "Settings"), list(row.params));
+    body.push(make("h3", {}, "Cost"), list({ "seconds of fit": row.fit, parameters: row.parameters,
+      "evaluations per sample": Object.entries(row.costs).filter(([, c]) => c[0] != null).map(([n, c]) => `${n || "one shot"}: ${short(c[0])}`).join(", "),
+      "seconds of sampling": Object.entries(row.costs).filter(([, c]) => c[1] != null).map(([n, c]) => `${n || "one shot"}: ${short(c[1])}`).join(", ") }));
+    if (Object.keys(row.diagnostics || {}).length) body.push(make("h3", {}, `Diagnostics of seed ${row.runs[0][SEED]}`), list(row.diagnostics));
+    for (const index of unique(row.runs.map(r => r[ENVIRONMENT]))) body.push(make("h3", {}, "Environment"), list(data.environments[index]));
+    body.push(make("h3", {}, "Task and preset"), list({ ...b.params, ...b.budget }));
+    at("details-body").replaceChildren(...body);
+    at("details").showModal();
+    at("details").scrollTop = 0;
+  }
+
+  // --- choosing
+  function fill(select, values, chosen, name = v => v) {
+    select.replaceChildren(...values.map(v => make("option", { value: v, selected: v === chosen }, name(v))));
+    select.value = chosen;
+  }
+
+  function chooseBoard(index) {
+    state.board = index;
+    const b = board(), main = b.columns[b.main];
+    at("title").textContent = b.title;
+    at("facts").textContent = `version ${b.version} \u00b7 ${b.dimension ?? "?"} dimensions \u00b7 group ${b.group} \u00b7 ${b.rows.length} methods`;
+    const metrics = unique(b.columns.map(c => c.metric));
+    if (!metrics.includes(state.metric) || main) state.metric = main ? main.metric : metrics[0] || "";
+    state.sort = "value";
+    state.down = false;
+    fill(at("metric"), metrics, state.metric);
+    chooseMetric(main ? main.nfe : undefined);
+    for (const figure of document.querySelectorAll("figure[data-board]")) figure.hidden = figure.dataset.board !== String(index);
+  }
+
+  function chooseMetric(nfe) {
+    const all = board().columns.filter(c => c.metric === state.metric).map(c => c.nfe);
+    state.nfe = all.includes(nfe) ? nfe : all.includes(state.nfe) ? state.nfe : all[all.length - 1] ?? "";
+    fill(at("nfe"), unique(all), state.nfe, v => v || "one shot");
+    buildTable();
+  }
+
+  function select(tab) {
+    for (const button of at("tabs").children) {
+      const chosen = button === tab;
+      button.setAttribute("aria-selected", chosen);
+      button.tabIndex = chosen ? 0 : -1;
+    }
+    const overview = tab.dataset.board === undefined;
+    at("overview").hidden = !overview;
+    at("task").hidden = overview;
+    if (!overview) { at("task").setAttribute("aria-labelledby", tab.id); chooseBoard(Number(tab.dataset.board)); }
+  }
+
+  function chooseStage(name) {
+    state.stage = name;
+    const tabs = [["Overview", undefined], ...data.boards.map((b, i) => [b.title, i]).filter(([, i]) => data.boards[i].stage === name)];
+    at("tabs").replaceChildren(...tabs.map(([title, index]) => {
+      const id = index === undefined ? "overview" : `${index}`;
+      const button = make("button", { type: "button", role: "tab", id: `tab-${id}` }, title);
+      button.setAttribute("aria-controls", index === undefined ? "overview" : "task");
+      if (index !== undefined) button.dataset.board = index;
+      button.addEventListener("click", () => select(button));
+      return button;
+    }));
+    for (const part of document.querySelectorAll("[data-stage]")) part.hidden = part.dataset.stage !== name;
+    select(at("tabs").children[Math.min(1, tabs.length - 1)]);
+  }
+
+  at("tabs").addEventListener("keydown", event => {
+    const all = [...at("tabs").children], here = all.indexOf(document.activeElement);
+    const to = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (to === undefined || here < 0) return;
+    const tab = all[(to + all.length) % all.length];
+    tab.focus();
+    select(tab);
+    event.preventDefault();
+  });
+  at("stage").addEventListener("change", event => chooseStage(event.target.value));
+  at("metric").addEventListener("change", event => { state.metric = event.target.value; chooseMetric(state.nfe); });
+  at("nfe").addEventListener("change", event => { state.nfe = event.target.value; buildTable(); });
+  at("filter").addEventListener("input", arrange);
+  at("controls").addEventListener("change", arrange);
+  at("cost").addEventListener("change", pareto);
+  at("choices").addEventListener("submit", event => event.preventDefault());
+  for (const radio of document.querySelectorAll("[name=scale]")) {
+    radio.addEventListener("change", () => { state.scale = radio.value; buildTable(); });
+  }
+
+  const stages = unique(data.boards.map(b => b.stage));
+  if (!stages.length) {
+    at("tabs").append("No records yet.");
+    at("stage").disabled = true;
+  } else {
+    fill(at("stage"), stages, stages[0]);
+    chooseStage(stages[0]);
+  }
+})();

@@ -1,0 +1,236 @@
+"""Whether records can be believed: what a submission is checked for before it is merged.
+
+A record is read by the schema, lies where its key says, names the files beside it by their hashes,
+and its values are the means of those by observation. Where samples are stored they are scored again
+and must give the values on record. Where a model is stored it draws for fresh observations, which
+nobody has seen before: its score there and the one on record are means over independent
+observations, and a gap above three standard errors of their difference is flagged. About 3 in 1,000
+honest records are, so a flag asks for a second look.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cwbench import record as records
+from cwbench.errors import CorruptFileError, CwbenchError, UsageError
+from cwbench.metric import CalibrationMetric, Metric, SetMetric
+from cwbench.preset import NFE
+from cwbench.record import Record, key_of
+from cwbench.running import storage
+from cwbench.running.evaluation import Judge
+from cwbench.running.request import Request
+from cwbench.running.run import Runner, metric_id
+from cwbench.running.score import request_of
+from cwbench.values import gathered
+
+GAP = 3.0
+"""Standard errors between the score on record and the one on fresh observations."""
+AGREEMENT = 1e-6
+"""Of a value that is computed again from the same samples, relative."""
+
+
+@dataclass
+class Verified:
+    """What was found about a run: `problems` refuse it, `notes` are to be known."""
+
+    directory: Path
+    name: str = ""
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.problems
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "directory": str(self.directory), "name": self.name, "sound": self.sound,
+            "problems": self.problems, "notes": self.notes,
+        }  # fmt: skip
+
+    def __str__(self) -> str:
+        told = [f"  PROBLEM {problem}" for problem in self.problems]
+        told += [f"  {note}" for note in self.notes]
+        head = f"{'ok     ' if self.sound else 'REFUSED'} {self.name or self.directory}"
+        return "\n".join([head, *told])
+
+
+def verify(results: Path, *, fresh: bool = True) -> Iterator[Verified]:
+    """Check the runs below a results directory, one by one; nothing is written there.
+
+    Args:
+        results: the directory that holds `runs`.
+        fresh: score stored models on fresh observations.
+
+    Raises:
+        UsageError: if there is no run.
+    """
+    directories = records.run_directories(results)
+    if not directories:
+        raise UsageError(
+            f"no runs in {str(results)!r}; give a results directory, which holds "
+            "runs/<task>/<method>/<preset>/<key>/seed-<s>"
+        )
+    seen: dict[str, Path] = {}
+    for directory in directories:
+        found = Verified(directory)
+        try:
+            record = records.read(directory)
+        except (CorruptFileError, OSError) as error:
+            found.problems.append(str(error))
+        else:
+            if record is None:
+                found.problems.append(f"{directory} has no record.json")
+            else:
+                _check(record, directory, found, fresh=fresh)
+                if record.run_id in seen:
+                    found.problems.append(f"run {record.run_id} again, as in {seen[record.run_id]}")
+                seen.setdefault(record.run_id, directory)
+        yield found
+
+
+def _check(record: Record, directory: Path, found: Verified, *, fresh: bool) -> None:
+    found.name = f"{record.task['name']} / {record.label} / {record.preset} / seed {record.seed}"
+    found.problems += _misplaced(record, directory)
+    found.problems += _changed_files(record, directory)
+    found.notes += _origin(record)
+    try:
+        gathered("", record)
+    except CorruptFileError as error:
+        found.problems.append(str(error))
+    if record.status != "ok":
+        found.notes.append(f"{record.status}: {(record.error or '').partition(chr(10))[0]}")
+        return
+    try:
+        request = request_of(record)
+    except CwbenchError as error:
+        found.notes.append(f"not scored again: {error}")
+        return
+    found.notes += _versions(record, request)
+    if found.problems:  # what is not as recorded is not worth the time
+        return
+    try:
+        _score(record, request, found)
+        if fresh and (directory / storage.MODEL).is_file():
+            _score_fresh(record, request, found)
+    except Exception as failure:  # noqa: BLE001 - of a plugin; the next record is checked
+        found.problems.append(f"scoring failed: {type(failure).__name__}: {failure}")
+
+
+def _misplaced(record: Record, directory: Path) -> list[str]:
+    """Names in the record that are not those of its directory."""
+    task, method, preset, key, seed = directory.parts[-5:]
+    wanted = {
+        "task": (record.task["name"], task), "method": (record.method["name"], method),
+        "preset": (record.preset, preset), "fit_key": (record.fit_key[:16], key),
+        "seed": (f"seed-{record.seed}", seed),
+        "run_id": (record.run_id, f"{record.fit_key[:16]}-{record.seed}"),
+    }  # fmt: skip
+    return [
+        f"{name} is {said!r} in the record, {there!r} by its place"
+        for name, (said, there) in wanted.items()
+        if said != there
+    ]
+
+
+def _changed_files(record: Record, directory: Path) -> list[str]:
+    hashes = storage.hashes(directory)
+    changed = [n for n, sha in hashes.items() if record.files.get(n, sha) != sha]
+    unnamed = sorted(hashes.keys() - record.files.keys())
+    return [f"{name} is not the file the record names" for name in changed] + [
+        f"{name} is not named in the record" for name in unnamed
+    ]
+
+
+def _origin(record: Record) -> list[str]:
+    told = f"cwbench {record.environment.get('cwbench')}, {record.method.get('distribution')}"
+    return [told + (", uncommitted changes" * bool(record.environment.get("dirty")))]
+
+
+def _versions(record: Record, request: Request) -> list[str]:
+    """What is of another version here than on record."""
+    notes = []
+    if key_of(request.keyed()) != record.fit_key:
+        notes.append("its key is not the one that its settings give with what is installed")
+    installed = {m.info.name: m.info.version for m in request.metrics.values()}
+    for name in sorted({identifier.partition("@")[0] for identifier in record.metrics}):
+        versions = {e["version"] for i, e in record.metrics.items() if i.partition("@")[0] == name}
+        if name in installed and versions != {installed[name]}:
+            notes.append(f"{name} is version {sorted(versions)}, {installed[name]} is installed")
+    return notes
+
+
+def _score(record: Record, request: Request, found: Verified) -> None:
+    """Score stored samples again."""
+    samples = storage.load_samples(found.directory)
+    judge = Judge(request.task, request.preset)
+    again = 0
+    for nfe in request.nfe:
+        drawn = samples.get("samples" if nfe is None else f"samples@nfe={nfe}")
+        for metric in request.metrics.values():
+            entry = record.metrics.get(metric_id(metric, nfe), {})
+            if drawn is None or not _comparable(metric, entry) or not drawn.isfinite().all():
+                continue
+            value = float(judge.score(metric, drawn).value.mean())
+            again += 1
+            if not math.isclose(value, entry["value"], rel_tol=AGREEMENT, abs_tol=1e-9):
+                found.problems.append(
+                    f"{metric_id(metric, nfe)} is {entry['value']:.6g} on record, {value:.6g} from "
+                    "the samples beside it"
+                )
+    found.notes.append(f"{again} values scored again from samples" if again else "no samples")
+
+
+def _comparable(metric: Metric, entry: dict[str, Any]) -> bool:
+    """Whether a value on record is of the metric that is installed, and of the samples."""
+    same = entry.get("version") == metric.info.version and entry.get("value") is not None
+    return same and not isinstance(metric, SetMetric)
+
+
+def _score_fresh(record: Record, request: Request, found: Verified) -> None:
+    """Score the stored model by the main metric where nobody has judged it yet."""
+    metric = request.metrics.get(request.task.main_metric)
+    nfe = _judged(request)
+    entry = record.metrics.get(metric_id(metric, nfe), {}) if metric else {}
+    if metric is None or isinstance(metric, CalibrationMetric) or not _comparable(metric, entry):
+        return
+    judge = Judge(request.task, request.preset)
+    judge.key = (*judge.key, "verify")
+    runner = Runner(request, found.directory, torch.device("cpu"))
+    runner.directory = found.directory
+    samples = runner.draw_again(record, judge.observations.y, nfe)
+    values: Tensor = judge.score(metric, samples).value
+    gap = float(values.mean()) - entry["value"]
+    error = math.hypot(float(values.std()) / len(values) ** 0.5, _error(record, metric, nfe))
+    told = (
+        f"{metric_id(metric, nfe)} on fresh observations {float(values.mean()):.4g}, on record "
+        f"{entry['value']:.4g}: {abs(gap) / error:.1f} standard errors apart"
+    )
+    (found.problems if abs(gap) > GAP * error else found.notes).append(told)
+
+
+def _judged(request: Request) -> NFE | None:
+    """The NFE that ranks, or the last on record."""
+    main = request.task.info.main_nfe
+    return main if main in request.nfe else request.nfe[-1]
+
+
+def _error(record: Record, metric: Metric, nfe: NFE | None) -> float:
+    """The standard error of the value on record, over observations."""
+    wanted = str(nfe) if nfe else ""
+    values = next(
+        e.values
+        for e in gathered("", record).entries
+        if (e.metric, e.nfe) == (metric.info.name, wanted)
+    )
+    return float(values.std(ddof=1) / len(values) ** 0.5)

@@ -1,0 +1,168 @@
+"""The leaderboard as text: the same numbers in every format, and whatever names there are."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import Result
+
+import cwbench
+
+Cwbench = Callable[..., Result]
+Write = Callable[..., Path]
+ODD = 'x_$&%#{}~^\\"<b>|*'
+NOISE = np.random.default_rng(0).normal(size=(3, 40))
+
+
+def shown(cli: Cwbench, results: Path, *options: object) -> str:
+    done = cli("leaderboard", "--results", results, *options)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize("form", ["table", "md", "latex"])
+def test_methods_values_and_seeds_are_all_there(
+    cli: Cwbench, results: Path, five: dict[str, np.ndarray], form: str
+) -> None:
+    text = shown(cli, results, "--format", form)
+    for name in ("a", "b", "worse", "fragile", "prior", "oracle-gaussian"):
+        assert re.search(rf"\b{name}\b", text), name
+    assert "4/5" in text
+    assert f"{five['worse'].mean():.2f}" in text
+    order = [text.index(name) for name in ("worse", "fragile", "oracle-gaussian", "prior")]
+    assert order == sorted(order)
+
+
+def test_the_best_and_what_is_tied_stand_out(cli: Cwbench, results: Path, five: object) -> None:
+    marked = [line.split()[1] for line in shown(cli, results).splitlines() if "= " in line]
+    assert marked[:2] in (["a", "b"], ["b", "a"])
+    lines = shown(cli, results, "--format", "md").splitlines()
+    rows = {line.split("|")[2].strip(): line for line in lines if line.startswith("| ")}
+    assert "**" in rows["a"]
+    assert "**" in rows["b"]
+    assert "**" not in rows["worse"] + rows["fragile"]
+    latex = shown(cli, results, "--format", "latex")
+    assert latex.count("\\mathbf") == 4  # two methods at two NFE
+
+
+def test_csv_and_json_hold_what_python_gives(cli: Cwbench, results: Path, five: object) -> None:
+    table = cwbench.leaderboard(results)
+    text = shown(cli, results, "--format", "csv")
+    read = pd.read_csv(io.StringIO(text))
+    assert read.value.tolist() == pytest.approx(table.value.tolist(), nan_ok=True)
+    assert read.method.tolist() == table.method.tolist()
+    (board,) = json.loads(shown(cli, results, "--format", "json"))
+    cells = {row["method"]: row["cells"]["ew2sq@nfe=adaptive"] for row in board["rows"]}
+    at = table[table.nfe == "adaptive"].set_index("method")
+    for name, cell in cells.items():
+        assert cell["value"] == pytest.approx(at.loc[name, "value"])
+        assert cell["seeds"] == at.loc[name, "seeds"]
+    assert [row["note"] for row in board["rows"] if row["note"]] == ["seed 4 failed: boom"]
+
+
+def test_sorting(cli: Cwbench, results: Path, write: Write) -> None:
+    for name, main, energy in (("first", 1, 9), ("second", 2, 8)):
+        write({"ew2sq": NOISE[0] + main, "energy@nfe=3": NOISE[1] + energy}, method=name)
+    assert shown(cli, results).index("first") < shown(cli, results).index("second")
+    text = shown(cli, results, "--sort", "energy@nfe=3")
+    assert text.index("second") < text.index("first")
+    assert "energy" in text
+    done = cli("leaderboard", "--results", results, "--sort", "nothing")
+    assert done.exit_code == 2
+    assert "energy@nfe=3" in done.stderr
+
+
+def test_output_goes_to_a_file_of_the_format_of_its_name(
+    cli: Cwbench, results: Path, five: object, tmp_path: Path
+) -> None:
+    starts = {
+        "t.md": "### t / quick", "t.tex": "% \\usepackage", "t.csv": "task,", "t.json": "[",
+        "t.html": "<!DOCTYPE html>", "t.txt": "t / quick",
+    }  # fmt: skip
+    for name, start in starts.items():
+        shown(cli, results, "--output", tmp_path / name)
+        assert (tmp_path / name).read_text().startswith(start)
+    done = cli("leaderboard", "--results", results, "--output", tmp_path)
+    assert done.exit_code == 2
+    assert "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["table", "md", "csv", "json", "latex", "html"])
+def test_an_empty_directory_is_told(cli: Cwbench, tmp_path: Path, form: str) -> None:
+    done = cli("leaderboard", "--results", tmp_path / "none", "--format", form)
+    assert done.exit_code == 0
+    assert "no records" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["table", "md", "latex"])
+def test_what_cannot_be_read_is_named_on_stderr(
+    cli: Cwbench, results: Path, five: object, form: str
+) -> None:
+    bad = next(results.glob("runs/t/a/*/*/seed-0/record.json"))
+    bad.write_text("{")
+    done = cli("leaderboard", "--results", results, "--format", form)
+    assert done.exit_code == 0
+    assert f"skipped: {bad}" in done.stderr
+    assert "worse" in done.stdout
+
+
+def test_unknown_names(cli: Cwbench, results: Path, five: object) -> None:
+    done = cli("leaderboard", "--results", results, "--method", "wurse")
+    assert done.exit_code == 2
+    assert "Did you mean 'worse'" in done.stderr
+
+
+def test_figures_are_drawn(cli: Cwbench, results: Path, five: object, tmp_path: Path) -> None:
+    shown(cli, results, "--figures", tmp_path / "figures")
+    drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert drawn == ["scaled-scores-quick.png", "t-quick.png", "votes-quick.png"]
+    (tmp_path / "file").touch()
+    assert cli("leaderboard", "--figures", tmp_path / "file").exit_code == 2
+
+
+def test_compare(cli: Cwbench, results: Path, five: object) -> None:
+    done = cli("compare", "a", "worse", "--results", results)
+    assert done.exit_code == 0
+    assert done.stdout.count("better") == 2
+    (one, _) = json.loads(cli("compare", "worse", "a", "--results", results, "--json").stdout)
+    assert one["verdict"] == "worse"
+    assert cli("compare", "a", "nobody", "--results", results).exit_code == 2
+
+
+def test_odd_names_break_no_markdown(cli: Cwbench, results: Path, write: Write) -> None:
+    write({"ew2sq": NOISE[0]}, method_part={"name": ODD, "changed": {"v": "a|b"}})
+    text = shown(cli, results, "--format", "md")
+    (row,) = [line for line in text.splitlines() if "±" in line]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 6
+    assert "<b>" not in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+@pytest.mark.parametrize("odd", [False, True])
+def test_latex_compiles(
+    cli: Cwbench, results: Path, five: object, write: Write, tmp_path: Path, odd: bool
+) -> None:
+    if odd:
+        part = {"name": ODD + "\u03b2\n\x00", "changed": {"m": "\\input{/etc/passwd}"}}
+        write({"ew2sq": NOISE[0], "e_1%": NOISE[1]}, method_part=part)
+        write({"ew2sq": None}, task="u", task_part={"name": ODD}, status="failed", error=ODD)
+    table = shown(cli, results, "--format", "latex")
+    head = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}"
+    (tmp_path / "t.tex").write_text(f"{head}\n{table}\\end{{document}}\n")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "t.pdf").stat().st_size > 1000
+    assert "root:" not in table
