@@ -216,7 +216,10 @@ def tensors_of(dataset: Dataset[tuple[Tensor, Tensor]]) -> JointSamples:
 
 
 def take(dataset: Dataset[tuple[Tensor, Tensor]], index: Tensor) -> JointSamples:
-    """The pairs at `index`, stacked; tensor data sets are indexed at once."""
+    """The pairs at `index`, stacked; data sets with `tensors` or `batch` are indexed at once."""
+    batch = getattr(dataset, "batch", None)
+    if batch is not None:
+        return JointSamples(*batch(index))
     tensors = getattr(dataset, "tensors", None)
     if tensors is not None:
         return JointSamples(tensors[0][index], tensors[1][index])

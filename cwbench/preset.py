@@ -38,7 +38,8 @@ class Preset(BaseModel):
     network: Literal["auto", "mlp", "convolutional"] = Field(
         "auto",
         json_schema_extra=LATER,
-        description="auto is convolutional for images of at least 12x12 pixels that have A^T y",
+        description="auto is convolutional for images of at least 12x12 pixels that have A^T y or "
+        "classes",
     )
     learning_rate: float | None = Field(
         None, gt=0, description="overrides the family's own, where a paper fixes it"
@@ -60,6 +61,11 @@ class Preset(BaseModel):
     )
     samples: Annotated[int, Field(ge=2)] = Field(
         description="n: posterior samples a side in every distance (2n are drawn)"
+    )
+    images: Annotated[int, Field(ge=0)] = Field(
+        0,
+        json_schema_extra=LATER,
+        description="images generated in all for metrics of labelled images, classes in turn",
     )
     split: Literal["test", "dev"] = Field("test", description="which held-out observations")
     nfe: Annotated[tuple[NFE, ...], BeforeValidator(_split)] = Field(

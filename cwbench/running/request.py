@@ -16,6 +16,7 @@ from cwbench.method import Method, ProblemSpec
 from cwbench.metric import Metric
 from cwbench.preset import NFE, NOT_KEYED, Preset
 from cwbench.record import Track, key_of
+from cwbench.running.image_sets import sized
 from cwbench.task import Task
 from cwbench.training.networks import Meter, networks_of
 
@@ -184,6 +185,8 @@ def resolve(
     resolved = settings.validated(Preset, values, "preset")
     instance = _made(task_origin, task_params)
     opened = keyed_preset(resolved) != keyed_preset(base)
+    chosen = chosen_metrics(instance, [*resolved.metrics, *metrics])
+    sized(chosen, resolved.images)
     return Request(
         task=instance,
         task_origin=task_origin,
@@ -196,7 +199,7 @@ def resolve(
         track=track or ("open" if opened else "fixed"),
         seed=seed,
         nfe=nfe_grid(method_origin.cls, method_params, nfe, resolved),
-        metrics=chosen_metrics(instance, [*resolved.metrics, *metrics]),
+        metrics=chosen,
     )
 
 

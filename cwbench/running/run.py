@@ -31,7 +31,7 @@ from cwbench.errors import (
     DivergedError,
 )
 from cwbench.method import Method
-from cwbench.metric import Metric, SetMetric
+from cwbench.metric import ImageMetric, Metric, SetMetric
 from cwbench.preset import NFE, Preset
 from cwbench.record import Record, Status
 from cwbench.running import environment, storage
@@ -44,6 +44,7 @@ from cwbench.running.evaluation import (
     summary,
 )
 from cwbench.running.failures import disk_is_full, full_disk_told, out_of_memory, told
+from cwbench.running.image_sets import ImageJudge, ImageScore, image_summary
 from cwbench.running.progress import shown
 from cwbench.running.request import Request, problem_spec
 from cwbench.running.signals import stop_on_signal
@@ -81,6 +82,7 @@ class Runner:
         )  # fmt: skip
         self.meter = Meter()
         self.judge = Judge(request.task, request.preset, self.results / ".cache")
+        self.image_judge = ImageJudge(request.task, self.results / ".cache")
         self.measured = False
         self.cost: dict[str, Any] = {}
         self.diagnostics: dict[str, Any] = {}
@@ -250,7 +252,7 @@ class Runner:
         stored = storage.load_samples(self.directory) if kept else {}
         return any(
             _suffixed("samples", nfe) not in stored
-            or any(isinstance(metric, SetMetric) for metric in wanted.values())
+            or any(isinstance(metric, SetMetric | ImageMetric) for metric in wanted.values())
             for nfe, wanted in self._missing(kept)
         )
 
@@ -343,12 +345,19 @@ class Runner:
                 samples[key] = self._draw(y, n, nfe)
             drawn = samples[key]
             finite = bool(drawn.isfinite().all())
+            of_images = self._image_scores(wanted, nfe) if finite else {}
             for done, (name, metric) in enumerate(wanted.items()):
                 self.show.update(phase, (done + 0.5) / len(wanted), {})
                 identifier = metric_id(metric, nfe)
                 if isinstance(metric, SetMetric):
                     value = self._set_value(metric, nfe) if finite else None
                     metrics[identifier] = set_summary(metric, value)
+                elif isinstance(metric, ImageMetric):
+                    metrics[identifier] = image_summary(metric, of_images.get(name))
+                    if name in of_images and len(of_images[name].value) > 1:
+                        score = of_images[name]
+                        table = _table(name, nfe, Scores(score.value, floor=score.floor))
+                        observations.append(table)
                 elif finite:
                     scores = self.judge.score(metric, drawn)
                     metrics[identifier] = summary(metric, scores, self.request.preset)
@@ -368,6 +377,22 @@ class Runner:
             )
         except DivergedError:
             return None
+
+    def _image_scores(
+        self, wanted: Mapping[str, Metric], nfe: NFE | None
+    ) -> dict[str, ImageScore]:
+        """Scores of all metrics of labelled images at once; none if an image is not finite."""
+        chosen = [metric for metric in wanted.values() if isinstance(metric, ImageMetric)]
+
+        def sampler(y: Tensor, number: int) -> Tensor:
+            total = max(metric.n for metric in chosen)
+            self.show.update(f"images {nfe or ''}".strip(), min(1.0, number * len(y) / total), {})
+            return self._finite(self._draw(y, 1, nfe, f"images-{number}"))[:, 0]
+
+        try:
+            return self.image_judge.scores(chosen, sampler) if chosen else {}
+        except DivergedError:
+            return {}
 
     def _finite(self, samples: Tensor) -> Tensor:
         if not samples.isfinite().all():
@@ -457,6 +482,8 @@ def validation_pairs(task: Task, preset: Preset, seed: int) -> JointSamples | No
 
 def metric_id(metric: Metric, nfe: NFE | None) -> str:
     """`ew2sq@nfe=10`, `w2sq-marginal-10000@nfe=1`, or `ew2sq` for one-shot samplers."""
+    if isinstance(metric, ImageMetric):
+        return _suffixed(metric.identifier, nfe)
     name = f"{metric.info.name}-{metric.n}" if isinstance(metric, SetMetric) else metric.info.name
     return _suffixed(name, nfe)
 

@@ -98,7 +98,7 @@ class Networks:
 
 
 def networks_of(task: Task, preset: Preset, meter: Meter) -> Networks:
-    """The networks for a task: convolutional ones need images of even sides and A^T y.
+    """The networks for a task: convolutional ones need images of even sides, and A^T y or classes.
 
     Raises:
         UsageError: if the preset insists on convolutions where they cannot be had.
@@ -107,11 +107,14 @@ def networks_of(task: Task, preset: Preset, meter: Meter) -> Networks:
         return Networks(preset, meter)
     shape = task.x_shape
     fits = len(shape) == 3 and not any(side % 2 for side in shape[1:])
-    able = fits and task.back_projection(torch.zeros(1, *task.y_shape)) is not None
+    able = fits and (
+        task.num_classes is not None
+        or task.back_projection(torch.zeros(1, *task.y_shape)) is not None
+    )
     if preset.network == "convolutional" and not able:
         raise UsageError(
             f"{task.info.name} has x of shape {shape}: a convolutional network needs images with "
-            "even sides and an observation that can be projected back; type "
+            "even sides and an observation that can be projected back or is a class; type "
             "--set preset.network=mlp"
         )
     if not able or (preset.network == "auto" and min(shape[1:]) < SMALLEST_IMAGE):
