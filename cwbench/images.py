@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -38,12 +37,12 @@ def to_x(pixels: Tensor) -> Tensor:
 
 
 def intensities(x: Tensor) -> Tensor:
-    """x as pixels of 0 to 255, clipped but not rounded, float32."""
+    """Pixels of 0 to 255 of x in [-1, 1], clipped but not rounded, float32."""
     return ((x.float() + 1) * 127.5).clamp(0, 255)
 
 
 def to_pixels(x: Tensor) -> Tensor:
-    """x as pixels, uint8: what an image file would hold."""
+    """Pixels of x, uint8: what an image file would hold."""
     return intensities(x).round().to(torch.uint8)
 
 
@@ -59,8 +58,8 @@ def digest(sets: Sequence[ImageSet]) -> str:
     sha256 = hashlib.sha256()
     for images, labels in sets:
         sha256.update(repr(tuple(images.shape)).encode())
-        sha256.update(np.ascontiguousarray(images.numpy()))
-        sha256.update(np.ascontiguousarray(labels.numpy()))
+        sha256.update(images.numpy().tobytes())
+        sha256.update(labels.numpy().tobytes())
     return sha256.hexdigest()
 
 

@@ -45,6 +45,16 @@ class Stateful(Protocol):
         """Take it back."""
 
 
+@dataclass(frozen=True)
+class Optimiser:
+    """What a preset may fix of an optimiser; None leaves it to the family."""
+
+    average: float | None = None
+    clip: float | None = None
+    beta_2: float | None = None
+    bfloat16: bool = False
+
+
 class NetworkFactory(Protocol):
     """Makes the network that task and preset fix for every method."""
 
@@ -115,6 +125,10 @@ class FitContext(Protocol):
     @property
     def standardise(self) -> bool:
         """Whether networks are fed standardised y, as they are unless a paper does otherwise."""
+
+    @property
+    def optimiser(self) -> Optimiser:
+        """What the preset fixes of the optimiser, for all methods of a family."""
 
     @property
     def validation(self) -> JointSamples | None:

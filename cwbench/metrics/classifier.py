@@ -94,7 +94,7 @@ class _Trained:
 def _classifier(trained: _Trained) -> ClassifierFeatures:
     task = trained.task
     stored = task.stored_images("train")
-    assert stored is not None and task.num_classes  # noqa: S101, PT018 - declared by the metric's needs
+    assert stored is not None and task.num_classes  # noqa: S101 - declared by the metric's needs
     network = Classifier(stored.images.shape[1], task.num_classes)
     name = f"{task.info.name}-{trained.key}-{ClassifierFeatures.name}.safetensors"
     path = trained.cache / name if trained.cache else None

@@ -178,7 +178,9 @@ class EfficientNetLite0(nn.Module):
         Raises:
             UsageError: if they are others.
         """
-        given = [v for name, v in state.items() if not name.startswith(("_fc.", "fc.", "classifier."))]
+        given = [
+            v for name, v in state.items() if not name.startswith(("_fc.", "fc.", "classifier."))
+        ]
         own = self.state_dict()
         if [v.shape for v in given] != [v.shape for v in own.values()]:
             raise UsageError(

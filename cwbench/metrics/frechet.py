@@ -28,9 +28,8 @@ from cwbench.ot.gaussian import bures_wasserstein_squared
 
 
 class Gaussian(NamedTuple):
-    """`count` features with their `mean` `(d,)` and `covariance` `(d, d)`, float64."""
+    """Features with their `mean` `(d,)` and `covariance` `(d, d)`, float64."""
 
-    count: int
     mean: Tensor
     covariance: Tensor
 
@@ -65,8 +64,10 @@ class Moments:
 
     def gaussians(self) -> list[Gaussian]:
         """Mean and unbiased covariance of each group."""
-        return [self._gaussian(*group) for group in zip(self.counts, self.sums, self.products,
-                                                        strict=True)]
+        return [
+            self._gaussian(*group)
+            for group in zip(self.counts, self.sums, self.products, strict=True)
+        ]
 
     def together(self) -> Gaussian:
         """Mean and covariance whatever the group."""
@@ -77,13 +78,13 @@ class Moments:
         means = self.sums / self.counts[:, None]
         scatter = self.products.sum(0) - torch.einsum("g,gi,gj->ij", self.counts, means, means)
         n = int(self.counts.sum())
-        return Gaussian(n, self.sums.sum(0) / n, _symmetric(scatter / (n - self.groups)))
+        return Gaussian(self.sums.sum(0) / n, _symmetric(scatter / (n - self.groups)))
 
     @staticmethod
     def _gaussian(count: Tensor, total: Tensor, products: Tensor) -> Gaussian:
         mean = total / count
         covariance = (products - count * torch.outer(mean, mean)) / (count - 1)
-        return Gaussian(int(count), mean, _symmetric(covariance))
+        return Gaussian(mean, _symmetric(covariance))
 
     def state(self) -> dict[str, Tensor]:
         """The sums."""
@@ -105,9 +106,7 @@ def frechet(first: Gaussian, second: Gaussian) -> float:
     The trace of the root is a sum of singular values, which holds for deficient ranks and needs
     no small number added to a diagonal.
     """
-    return bures_wasserstein_squared(
-        first.mean, first.covariance, second.mean, second.covariance
-    )
+    return bures_wasserstein_squared(first.mean, first.covariance, second.mean, second.covariance)
 
 
 def frechet_per_class(first: Moments, second: Moments) -> Tensor:

@@ -243,5 +243,6 @@ def image_summary(metric: ImageMetric, score: ImageScore | None) -> dict[str, An
         "ranks": metric.info.ranks,
         "n_observations": k,
         "n_samples": metric.n,
+        "unit": "images",
         "version": metric.info.version,
     }

@@ -378,9 +378,7 @@ class Runner:
         except DivergedError:
             return None
 
-    def _image_scores(
-        self, wanted: Mapping[str, Metric], nfe: NFE | None
-    ) -> dict[str, ImageScore]:
+    def _image_scores(self, wanted: Mapping[str, Metric], nfe: NFE | None) -> dict[str, ImageScore]:
         """Scores of all metrics of labelled images at once; none if an image is not finite."""
         chosen = [metric for metric in wanted.values() if isinstance(metric, ImageMetric)]
 

@@ -22,7 +22,7 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from cwbench.errors import CwbenchError
-from cwbench.method import Prepare, Stateful, take
+from cwbench.method import Optimiser, Prepare, Stateful, take
 from cwbench.preset import Preset
 from cwbench.task import JointSamples
 from cwbench.training import checkpoint
@@ -95,11 +95,19 @@ class TrainingContext:
         return min(1.0, max(self.meter.passes / self.budget, self.step / self.steps))
 
     def learning_rate(self, default: float) -> float:
-        """The preset's or the default rate, falling linearly to 0 over the last 70 %."""
+        """The preset's or the default rate after warm-up, falling linearly over the last 70 %."""
         rate = self.preset.learning_rate or default
+        if self.step < self.preset.warmup:
+            rate *= (self.step + 1) / self.preset.warmup
         if not self.preset.decay:
             return rate
         return rate * min(1.0, (1.0 - self.progress) / (1.0 - DECAY_FROM))
+
+    @property
+    def optimiser(self) -> Optimiser:
+        """What the preset fixes of the optimiser."""
+        preset = self.preset
+        return Optimiser(preset.average, preset.gradient_clip, preset.beta_2, preset.bfloat16)
 
     def generator(self, purpose: str, *index: int) -> Generator:
         """A CPU generator that depends on (task, seed, purpose, index) alone."""

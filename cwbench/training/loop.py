@@ -32,8 +32,12 @@ class Trainer:
         clip: float | None = None,
         average: float = 0.0,
     ) -> None:
+        fixed = context.optimiser
         self.network, self.context = network, context
-        self.default_rate, self.clip, self.average = learning_rate, clip, average
+        self.default_rate = learning_rate
+        self.clip = clip if fixed.clip is None else fixed.clip
+        self.average = average = average if fixed.average is None else fixed.average
+        betas = betas if fixed.beta_2 is None else (betas[0], fixed.beta_2)
         self.parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, learning_rate, betas, fused=True)
         self.averaged = [p.detach().clone() for p in self.parameters] if average else []

@@ -1,7 +1,7 @@
 """Handwritten digits by class: 1,797 images of 8x8 pixels that come with scikit-learn.
 
 65 images of each digit are held out, the first 65 by the hash of their pixels: the split needs no
-random numbers and no file order. Sixteen grey levels become multiples of 16 of 255.
+random numbers and no file order. The grey levels 0 to 16 are spread over 0 to 255.
 
 Source: Optical Recognition of Handwritten Digits (Alpaydin, Kaynak, 1998),
 https://doi.org/10.24432/C50P49
@@ -16,9 +16,8 @@ import numpy as np
 import torch
 
 from cwbench.images import ImageSet, shuffled
-from cwbench.preset import Preset
 from cwbench.task import TaskInfo
-from cwbench_tasks.labelled_images import LabelledImages
+from cwbench_tasks.labelled_images import LabelledImages, image_presets
 
 HELD_OUT = 65
 """Images of each class."""
@@ -37,22 +36,19 @@ METRICS = (
     "memorisation",
 )  # fmt: skip
 
-PRESETS = {
-    "smoke": Preset(
-        training_pairs=1_147, steps=150, batch_size=100, width=64, network="convolutional",
-        observations=10, samples=5, images=200, nfe=(2,),
-        metrics=("kd-per-class-classifier", "class-accuracy"),
-    ),
-    "quick": Preset(
-        training_pairs=1_147, steps=3_000, batch_size=100, width=512, network="convolutional",
-        observations=10, samples=8, images=650, nfe=(2, 5, 10, "adaptive"), metrics=METRICS,
-    ),
-    "standard": Preset(
-        training_pairs=1_147, steps=10_000, batch_size=100, width=1024, network="convolutional",
-        observations=10, samples=8, images=650, nfe=(2, 5, 10, 25, 100, "adaptive"),
-        metrics=METRICS,
-    ),
-}  # fmt: skip
+PRESETS = image_presets(
+    smoke={
+        "steps": 150, "width": 64, "samples": 5, "images": 200, "nfe": (2,),
+        "metrics": ("kd-per-class-classifier", "class-accuracy"),
+    },
+    quick={"steps": 3_000, "width": 512},
+    standard={"steps": 10_000, "width": 1_024, "nfe": (2, 5, 10, 25, 100, "adaptive")},
+    shared={
+        "training_pairs": 1_147, "batch_size": 100, "network": "convolutional",
+        "observations": 10, "samples": 8, "images": 650, "nfe": (2, 5, 10, "adaptive"),
+        "metrics": METRICS,
+    },
+)  # fmt: skip
 
 
 class Digits(LabelledImages):

@@ -12,14 +12,20 @@ import hashlib
 import json
 from abc import abstractmethod
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from cwbench.images import ImageSet, StoredPairs, digest, to_x
+from cwbench.preset import Preset
 from cwbench.task import JointSamples, Task
+
+
+def image_presets(*, shared: dict[str, Any], **values: dict[str, Any]) -> dict[str, Preset]:
+    """Presets by name; each has the values of `shared` unless it says otherwise."""
+    return {name: Preset(**shared | value) for name, value in values.items()}
 
 
 class LabelledImages(Task):
@@ -80,8 +86,10 @@ class LabelledImages(Task):
         y = torch.arange(n) % self.num_classes
         members = [torch.nonzero(labels == c)[:, 0] for c in range(self.num_classes)]
         drawn = torch.rand(n, generator=generator)
-        chosen = [members[c][int(u * len(members[c]))] for c, u in zip(y.tolist(), drawn.tolist(),
-                                                                       strict=True)]
+        chosen = [
+            members[c][int(u * len(members[c]))]
+            for c, u in zip(y.tolist(), drawn.tolist(), strict=True)
+        ]
         return JointSamples(to_x(images[torch.stack(chosen)]), y)
 
     @cached_property
