@@ -80,19 +80,19 @@ class CIFAR10(LabelledImages):
 
 
 def opened(root: Path, part: str) -> Any:
-    """torchvision's data set once its checksums are right.
+    """The data set of torchvision once its checksums are right.
 
     Raises:
         UsageError: if the files are damaged, or are absent and cannot be downloaded.
     """
-    from torchvision.datasets import CIFAR10 as Stored
+    from torchvision import datasets
 
-    if not (root / Stored.base_folder).exists():
+    if not (root / datasets.CIFAR10.base_folder).exists():
         _unpack(root)
     try:
-        return Stored(str(root), train=part == "train")
+        return datasets.CIFAR10(str(root), train=part == "train")
     except (RuntimeError, OSError, EOFError):
-        raise damaged(root / Stored.base_folder) from None
+        raise damaged(root / datasets.CIFAR10.base_folder) from None
 
 
 def damaged(path: Path) -> UsageError:
@@ -105,11 +105,11 @@ def damaged(path: Path) -> UsageError:
 
 def _unpack(root: Path) -> None:
     """Unpack the archive in `root`, or a fresh one, beside its place; a failure leaves nothing."""
-    from torchvision.datasets import CIFAR10 as Stored
+    from torchvision import datasets
     from torchvision.datasets.utils import check_integrity, extract_archive
 
-    archive = root / Stored.filename
-    if archive.exists() and not check_integrity(str(archive), Stored.tgz_md5):
+    archive = root / datasets.CIFAR10.filename
+    if archive.exists() and not check_integrity(str(archive), datasets.CIFAR10.tgz_md5):
         raise damaged(archive)
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -117,10 +117,12 @@ def _unpack(root: Path) -> None:
             if archive.exists():
                 extract_archive(str(archive), beside)
             else:
-                Stored(beside, download=True)
-            (Path(beside) / Stored.base_folder).rename(root / Stored.base_folder)
+                datasets.CIFAR10(beside, download=True)
+            (Path(beside) / datasets.CIFAR10.base_folder).rename(
+                root / datasets.CIFAR10.base_folder
+            )
     except (RuntimeError, OSError) as error:
         raise UsageError(
-            f"CIFAR-10 cannot be had from {Stored.url} ({error}); on a machine without a network "
-            f"put {Stored.filename} into a folder and type --set task.root=FOLDER"
+            f"CIFAR-10 cannot be had from {datasets.CIFAR10.url} ({error}); on a machine without a network "
+            f"put {datasets.CIFAR10.filename} into a folder and type --set task.root=FOLDER"
         ) from None

@@ -183,8 +183,8 @@ def _read(path: Path, size: int | None, colour: Colour) -> Pixels:
     if size is not None:
         if min(image.size) < SMALLEST:
             raise UsageError(
-                f"{str(path)!r} has {image.height}x{image.width} pixels; at least {SMALLEST} a side "
-                "are needed before an image is resized; take it out"
+                f"{str(path)!r} has {image.height}x{image.width} pixels; at least {SMALLEST} a "
+                "side are needed before an image is resized; take it out"
             )
         image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
     array: Pixels = np.asarray(image, dtype=np.uint8)

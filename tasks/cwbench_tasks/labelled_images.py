@@ -31,8 +31,10 @@ def image_presets(*, shared: dict[str, Any], **values: dict[str, Any]) -> dict[s
 class LabelledImages(Task):
     """What all tasks of stored images with classes share."""
 
-    flips = False
-    """Whether a mirrored image is as good a training image."""
+    @property
+    def flips(self) -> bool:
+        """Whether a mirrored image is as good a training image."""
+        return False
 
     @abstractmethod
     def load(self, part: Literal["train", "test"]) -> ImageSet:
