@@ -9,7 +9,6 @@ distances are never called FID: they compare between runs on one task, and with 
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -25,8 +24,11 @@ from cwbench.training.streams import seeded_globals, stream
 
 VERSION = 1
 FEATURES = 32
-STEPS = 1_500
 BATCH = 128
+EPOCHS = 4
+STEPS = (400, 1_500)
+"""At least and at most, whatever the epochs."""
+
 RATE = 2e-3
 CHUNK = 500
 
@@ -71,38 +73,31 @@ class ClassifierFeatures:
         return torch.cat([body, self.classifier.head(body)], 1)
 
 
+_MADE: dict[str, ClassifierFeatures] = {}
+"""The classifiers of this process by fingerprint; many metrics ask for the same."""
+
+
 def classifier_of(task: Task, cache: Path | None) -> ClassifierFeatures:
-    """The classifier of a task's images, trained where `cache` has none that can be read."""
-    return _classifier(_Trained(task, cache))
+    """The classifier of a task's images, trained where there is none that can be read."""
+    key = hashlib.sha256(task.fingerprint().encode()).hexdigest()[:16]
+    name = f"{task.info.name}-{key}-{ClassifierFeatures.name}.safetensors"
+    path = cache / name if cache else None
+    if key not in _MADE:
+        _MADE[key] = ClassifierFeatures(_made(task, path))
+    if path and not path.is_file():
+        write_atomically(path, save(_MADE[key].classifier.state_dict()))
+    return _MADE[key]
 
 
-class _Trained:
-    """A task and a cache as a key: two of one fingerprint are one."""
-
-    def __init__(self, task: Task, cache: Path | None) -> None:
-        self.task, self.cache = task, cache
-        self.key = hashlib.sha256(task.fingerprint().encode()).hexdigest()[:16]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Trained) and (self.key, self.cache) == (other.key, other.cache)
-
-    def __hash__(self) -> int:
-        return hash((self.key, self.cache))
-
-
-@lru_cache(maxsize=4)
-def _classifier(trained: _Trained) -> ClassifierFeatures:
-    task = trained.task
+def _made(task: Task, path: Path | None) -> Classifier:
     stored = task.stored_images("train")
     assert stored is not None and task.num_classes  # noqa: S101 - declared by the metric's needs
     network = Classifier(stored.images.shape[1], task.num_classes)
-    name = f"{task.info.name}-{trained.key}-{ClassifierFeatures.name}.safetensors"
-    path = trained.cache / name if trained.cache else None
     if path is None or not _loaded(network, path):
         _train(network, stored)
         if path:
-            write_atomically(path, save(network.state_dict()))
-    return ClassifierFeatures(network)
+            path.unlink(missing_ok=True)  # it could not be read
+    return network
 
 
 def _loaded(network: Classifier, path: Path) -> bool:
@@ -119,10 +114,11 @@ def _train(network: Classifier, stored: ImageSet) -> None:
         for module in network.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.reset_parameters()
+    steps = min(STEPS[1], max(STEPS[0], EPOCHS * len(stored.labels) // BATCH))
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     network.train()
-    for step in range(STEPS):
+    for step in range(steps):
         generator = stream("classifier", VERSION, step)
         chosen = torch.randint(len(stored.labels), (BATCH,), generator=generator)
         x = _shifted(to_x(stored.images[chosen]), generator)

@@ -108,8 +108,9 @@ def _unpack(root: Path) -> None:
     from torchvision import datasets
     from torchvision.datasets.utils import check_integrity, extract_archive
 
-    archive = root / datasets.CIFAR10.filename
-    if archive.exists() and not check_integrity(str(archive), datasets.CIFAR10.tgz_md5):
+    published = datasets.CIFAR10
+    archive = root / published.filename
+    if archive.exists() and not check_integrity(str(archive), published.tgz_md5):
         raise damaged(archive)
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -117,12 +118,10 @@ def _unpack(root: Path) -> None:
             if archive.exists():
                 extract_archive(str(archive), beside)
             else:
-                datasets.CIFAR10(beside, download=True)
-            (Path(beside) / datasets.CIFAR10.base_folder).rename(
-                root / datasets.CIFAR10.base_folder
-            )
+                published(beside, download=True)
+            (Path(beside) / published.base_folder).rename(root / published.base_folder)
     except (RuntimeError, OSError) as error:
         raise UsageError(
-            f"CIFAR-10 cannot be had from {datasets.CIFAR10.url} ({error}); on a machine without a network "
-            f"put {datasets.CIFAR10.filename} into a folder and type --set task.root=FOLDER"
+            f"CIFAR-10 cannot be had from {published.url} ({error}); on a machine without a "
+            f"network put {published.filename} into a folder and type --set task.root=FOLDER"
         ) from None
