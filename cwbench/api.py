@@ -28,6 +28,7 @@ from cwbench.running.sweep_request import asked
 from cwbench.running.sweep_request import checkpoint_seconds as seconds_between_checkpoints
 from cwbench.running.tracking import Callback, checked
 from cwbench.task import Task
+from cwbench.training.processes import joined
 from cwbench.weights import use_inception_weights
 
 __all__ = ["evaluate", "load_method", "load_task", "run", "sweep"]
@@ -85,11 +86,14 @@ def run(
     request = resolve(
         task, method, preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics
     )
-    chosen_device, told = device_of(device), checked(callbacks)
+    group = joined(device)
+    chosen_device, told = group.device or device_of(device), checked(callbacks)
     root = writable_directory(records.results_directory(results))
     every = seconds_between_checkpoints(checkpoint_seconds)
-    runner = Runner(request, root, chosen_device, keep_samples, every, callbacks=told)
-    return _carried_out(runner, force=force, quiet=quiet, figures=figures)
+    runner = Runner(
+        request, root, chosen_device, keep_samples, every, callbacks=told, processes=group
+    )
+    return _carried_out(runner, force=force, quiet=quiet, figures=figures and group.leads)
 
 
 def sweep(

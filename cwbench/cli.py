@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -207,6 +208,8 @@ def report(make_record: Callable[[], Record], *, as_json: bool) -> None:
             record = make_record()
         except RunInterruptedError as stopped:
             record = stopped.record
+    if os.environ.get("RANK", "0") != "0" and record.directory is None:
+        return  # one of several processes on a fit: the first reports
     click.echo(record.to_json() if as_json else run_table(record), nl=not as_json)
     if record.status not in ("ok", "skipped"):
         click.echo(

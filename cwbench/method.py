@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from cwbench.preset import NFE
 from cwbench.task import JointSamples, Moments, Params
+from cwbench.training.processes import Processes
 
 State = Mapping[str, Tensor | bytes]
 Diagnostics = dict[str, float | str | bool | None]
@@ -125,6 +126,10 @@ class FitContext(Protocol):
     @property
     def standardise(self) -> bool:
         """Whether networks are fed standardised y, as they are unless a paper does otherwise."""
+
+    @property
+    def processes(self) -> Processes:
+        """The processes that share this fit; `batch_size` is this one's part of the preset's."""
 
     @property
     def optimiser(self) -> Optimiser:

@@ -18,6 +18,7 @@ from cwbench.preset import NFE, NOT_KEYED, Preset
 from cwbench.record import Track, key_of
 from cwbench.running.image_sets import sized
 from cwbench.task import Task
+from cwbench.training import processes
 from cwbench.training.networks import Meter, networks_of
 
 
@@ -68,7 +69,7 @@ class Request:
                 self.method_origin.source_sha256,
             ],
             "preset": keyed_preset(self.preset),
-            "world_size": 1,
+            "world_size": processes.size(),
         }  # fmt: skip
 
     @property

@@ -10,8 +10,8 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +52,7 @@ from cwbench.running.tracking import Callback, RunStart, Tracking
 from cwbench.task import JointSamples, Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.networks import Meter, networks_of
+from cwbench.training.processes import Processes
 from cwbench.training.streams import seeded_globals, stream
 
 
@@ -69,6 +70,8 @@ class Runner:
     claimed: bool = False
     """Whether the directory is held for this run already."""
     callbacks: Sequence[Callback] = ()
+    processes: Processes = field(default_factory=Processes)
+    """Those that share the fit; one that does not lead only fits."""
     show: Progress = field(default_factory=Progress)
     stop: threading.Event = field(default_factory=threading.Event)
     method: Method = field(init=False)
@@ -94,8 +97,10 @@ class Runner:
             CorruptFileError: if the stored model is damaged; nothing is changed.
             CwbenchError: if another process computes this run, or the disk is full.
         """
+        if not self.processes.leads:
+            return self._helped()
         held = nullcontext() if self.claimed else records.single_writer(self.directory)
-        with full_disk_told(self.results), held:
+        with full_disk_told(self.results), held, self._group():
             if force:
                 self._forget()
             previous, problem = self.previous()
@@ -108,6 +113,25 @@ class Runner:
                 if problem:
                     self.show.message(f"ignored: {problem}")
                 return self._tracked(previous)
+
+    @contextmanager
+    def _group(self) -> Iterator[None]:
+        """Tell the processes that wait to fit that there is nothing to do, if there was not."""
+        self.fitting = False
+        yield
+        if not self.fitting:
+            self.processes.agreed(decision=False)
+        self.processes.leave()
+
+    def _helped(self) -> Record:
+        """Fit with the process that leads, if it does; write nothing."""
+        started = datetime.now(UTC)
+        unsupported = self._bind()
+        if self.processes.agreed(decision=False) and not unsupported:
+            with stop_on_signal(self.stop):
+                self._trained()
+        self.processes.leave()
+        return self._record("ok", None, {}, started)
 
     def _tracked(self, previous: Record | None) -> Record:
         """Attempt the run and tell the callbacks."""
@@ -296,10 +320,24 @@ class Runner:
             self.cost, self.diagnostics = facts["cost"], facts["diagnostics"]
             self.show.message("fitted before; model loaded")
         else:
-            self._train(key)
+            self._train()
 
-    def _train(self, key: tuple[str | int, ...]) -> None:
+    def _train(self) -> None:
+        """Fit and keep the model."""
+        self.fitting = self.processes.agreed(decision=True)
+        self._trained()
+        trained = dict(self.method.state_dict())
+        self.cost["parameters"] = sum(v.numel() for v in trained.values() if isinstance(v, Tensor))
+        self.cost["sampling"] = {}
+        self.diagnostics = records.finite(self.method.diagnostics())
+        told = {"cost": self.cost, "diagnostics": self.diagnostics}
+        storage.save_model(self.directory, trained, self.request.fit_key, told)
+        shutil.rmtree(self.directory / "checkpoint", ignore_errors=True)
+
+    def _trained(self) -> None:
+        """Fit, and count what it cost."""
         request = self.request
+        key = (request.task.info.name, request.task.info.version, request.seed)
         data = training_data(request.task, request.preset, request.seed)
         context = TrainingContext(
             data,
@@ -309,6 +347,7 @@ class Runner:
             self.device,
             directory=self.directory / "checkpoint",
             validation=validation_pairs(request.task, request.preset, request.seed),
+            processes=self.processes,
             checkpoint_seconds=self.checkpoint_seconds,
             show=self.show,
             stop=self.stop,
@@ -317,15 +356,7 @@ class Runner:
         with single_threaded(), seeded_globals(*key, "fit"):
             self.method.fit(data, context)
         context.seconds["fit"] = context.seconds["fit"] or time.perf_counter() - started
-        trained = dict(self.method.state_dict())
-        self.cost = context.costs() | {
-            "parameters": sum(v.numel() for v in trained.values() if isinstance(v, Tensor)),
-            "sampling": {},
-        }
-        self.diagnostics = records.finite(self.method.diagnostics())
-        told = {"cost": self.cost, "diagnostics": self.diagnostics}
-        storage.save_model(self.directory, trained, request.fit_key, told)
-        shutil.rmtree(self.directory / "checkpoint", ignore_errors=True)
+        self.cost = context.costs()
 
     def _measure(self, metrics: dict[str, Any], kept: Record | None) -> None:
         """Sample at each NFE and add what is missing to `metrics` and the files."""

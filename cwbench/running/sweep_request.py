@@ -17,6 +17,7 @@ from cwbench.running.announce import announced
 from cwbench.running.engines import EngineOptions
 from cwbench.running.matrix import Matrix, seeds_of
 from cwbench.running.sweep import Options, Planned, Sweep, planned
+from cwbench.training.processes import refuse_several
 from cwbench.weights import use_inception_weights
 
 UNITS = {
@@ -63,6 +64,7 @@ def asked(words: Mapping[str, Any]) -> SweepRequest:
         UsageError: if a word cannot be read.
     """
     said = {key: value for key, value in words.items() if value is not None}
+    refuse_several("cwbench sweep")
     use_inception_weights(said.get("inception_weights"))
     matrix = Matrix(
         tasks=_words(said.get("task", ())),

@@ -50,10 +50,12 @@ class Trainer:
             DivergedError: if the loss was not finite `PATIENCE` times in a row.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        value = float(loss.detach())
+        together = self.context.processes
+        value = float(together.mean(loss.detach()))  # all skip a step, or none
         if not math.isfinite(value):
             return self._skipped()
         loss.backward()
+        together.average_gradients(self.parameters)
         if self.clip is not None:
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
             if not torch.isfinite(norm):
