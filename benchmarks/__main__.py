@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from benchmarks import coupling, metric, plain_loop, plain_scripts, records, startup, sweep
+from benchmarks import coupling, images, metric, plain_loop, plain_scripts, records, startup, sweep
 from benchmarks.timing import Ratio, machine
 
 TOPICS: dict[str, Callable[[], Iterator[Ratio]]] = {
@@ -13,6 +13,7 @@ TOPICS: dict[str, Callable[[], Iterator[Ratio]]] = {
     "plain-scripts": plain_scripts.ratios,
     "plain-loop": plain_loop.ratios,
     "metric": metric.ratios,
+    "images": images.ratios,
     "startup": startup.ratios,
     "records": records.ratios,
     "sweep": sweep.ratios,

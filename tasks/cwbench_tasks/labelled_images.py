@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -30,6 +31,11 @@ def image_presets(*, shared: dict[str, Any], **values: dict[str, Any]) -> dict[s
 
 class LabelledImages(Task):
     """What all tasks of stored images with classes share."""
+
+    excused: ClassVar[Mapping[str, str]] = {
+        "observations": "held-out images are others than the training images, classes in turn",
+        "training-data": "a stored set has as many images as it has",
+    }
 
     @property
     def flips(self) -> bool:

@@ -21,10 +21,13 @@ from torchvision import datasets
 
 import cwbench
 from cwbench.api import load_task
+from cwbench.check.outcome import carried_out, name_of
+from cwbench.check.task import TASK_CHECKS, TaskSubject
 from cwbench.errors import UsageError
 from cwbench.images import ImageSet, StoredPairs, intensities, shuffled, to_pixels, to_x
 from cwbench.method import take, tensors_of
 from cwbench.task import Task
+from cwbench_tasks.digits import Digits
 
 Folder = Callable[..., Path]
 
@@ -96,6 +99,13 @@ def test_digits_as_a_task() -> None:
     assert len({image.numpy().tobytes() for image in to_pixels(pairs.x)}) == 100
     assert torch.equal(take(some, torch.tensor([3])).x[0], pairs.x[3])
     assert len(task.training_data(10**6, stream(2))) == 1_147  # type: ignore[arg-type]  # map-style
+
+
+@pytest.mark.parametrize("check", TASK_CHECKS, ids=name_of)
+def test_digits_pass_the_checks_of_cwbench_check(check: Any) -> None:
+    outcome = carried_out(check, TaskSubject(Digits, {}), Digits.excused)
+    assert outcome.status in ("passed", "not applicable", "excused"), outcome
+    assert (outcome.status == "excused") == (outcome.check in Digits.excused)
 
 
 @pytest.fixture
