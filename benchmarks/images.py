@@ -58,9 +58,9 @@ def _flow(name: str) -> Measurement:
 
     def seconds_an_image() -> float:
         spec = problem_spec(task, configured.cls, preset, Meter(), cpu)
-        context = TrainingContext(data, preset, KEY, spec.network)  # type: ignore[arg-type]  # Networks
+        context = TrainingContext(data, preset, KEY, spec.network)
         method = configured.cls(configured.params, spec)
-        method.diagnose = lambda *_: {}  # type: ignore[attr-defined]  # done once a fit
+        method.diagnose = lambda *_: {}  # done once a fit
         with single_threaded():
             method.fit(data, context)
         return context.seconds["fit"] / (STEPS * preset.batch_size)

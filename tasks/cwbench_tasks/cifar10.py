@@ -56,7 +56,8 @@ class CIFAR10(LabelledImages):
         citation=CITATION,
         presets=PHOTOGRAPH_PRESETS,
         group="labelled-images",
-        notes="170 MB are downloaded once. In the paper presets, ot_batch is the method's: 5.",
+        notes="170 MB are downloaded once. The papers' OT batch is a setting of the method: --set "
+        "ot_batch=5.",
     )
     Params = CIFAR10Params
     params: CIFAR10Params

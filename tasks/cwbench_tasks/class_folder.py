@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from cwbench.citations import CONDITIONAL_WASSERSTEIN
 from cwbench.cpu import cores
 from cwbench.errors import UsageError
 from cwbench.images import ImageSet, shuffled
@@ -85,10 +86,11 @@ class ClassFolder(LabelledImages):
         title="Images of a folder by class",
         main_metric="kd-per-class-efficientnet-lite0",
         licence="of the images given",
-        citation="the source of the images given",
+        citation=CONDITIONAL_WASSERSTEIN,
         presets=PHOTOGRAPH_PRESETS,
         group="labelled-images",
-        notes="Type --set root=FOLDER. In the paper presets, ot_batch is the method's: 5.",
+        notes="Type --set root=FOLDER, and cite the source of its images too. The papers' OT batch is "
+        "a setting of the method: --set ot_batch=5.",
     )
     Params = ClassFolderParams
     params: ClassFolderParams
