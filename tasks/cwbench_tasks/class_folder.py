@@ -89,8 +89,8 @@ class ClassFolder(LabelledImages):
         citation=CONDITIONAL_WASSERSTEIN,
         presets=PHOTOGRAPH_PRESETS,
         group="labelled-images",
-        notes="Type --set root=FOLDER, and cite the source of its images too. The papers' OT batch is "
-        "a setting of the method: --set ot_batch=5.",
+        notes="Type --set root=FOLDER, and cite the source of its images too. The papers' OT batch "
+        "is a setting of the method: --set ot_batch=5.",
     )
     Params = ClassFolderParams
     params: ClassFolderParams
