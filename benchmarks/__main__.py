@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import (
     coupling,
+    images,
     leaderboard,
     metric,
     plain_loop,
@@ -22,6 +23,7 @@ TOPICS: dict[str, Callable[[], Iterator[Ratio]]] = {
     "plain-scripts": plain_scripts.ratios,
     "plain-loop": plain_loop.ratios,
     "metric": metric.ratios,
+    "images": images.ratios,
     "startup": startup.ratios,
     "records": records.ratios,
     "leaderboard": leaderboard.ratios,

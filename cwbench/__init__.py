@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cwbench.api import evaluate, load_method, load_task, run, sweep
+    from cwbench.images import ImageSet
     from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec
     from cwbench.metric import (
         CalibrationMetric,
+        ImageMetric,
         Metric,
         MetricInfo,
         PairMetric,
@@ -38,10 +40,11 @@ __version__ = "0.1.0"
 
 _HOME = {
     "cwbench.api": ("evaluate", "load_method", "load_task", "run", "sweep"),
+    "cwbench.images": ("ImageSet",),
     "cwbench.method": ("FitContext", "Method", "MethodInfo", "ProblemSpec"),
     "cwbench.metric": (
-        "CalibrationMetric", "Metric", "MetricInfo", "PairMetric", "ReferenceMetric",
-        "SetMetric", "SplitMetric",
+        "CalibrationMetric", "ImageMetric", "Metric", "MetricInfo", "PairMetric",
+        "ReferenceMetric", "SetMetric", "SplitMetric",
     ),
     "cwbench.preset": ("Preset", "vector_presets"),
     "cwbench.record": ("Record", "load_records"),
@@ -55,6 +58,8 @@ __all__ = [
     "CalibrationMetric",
     "Callback",
     "FitContext",
+    "ImageMetric",
+    "ImageSet",
     "JointSamples",
     "Method",
     "MethodInfo",

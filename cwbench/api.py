@@ -28,6 +28,8 @@ from cwbench.running.sweep_request import asked
 from cwbench.running.sweep_request import checkpoint_seconds as seconds_between_checkpoints
 from cwbench.running.tracking import Callback, checked
 from cwbench.task import Task
+from cwbench.training.processes import joined
+from cwbench.weights import use_inception_weights
 
 __all__ = ["evaluate", "load_method", "load_task", "run", "sweep"]
 
@@ -43,6 +45,7 @@ def run(
     *,
     metrics: Iterable[str] = (),
     device: str = "auto",
+    inception_weights: str | os.PathLike[str] | None = None,
     figures: bool = True,
     keep_samples: bool = False,
     force: bool = False,
@@ -63,6 +66,8 @@ def run(
         results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
         metrics: opt-in metrics to compute besides the default ones.
         device: `auto`, `cpu`, `cuda` or `mps`.
+        inception_weights: file of the weights of FID, verified at once; default
+            `$CWBENCH_INCEPTION_WEIGHTS`, else downloaded when needed.
         figures: draw the figures of the run beside its record.
         keep_samples: keep samples beyond 64 MiB.
         force: forget the earlier run and start anew.
@@ -77,14 +82,18 @@ def run(
         UsageError: if the request cannot be carried out as given; nothing is written then.
         RunInterruptedError: after Ctrl-C or a TERM signal; a KeyboardInterrupt with the record.
     """
+    use_inception_weights(inception_weights)
     request = resolve(
         task, method, preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics
     )
-    chosen_device, told = device_of(device), checked(callbacks)
+    group = joined(device)
+    chosen_device, told = group.device or device_of(device), checked(callbacks)
     root = writable_directory(records.results_directory(results))
     every = seconds_between_checkpoints(checkpoint_seconds)
-    runner = Runner(request, root, chosen_device, keep_samples, every, callbacks=told)
-    return _carried_out(runner, force=force, quiet=quiet, figures=figures)
+    runner = Runner(
+        request, root, chosen_device, keep_samples, every, callbacks=told, processes=group
+    )
+    return _carried_out(runner, force=force, quiet=quiet, figures=figures and group.leads)
 
 
 def sweep(
@@ -98,6 +107,7 @@ def sweep(
     *,
     metrics: Sequence[str] = (),
     device: str = "auto",
+    inception_weights: str | os.PathLike[str] | None = None,
     keep_samples: bool = False,
     force: bool = False,
     retry: Sequence[str] = (),
@@ -129,6 +139,7 @@ def sweep(
         results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
         metrics: opt-in metrics to compute besides the default ones.
         device: `auto`, `cpu`, `cuda` or `mps`.
+        inception_weights: as for `run`; processes on this machine use it too.
         keep_samples: keep samples beyond 64 MiB.
         force: forget the earlier runs and start anew.
         retry: statuses to try again: `failed`, `timeout`, `oom`, `diverged`.
@@ -154,6 +165,7 @@ def sweep(
     words = {
         "task": task, "method": method, "preset": preset, "seeds": seeds, "set": settings,
         "nfe": nfe, "results": results, "metrics": metrics, "device": device,
+        "inception_weights": inception_weights,
         "keep_samples": keep_samples, "force": force, "retry": retry, "engine": engine,
         "address": address, "jobs": jobs, "gpus": gpus, "threads": threads, "timeout": timeout,
         "memory": memory, "grace": grace, "slurm": slurm, "checkpoint_seconds": checkpoint_seconds,

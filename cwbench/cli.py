@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -15,6 +16,7 @@ import cwbench
 from cwbench import cli_leaderboard, cli_plugins, cli_results, registry
 from cwbench.errors import RunInterruptedError, SweepInterruptedError
 from cwbench.options import (
+    inception_option,
     json_option,
     metrics_option,
     names,
@@ -57,6 +59,7 @@ def main() -> None:
 @click.option("--nfe", help="Network evaluations per sample, e.g. 1,3,10,adaptive.")
 @metrics_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@inception_option
 @click.option("--keep-samples", is_flag=True, help="Keep samples beyond 64 MiB.")
 @results_option
 @click.option("--force", is_flag=True, help="Forget the earlier run and start anew.")
@@ -73,6 +76,7 @@ def run(
     nfe: str | None,
     metrics: list[str],
     device: str,
+    inception_weights: Path | None,
     keep_samples: bool,
     results: Path | None,
     force: bool,
@@ -94,7 +98,7 @@ def run(
         lambda: run_one(
             task, method, preset, seed, parse(assignments), grid, results, metrics=metrics,
             device=device, keep_samples=keep_samples, force=force, quiet=quiet or as_json,
-            callbacks=callbacks,
+            callbacks=callbacks, inception_weights=inception_weights,
         ),
         as_json=as_json,
     )  # fmt: skip
@@ -117,6 +121,7 @@ def run(
 @click.option("--nfe", help="Network evaluations per sample, e.g. 1,3,10,adaptive.")
 @click.option("--metrics", help="Opt-in metrics, with commas: c2st,mmd-sbibm,w2sq-marginal.")
 @click.option("--device", help="auto (the default), cpu, cuda or mps.")
+@inception_option
 @click.option("--keep-samples", is_flag=True, help="Keep samples beyond 64 MiB.")
 @results_option
 @click.option("--engine", help="local (the default), ray or slurm.")
@@ -203,6 +208,8 @@ def report(make_record: Callable[[], Record], *, as_json: bool) -> None:
             record = make_record()
         except RunInterruptedError as stopped:
             record = stopped.record
+    if os.environ.get("RANK", "0") != "0" and record.directory is None:
+        return  # one of several processes on a fit: the first reports
     click.echo(record.to_json() if as_json else run_table(record), nl=not as_json)
     if record.status not in ("ok", "skipped"):
         click.echo(

@@ -14,6 +14,7 @@ import click
 from cwbench import registry
 from cwbench.errors import CwbenchError
 from cwbench.options import (
+    inception_option,
     json_option,
     metrics_option,
     quiet_option,
@@ -143,10 +144,17 @@ def why(run: str, other: str | None, results: Path | None, as_json: bool) -> Non
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @metrics_option
+@inception_option
 @results_option
 @quiet_option
 @reports_errors
-def score(runs: tuple[str, ...], metrics: list[str], results: Path | None, quiet: bool) -> None:
+def score(
+    runs: tuple[str, ...],
+    metrics: list[str],
+    inception_weights: Path | None,
+    results: Path | None,
+    quiet: bool,
+) -> None:
     """Measure what a record lacks, or has of an older metric, without fitting anything.
 
     Samples are those stored, or they are drawn again from the stored model. RUN is a run's
@@ -154,7 +162,9 @@ def score(runs: tuple[str, ...], metrics: list[str], results: Path | None, quiet
     """
     from cwbench.lookup import find_record
     from cwbench.running.score import score as score_one
+    from cwbench.weights import use_inception_weights
 
+    use_inception_weights(inception_weights)
     for metric in metrics:
         registry.find("metric", metric)
     place = found_results(results)

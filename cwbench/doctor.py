@@ -24,6 +24,7 @@ from rich.text import Text
 from cwbench import index, registry
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.prune import size_of, size_text
+from cwbench.weights import directory
 
 SCARCE_BYTES = 2**30
 INTERNAL_EXTRAS = {"test", "dev"}
@@ -161,15 +162,17 @@ def caches(results: Path) -> Iterator[Finding]:
 
 def weights_directory() -> Path:
     """Where weights of feature networks are looked for."""
-    return platformdirs.user_cache_path("cwbench") / "weights"
+    return directory()
 
 
 def weights() -> Finding:
-    """The weight files that are there; no task or metric that ships needs one."""
+    """The weight files that are there; FID and KID download theirs when they are asked for."""
     place = weights_directory()
     files = sorted(p for p in place.glob("*") if p.is_file()) if place.is_dir() else []
     listed = ", ".join(f"{p.name} ({size_text(size_of(p))})" for p in files) or "none"
-    return Finding("weights", "files", "ok", f"{listed} in {place}; none needed")
+    return Finding(
+        "weights", "files", "ok", f"{listed} in {place}; none needed unless FID or KID is asked for"
+    )
 
 
 def plugin_findings(plugins: Sequence[registry.Plugin] | None) -> Iterator[Finding]:

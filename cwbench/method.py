@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from cwbench.preset import NFE
 from cwbench.task import JointSamples, Moments, Params
+from cwbench.training.processes import Processes
 
 State = Mapping[str, Tensor | bytes]
 Diagnostics = dict[str, float | str | bool | None]
@@ -43,6 +44,16 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
         """Take it back."""
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """What a preset may fix of an optimiser; None leaves it to the family."""
+
+    average: float | None = None
+    clip: float | None = None
+    beta_2: float | None = None
+    bfloat16: bool = False
 
 
 class NetworkFactory(Protocol):
@@ -115,6 +126,14 @@ class FitContext(Protocol):
     @property
     def standardise(self) -> bool:
         """Whether networks are fed standardised y, as they are unless a paper does otherwise."""
+
+    @property
+    def processes(self) -> Processes:
+        """The processes that share this fit; `batch_size` is this one's part of the preset's."""
+
+    @property
+    def optimiser(self) -> Optimiser:
+        """What the preset fixes of the optimiser, for all methods of a family."""
 
     @property
     def validation(self) -> JointSamples | None:
@@ -216,7 +235,10 @@ def tensors_of(dataset: Dataset[tuple[Tensor, Tensor]]) -> JointSamples:
 
 
 def take(dataset: Dataset[tuple[Tensor, Tensor]], index: Tensor) -> JointSamples:
-    """The pairs at `index`, stacked; tensor data sets are indexed at once."""
+    """The pairs at `index`, stacked; data sets with `tensors` or `batch` are indexed at once."""
+    batch = getattr(dataset, "batch", None)
+    if batch is not None:
+        return JointSamples(*batch(index))
     tensors = getattr(dataset, "tensors", None)
     if tensors is not None:
         return JointSamples(tensors[0][index], tensors[1][index])

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol, Self
 
 from torch import Tensor
 
 from cwbench.task import Task
 
-Need = Literal["reference", "mixture", "pairs", "image", "residual"]
+Need = Literal["reference", "mixture", "pairs", "image", "residual", "labelled-images"]
 """What a task may offer: draws of its posterior (`reference`), that posterior as a mixture of two
-or more Gaussians (`mixture`), the x behind each y (`pairs`, always), x of shape `(C, H, W)` with at
-least 3 x 3 pixels (`image`), `Task.standardised_residual` (`residual`)."""
+or more Gaussians (`mixture`), the x behind each y (`pairs`), x of shape `(C, H, W)` with at least
+3 x 3 pixels (`image`), `Task.standardised_residual` (`residual`), stored images with classes
+(`labelled-images`: whole sets are compared then, and neither `pairs` nor `image` is offered, since
+the one image behind a class says nothing)."""
 
 
 @dataclass(frozen=True)
@@ -131,3 +134,81 @@ class SetMetric(Metric):
     @abstractmethod
     def compute(self) -> float:
         """The value over everything taken in."""
+
+
+class FeatureNetwork(Protocol):
+    """Maps images to the features that distances between sets of images are taken in."""
+
+    name: str
+    """With its version: features of another name never compare."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Images x in [-1, 1] with shape `(k, C, H, W)` to features `(k, d)`."""
+
+
+class Statistic(Protocol):
+    """What is kept of a stream of features, so that no set has to be in memory at once."""
+
+    def update(self, features: Tensor, labels: Tensor) -> None:
+        """Take in features `(k, d)` with labels `(k,)`; how they are batched makes no difference.
+
+        A value may differ by rounding only.
+        """
+
+    def state(self) -> dict[str, Tensor]:
+        """All of it, to be kept on disk."""
+
+    def load(self, state: dict[str, Tensor]) -> Self:
+        """Take back a state; itself."""
+
+
+class ImageMetric(Metric):
+    """A statistic of generated images and their classes, against real ones.
+
+    The harness generates the images in batches, maps them by `network`, feeds a `statistic` of
+    them, and does the same once with the real ones of `part`.
+    """
+
+    part: ClassVar[Literal["train", "test"]] = "test"
+    """Which real images it compares with; those of the other part give the floor."""
+
+    protocol_images: ClassVar[int | None] = None
+    """How many images its protocol fixes; None takes the preset's."""
+
+    all_real: ClassVar[bool] = False
+    """Whether all real images are compared with, however few are generated."""
+
+    biased: ClassVar[bool] = False
+    """Whether the value depends on the number of images, which is then part of its id."""
+
+    has_floor: ClassVar[bool] = True
+    """Whether its value for real images means anything."""
+
+    n: int = 0
+    """Images generated; set when it is chosen for a preset."""
+
+    @abstractmethod
+    def network(self, cache: Path | None) -> FeatureNetwork:
+        """The features it is computed from; what is trained for it is kept in `cache`."""
+
+    @abstractmethod
+    def kind(self) -> str:
+        """What its statistic is of: metrics with the same network and kind share a kept one."""
+
+    @abstractmethod
+    def statistic(self, real: Statistic | None = None) -> Statistic:
+        """An empty statistic; for generated images that of the real ones is handed in."""
+
+    @abstractmethod
+    def value(self, generated: Statistic, real: Statistic) -> Tensor:
+        """The value for each class `(K,)`, or of all together `(1,)`, float64."""
+
+    def refusal(self, n: int) -> str | None:
+        """Why `n` images do not do, or None; told before anything is fitted."""
+        return None
+
+    @property
+    def identifier(self) -> str:
+        """Its name, with the number of images where the value depends on it."""
+        sized = self.biased and self.protocol_images is None
+        return f"{self.info.name}-{self.n}" if sized else self.info.name

@@ -65,6 +65,12 @@ metrics_option = click.option(
     callback=listed,
     help="Opt-in metrics, with commas: c2st,mmd-sbibm,w2sq-marginal.",
 )
+inception_option = click.option(
+    "--inception-weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Of FID and KID; default $CWBENCH_INCEPTION_WEIGHTS, else downloaded once when needed.",
+)
 results_option = click.option(
     "--results",
     type=click.Path(path_type=Path),

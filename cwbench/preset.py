@@ -35,13 +35,43 @@ class Preset(BaseModel):
     width: PositiveInt = Field(256, description="units in a hidden layer")
     depth: PositiveInt = Field(3, description="hidden layers")
     activation: Literal["silu", "leaky-relu"] = Field("silu", description="between the layers")
-    network: Literal["auto", "mlp", "convolutional"] = Field(
+    network: Literal["auto", "mlp", "convolutional", "unet-small", "unet-192", "unet-256"] = Field(
         "auto",
         json_schema_extra=LATER,
-        description="auto is convolutional for images of at least 12x12 pixels that have A^T y",
+        description="auto is convolutional for images of at least 12x12 pixels that have A^T y or "
+        "classes; unet-* are diffusers' U-Nets, see cwbench.training.unet",
     )
     learning_rate: float | None = Field(
         None, gt=0, description="overrides the family's own, where a paper fixes it"
+    )
+    warmup: Annotated[int, Field(ge=0)] = Field(
+        0, json_schema_extra=LATER, description="steps over which the learning rate rises from 0"
+    )
+    average: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        json_schema_extra=LATER,
+        description="overrides the family's decay of averaged weights, where a paper fixes it",
+    )
+    gradient_clip: float | None = Field(
+        None,
+        gt=0,
+        json_schema_extra=LATER,
+        description="overrides the family's largest norm of the gradient, where a paper fixes it",
+    )
+    beta_2: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        json_schema_extra=LATER,
+        description="overrides Adam's second decay, where a paper fixes it",
+    )
+    bfloat16: bool = Field(
+        False, json_schema_extra=LATER, description="training steps in mixed precision"
+    )
+    compiled: bool = Field(
+        False, json_schema_extra=LATER, description="U-Nets are compiled by torch"
     )
     decay: bool = Field(True, description="learning rate falls linearly to 0 over the last 70 %")
     standardise: bool = Field(
@@ -60,6 +90,11 @@ class Preset(BaseModel):
     )
     samples: Annotated[int, Field(ge=2)] = Field(
         description="n: posterior samples a side in every distance (2n are drawn)"
+    )
+    images: Annotated[int, Field(ge=0)] = Field(
+        0,
+        json_schema_extra=LATER,
+        description="images generated in all for metrics of labelled images, classes in turn",
     )
     split: Literal["test", "dev"] = Field("test", description="which held-out observations")
     nfe: Annotated[tuple[NFE, ...], BeforeValidator(_split)] = Field(

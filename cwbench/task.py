@@ -12,7 +12,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +20,9 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from cwbench.preset import NFE, Preset
+
+if TYPE_CHECKING:
+    from cwbench.images import ImageSet
 
 
 class JointSamples(NamedTuple):
@@ -182,6 +185,19 @@ class Task(ABC):
     def sample_latent(self, n: int, generator: Generator) -> Tensor:
         """Latents with shape `(n, *z_shape)`; standard normal of x_shape unless overridden."""
         return torch.randn(n, *self.x_shape, generator=generator)
+
+    def stored_images(self, part: Literal["train", "test"]) -> ImageSet | None:
+        """The images with class labels that this task consists of, None where it does not.
+
+        x is then `cwbench.images.to_x` of them and y the label. Metrics compare what a model draws
+        with the held-out part `test`, and ask of `train` whether it was copied.
+        """
+        return None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the labels 0, 1, ... mean; their numbers unless told otherwise."""
+        return tuple(map(str, range(self.num_classes or 0)))
 
     def fingerprint(self) -> str:
         """SHA-256 (16 digits) of what the data depends on: name, version, settings.

@@ -26,7 +26,7 @@ def test_here_everything_is_in_order(results: Path, store: Store) -> None:
     assert "cores" in seen["devices", "cpu"].detail
     assert seen["results", "directory"].detail == str(results)
     assert seen["results", "runs"].detail == "1"
-    assert seen["weights", "files"].detail.endswith("none needed")
+    assert seen["weights", "files"].detail.endswith("none needed unless FID or KID is asked for")
 
 
 def test_nothing_is_created(results: Path) -> None:

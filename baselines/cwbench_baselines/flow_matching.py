@@ -15,19 +15,21 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from cwbench.cpu import cores
+from cwbench.errors import UsageError
 from cwbench.method import Diagnostics, FitContext, Method, State, take, tensors_of
 from cwbench.ot.calibration import Batch, label_leak, label_statistic, prior_skew
 from cwbench.ot.coupling import Coupling, changed_pairs
 from cwbench.ot.geodesic import geodesic
 from cwbench.preset import NFE
+from cwbench.settings import LATER
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
 from cwbench.training.networks import Condition
@@ -49,6 +51,29 @@ class FlowParams(Params):
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
     solver: Solver = Field("euler", description="fixed-step rule used at a given NFE")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the training step")
+    condition_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        json_schema_extra=LATER,
+        description="share of training pairs that are fed no class, for guidance",
+    )
+    guidance: float = Field(
+        1.0,
+        ge=0,
+        json_schema_extra=LATER,
+        description="w of v(no class) + w (v(class) - v(no class)) in sampling; 1 is off, any "
+        "other costs two evaluations",
+    )
+
+    @model_validator(mode="after")
+    def _guidance_needs_dropout(self) -> Self:
+        if self.guidance != 1 and self.condition_dropout == 0:
+            raise ValueError(
+                f"guidance = {self.guidance} needs a network that has seen no class: --set "
+                "method.condition_dropout=0.1"
+            )
+        return self
 
 
 class OTFlowParams(FlowParams):
@@ -124,11 +149,18 @@ class BaseFlow(Method):
     @classmethod
     def unsupported_nfe(cls, params: BaseModel, nfe: NFE) -> str | None:
         """A fixed-step solver that cannot hit the number exactly is refused."""
-        return refusal(cast("FlowParams", params).solver, nfe)
+        flow = cast("FlowParams", params)
+        if flow.guidance == 1 or nfe == "adaptive":
+            return refusal(flow.solver, nfe)
+        if nfe % 2:
+            return "guidance takes two evaluations at a time, so NFE must be even"
+        return refusal(flow.solver, nfe // 2)
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Regress the velocity of coupled pairs."""
         spec = self.spec
+        if self.params.condition_dropout and spec.num_classes is None:
+            raise UsageError("condition_dropout needs classes: a y of zeros is an observation too")
         condition = Condition.of(spec)
         if context.standardise:
             some = torch.arange(min(len(data), 100_000))  # type: ignore[arg-type]  # map-style
@@ -148,24 +180,35 @@ class BaseFlow(Method):
         best = LowestLoss(self.velocity)
         context.save({"trainer": trainer, "best": best})
 
+        dropout = self.params.condition_dropout > 0
+
         def couple(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
             z, t = self.noise(step, len(x), context)
-            return (*self.pair(rule, z, x, y), t)
+            pairs = (*self.pair(rule, z, x, y), t)
+            return (*pairs, self.dropped(step, len(x), context)) if dropout else pairs
 
         epoch = max(1, len(data) // context.batch_size)  # type: ignore[arg-type]  # map-style
-        for z, x, y, t in context.batches(couple, group=self.ot_batch):
-            trainer.step(self.loss(z, x, y, t))
+        self.bfloat16 = context.optimiser.bfloat16 or self.params.precision == "bfloat16"
+        for batch in context.batches(couple, group=self.ot_batch):
+            trainer.step(self.loss(*batch))
             if context.validation and (context.step + 1) % epoch == 0:
                 best.consider(self.validation_loss(rule, context))
         trainer.finish()
         best.restore()
 
-    def loss(self, z: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """The mean squared error of the velocity on coupled pairs at times t."""
+    def loss(
+        self, z: Tensor, x: Tensor, y: Tensor, t: Tensor, dropped: Tensor | None = None
+    ) -> Tensor:
+        """The mean squared error of the velocity on coupled pairs at times t.
+
+        Where `dropped`, with shape `(n,)`, is true the network is fed no class.
+        """
         x_t, u_t = geodesic(z, x, t)
-        enabled = self.params.precision == "bfloat16"
-        with torch.autocast(x.device.type, torch.bfloat16, enabled):
-            v_t = self.velocity(t, x_t, self.velocity.condition(y))
+        condition = self.velocity.condition(y)
+        if dropped is not None:
+            condition = condition * ~dropped[:, None]
+        with torch.autocast(x.device.type, torch.bfloat16, self.bfloat16):
+            v_t = self.velocity(t, x_t, condition)
         return nn.functional.mse_loss(v_t.float(), u_t)
 
     @torch.no_grad()
@@ -192,6 +235,11 @@ class BaseFlow(Method):
             t.append(torch.rand(len(size), generator=generator))
         return torch.cat(z), torch.cat(t)
 
+    def dropped(self, step: int, n: int, context: FitContext) -> Tensor:
+        """Which pairs are fed no class, a function of the step."""
+        uniform = torch.rand(n, generator=context.generator("dropout", step))
+        return uniform < self.params.condition_dropout
+
     def pair(self, rule: Coupling, z: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         """(z, x, y) after coupling; y is the condition the network is fed."""
         sigma = rule(z, x, y)
@@ -217,14 +265,18 @@ class BaseFlow(Method):
 
     @torch.no_grad()
     def _integrate(self, z: Tensor, y: Tensor, nfe: NFE, path: bool = False) -> Tensor:
-        device = self.spec.device
+        device, w = self.spec.device, self.params.guidance
         condition = self.velocity.condition(y.to(device))
 
         def velocity(t: Tensor, x_t: Tensor) -> Tensor:
             v_t: Tensor = self.velocity(t.expand(len(x_t)), x_t, condition)
-            return v_t
+            if w == 1:
+                return v_t
+            free: Tensor = self.velocity(t.expand(len(x_t)), x_t, torch.zeros_like(condition))
+            return free + w * (v_t - free)
 
-        return integrate(velocity, z.to(device), nfe, self.params.solver, path=path)
+        steps: NFE = nfe if w == 1 or nfe == "adaptive" else nfe // 2
+        return integrate(velocity, z.to(device), steps, self.params.solver, path=path)
 
     def sample_path(self, y: Tensor, n: int, generator: Generator, nfe: int) -> Tensor:
         """States from latent to sample of one observation, `(steps + 1, n, *x_shape)`."""

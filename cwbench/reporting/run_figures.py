@@ -21,6 +21,7 @@ from cwbench.record import Record, rows
 from cwbench.reporting.figures import (
     DPI,
     ExactImages,
+    class_grid,
     corner,
     flow_film,
     flow_paths,
@@ -37,6 +38,8 @@ OBSERVATIONS = 3
 EXACT_DRAWS = 4_000
 EXACT_IMAGES = 24
 REDRAWN = 500
+GRID_COLUMNS = 16
+DISTANCES = ("fd-", "fid-")
 PATHS = 60
 PATH_NFE = 48  # a multiple of every fixed-step solver's evaluations a step
 
@@ -125,6 +128,9 @@ def _figures(record: Record, task: Task, method: Method | None) -> Iterator[tupl
             f"{task.main_metric}-against-nfe",
             metric_against_nfe(main, metric=task.main_metric, title=title, main_nfe=info.main_nfe),
         )
+    if task.stored_images("test") is not None:
+        yield from _of_classes(record, task, method, table)
+        return
     judge = Judge(task, Preset(**record.preset_values))
     x, y = (part[:OBSERVATIONS] for part in judge.observations)
     samples, nfe = _main_samples(record, task, method, y)
@@ -138,6 +144,30 @@ def _figures(record: Record, task: Task, method: Method | None) -> Iterator[tupl
         paths = _paths(method, y[index], record) if wants_paths else None
         for kind, figure in of_one(scene, paths, about, told):
             yield f"{kind}-{index + 1}", figure
+
+
+def _of_classes(
+    record: Record, task: Task, method: Method | None, table: pd.DataFrame
+) -> Iterator[tuple[str, Figure]]:
+    """The grid of images by class, and other distances that were measured at several NFE."""
+    title, info = f"{record.label} on {task.info.name}", task.info
+    for metric, measured in table.groupby("metric", sort=True):
+        if metric == task.main_metric or measured["nfe"].notna().sum() < 2:
+            continue
+        if str(metric).startswith(DISTANCES):
+            figure = metric_against_nfe(
+                measured, metric=str(metric), title=title, main_nfe=info.main_nfe
+            )
+            yield f"{metric}-against-nfe", figure
+    judge = Judge(task, Preset(**record.preset_values))
+    x, y = (part[: task.num_classes] for part in judge.observations)
+    samples, nfe = _main_samples(record, task, method, y)
+    if samples is None:
+        return
+    names = [task.class_names[int(label)] for label in y]
+    told = f" (NFE {nfe})" if nfe else ""
+    shown = samples[: len(y), :GRID_COLUMNS].numpy()
+    yield "classes", class_grid(shown, x.numpy(), names, title=f"{title}{told}")
 
 
 def _of_points(

@@ -109,6 +109,8 @@ def reading(record: Record) -> str:
     entries = record.metrics.values()
     entry = next(iter(entries))
     m, n = entry["n_observations"], entry["n_samples"]
+    if entry.get("unit") == "images":
+        return _reading_of_images(record)
     raw = any(not e["debiased"] for e in entries)
     below = any(not _ranks(e) for e in entries)
     return "".join(
@@ -119,6 +121,19 @@ def reading(record: Record) -> str:
             "; * not debiased: a perfect sampler scores its floor." if raw else ".",
             "\nbelow the rule: shown, never ranked by." if below else "",
         ]
+    )
+
+
+def _reading_of_images(record: Record) -> str:
+    """How to read the table of a task of labelled images."""
+    entries = record.metrics.values()
+    k = max(entry["n_observations"] for entry in entries)
+    sizes = sorted({entry["n_samples"] for entry in entries})
+    return (
+        f"{' or '.join(map(str, sizes))} images, classes in turn; ± is a 95 % interval over {k} "
+        "classes, where a value is a mean over them.\nfloor: what real images of the other part "
+        "score; * biased in the number of images, or a share: a perfect sampler scores its "
+        "floor.\nbelow the rule: shown, never ranked by."
     )
 
 

@@ -14,6 +14,7 @@ import psutil
 
 from cwbench.cpu import torch_threads
 from cwbench.errors import UsageError
+from cwbench.training import processes
 
 if TYPE_CHECKING:
     import torch
@@ -55,6 +56,7 @@ def describe(device: torch.device, parallel: int = 1) -> dict[str, Any]:
         "gpu": gpu,
         "driver": torch.version.cuda if gpu else None,
         "threads": torch_threads(),
+        "world_size": processes.size(),
         "parallel": parallel if parallel > 1 else False,
     }
 

@@ -232,6 +232,8 @@ def applicable(metric: Metric, task: Task) -> bool:
 
 def offers(task: Task) -> set[Need]:
     """What the task has for metrics to use; `cwbench.metric.Need` says what the words mean."""
+    if task.stored_images("test") is not None:
+        return {"labelled-images"}
     offered: set[Need] = {"pairs"}
     x, y = task.evaluation_set(1, stream("probe"))
     if task.has_posterior:

@@ -16,7 +16,9 @@ from cwbench.method import Method, ProblemSpec
 from cwbench.metric import Metric
 from cwbench.preset import NFE, NOT_KEYED, Preset
 from cwbench.record import Track, key_of
+from cwbench.running.image_sets import sized
 from cwbench.task import Task
+from cwbench.training import processes
 from cwbench.training.networks import Meter, networks_of
 
 
@@ -67,7 +69,7 @@ class Request:
                 self.method_origin.source_sha256,
             ],
             "preset": keyed_preset(self.preset),
-            "world_size": 1,
+            "world_size": processes.size(),
         }  # fmt: skip
 
     @property
@@ -184,6 +186,8 @@ def resolve(
     resolved = settings.validated(Preset, values, "preset")
     instance = _made(task_origin, task_params)
     opened = keyed_preset(resolved) != keyed_preset(base)
+    chosen = chosen_metrics(instance, [*resolved.metrics, *metrics])
+    sized(chosen, resolved.images)
     return Request(
         task=instance,
         task_origin=task_origin,
@@ -196,7 +200,7 @@ def resolve(
         track=track or ("open" if opened else "fixed"),
         seed=seed,
         nfe=nfe_grid(method_origin.cls, method_params, nfe, resolved),
-        metrics=chosen_metrics(instance, [*resolved.metrics, *metrics]),
+        metrics=chosen,
     )
 
 

@@ -10,8 +10,8 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from cwbench.errors import (
     DivergedError,
 )
 from cwbench.method import Method
-from cwbench.metric import Metric, SetMetric
+from cwbench.metric import ImageMetric, Metric, SetMetric
 from cwbench.preset import NFE, Preset
 from cwbench.record import Record, Status
 from cwbench.running import environment, storage
@@ -44,6 +44,7 @@ from cwbench.running.evaluation import (
     summary,
 )
 from cwbench.running.failures import disk_is_full, full_disk_told, out_of_memory, told
+from cwbench.running.image_sets import ImageJudge, ImageScore, image_summary
 from cwbench.running.progress import shown
 from cwbench.running.request import Request, problem_spec
 from cwbench.running.signals import stop_on_signal
@@ -51,6 +52,7 @@ from cwbench.running.tracking import Callback, RunStart, Tracking
 from cwbench.task import JointSamples, Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.networks import Meter, networks_of
+from cwbench.training.processes import Processes
 from cwbench.training.streams import seeded_globals, stream
 
 
@@ -68,6 +70,8 @@ class Runner:
     claimed: bool = False
     """Whether the directory is held for this run already."""
     callbacks: Sequence[Callback] = ()
+    processes: Processes = field(default_factory=Processes)
+    """Those that share the fit; one that does not lead only fits."""
     show: Progress = field(default_factory=Progress)
     stop: threading.Event = field(default_factory=threading.Event)
     method: Method = field(init=False)
@@ -81,6 +85,7 @@ class Runner:
         )  # fmt: skip
         self.meter = Meter()
         self.judge = Judge(request.task, request.preset, self.results / ".cache")
+        self.image_judge = ImageJudge(request.task, self.results / ".cache")
         self.measured = False
         self.cost: dict[str, Any] = {}
         self.diagnostics: dict[str, Any] = {}
@@ -92,8 +97,10 @@ class Runner:
             CorruptFileError: if the stored model is damaged; nothing is changed.
             CwbenchError: if another process computes this run, or the disk is full.
         """
+        if not self.processes.leads:
+            return self._helped()
         held = nullcontext() if self.claimed else records.single_writer(self.directory)
-        with full_disk_told(self.results), held:
+        with full_disk_told(self.results), held, self._group():
             if force:
                 self._forget()
             previous, problem = self.previous()
@@ -106,6 +113,25 @@ class Runner:
                 if problem:
                     self.show.message(f"ignored: {problem}")
                 return self._tracked(previous)
+
+    @contextmanager
+    def _group(self) -> Iterator[None]:
+        """Tell the processes that wait to fit that there is nothing to do, if there was not."""
+        self.fitting = False
+        yield
+        if not self.fitting:
+            self.processes.agreed(decision=False)
+        self.processes.leave()
+
+    def _helped(self) -> Record:
+        """Fit with the process that leads, if it does; write nothing."""
+        started = datetime.now(UTC)
+        unsupported = self._bind()
+        if self.processes.agreed(decision=False) and not unsupported:
+            with stop_on_signal(self.stop):
+                self._trained()
+        self.processes.leave()
+        return self._record("ok", None, {}, started)
 
     def _tracked(self, previous: Record | None) -> Record:
         """Attempt the run and tell the callbacks."""
@@ -262,7 +288,7 @@ class Runner:
         stored = storage.load_samples(self.directory) if kept else {}
         return any(
             _suffixed("samples", nfe) not in stored
-            or any(isinstance(metric, SetMetric) for metric in wanted.values())
+            or any(isinstance(metric, SetMetric | ImageMetric) for metric in wanted.values())
             for nfe, wanted in self._missing(kept)
         )
 
@@ -306,10 +332,24 @@ class Runner:
             self.cost, self.diagnostics = facts["cost"], facts["diagnostics"]
             self.show.message("fitted before; model loaded")
         else:
-            self._train(key)
+            self._train()
 
-    def _train(self, key: tuple[str | int, ...]) -> None:
+    def _train(self) -> None:
+        """Fit and keep the model."""
+        self.fitting = self.processes.agreed(decision=True)
+        self._trained()
+        trained = dict(self.method.state_dict())
+        self.cost["parameters"] = sum(v.numel() for v in trained.values() if isinstance(v, Tensor))
+        self.cost["sampling"] = {}
+        self.diagnostics = records.finite(self.method.diagnostics())
+        told = {"cost": self.cost, "diagnostics": self.diagnostics}
+        storage.save_model(self.directory, trained, self.request.fit_key, told)
+        shutil.rmtree(self.directory / "checkpoint", ignore_errors=True)
+
+    def _trained(self) -> None:
+        """Fit, and count what it cost."""
         request = self.request
+        key = (request.task.info.name, request.task.info.version, request.seed)
         data = training_data(request.task, request.preset, request.seed)
         context = TrainingContext(
             data,
@@ -319,6 +359,7 @@ class Runner:
             self.device,
             directory=self.directory / "checkpoint",
             validation=validation_pairs(request.task, request.preset, request.seed),
+            processes=self.processes,
             checkpoint_seconds=self.checkpoint_seconds,
             show=self.show,
             stop=self.stop,
@@ -327,15 +368,7 @@ class Runner:
         with single_threaded(), seeded_globals(*key, "fit"):
             self.method.fit(data, context)
         context.seconds["fit"] = context.seconds["fit"] or time.perf_counter() - started
-        trained = dict(self.method.state_dict())
-        self.cost = context.costs() | {
-            "parameters": sum(v.numel() for v in trained.values() if isinstance(v, Tensor)),
-            "sampling": {},
-        }
-        self.diagnostics = records.finite(self.method.diagnostics())
-        told = {"cost": self.cost, "diagnostics": self.diagnostics}
-        storage.save_model(self.directory, trained, request.fit_key, told)
-        shutil.rmtree(self.directory / "checkpoint", ignore_errors=True)
+        self.cost = context.costs()
 
     def _measure(self, metrics: dict[str, Any], kept: Record | None) -> None:
         """Sample at each NFE and add what is missing to `metrics` and the files."""
@@ -355,12 +388,19 @@ class Runner:
                 samples[key] = self._draw(y, n, nfe)
             drawn = samples[key]
             finite = bool(drawn.isfinite().all())
+            of_images = self._image_scores(wanted, nfe) if finite else {}
             for done, (name, metric) in enumerate(wanted.items()):
                 self.show.update(phase, (done + 0.5) / len(wanted), {})
                 identifier = metric_id(metric, nfe)
                 if isinstance(metric, SetMetric):
                     value = self._set_value(metric, nfe) if finite else None
                     metrics[identifier] = set_summary(metric, value)
+                elif isinstance(metric, ImageMetric):
+                    metrics[identifier] = image_summary(metric, of_images.get(name))
+                    if name in of_images and len(of_images[name].value) > 1:
+                        score = of_images[name]
+                        table = _table(name, nfe, Scores(score.value, floor=score.floor))
+                        observations.append(table)
                 elif finite:
                     scores = self.judge.score(metric, drawn)
                     metrics[identifier] = summary(metric, scores, self.request.preset)
@@ -380,6 +420,20 @@ class Runner:
             )
         except DivergedError:
             return None
+
+    def _image_scores(self, wanted: Mapping[str, Metric], nfe: NFE | None) -> dict[str, ImageScore]:
+        """Scores of all metrics of labelled images at once; none if an image is not finite."""
+        chosen = [metric for metric in wanted.values() if isinstance(metric, ImageMetric)]
+
+        def sampler(y: Tensor, number: int) -> Tensor:
+            total = max(metric.n for metric in chosen)
+            self.show.update(f"images {nfe or ''}".strip(), min(1.0, number * len(y) / total), {})
+            return self._finite(self._draw(y, 1, nfe, f"images-{number}"))[:, 0]
+
+        try:
+            return self.image_judge.scores(chosen, sampler) if chosen else {}
+        except DivergedError:
+            return {}
 
     def _finite(self, samples: Tensor) -> Tensor:
         if not samples.isfinite().all():
@@ -474,6 +528,8 @@ def validation_pairs(task: Task, preset: Preset, seed: int) -> JointSamples | No
 
 def metric_id(metric: Metric, nfe: NFE | None) -> str:
     """`ew2sq@nfe=10`, `w2sq-marginal-10000@nfe=1`, or `ew2sq` for one-shot samplers."""
+    if isinstance(metric, ImageMetric):
+        return _suffixed(metric.identifier, nfe)
     name = f"{metric.info.name}-{metric.n}" if isinstance(metric, SetMetric) else metric.info.name
     return _suffixed(name, nfe)
 

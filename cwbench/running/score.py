@@ -24,6 +24,7 @@ from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE, Preset
 from cwbench.record import Record
 from cwbench.running.environment import device_of
+from cwbench.running.image_sets import sized
 from cwbench.running.request import (
     Request,
     chosen_metrics,
@@ -75,6 +76,8 @@ def request_of(record: Record, metrics: Iterable[str] = ()) -> Request:
     method, params, method_origin = _method_of(record)
     preset = Preset(**record.preset_values)
     names = [*preset.metrics, *_on_record(record), *metrics]
+    chosen = chosen_metrics(task, names)
+    sized(chosen, preset.images)
     suffixes = dict.fromkeys(identifier.partition("@nfe=")[2] for identifier in record.metrics)
     return Request(
         task=task,
@@ -88,7 +91,7 @@ def request_of(record: Record, metrics: Iterable[str] = ()) -> Request:
         track=record.track,
         seed=record.seed,
         nfe=tuple(parse_nfe(nfe) if nfe else None for nfe in suffixes),
-        metrics=chosen_metrics(task, names),
+        metrics=chosen,
         recorded_key=record.fit_key,
     )
 

@@ -17,6 +17,8 @@ from cwbench.running.announce import announced
 from cwbench.running.engines import EngineOptions
 from cwbench.running.matrix import Matrix, seeds_of
 from cwbench.running.sweep import Options, Planned, Sweep, planned
+from cwbench.training.processes import refuse_several
+from cwbench.weights import use_inception_weights
 
 UNITS = {
     "B": 1, "kB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30,
@@ -62,6 +64,8 @@ def asked(words: Mapping[str, Any]) -> SweepRequest:
         UsageError: if a word cannot be read.
     """
     said = {key: value for key, value in words.items() if value is not None}
+    refuse_several("cwbench sweep")
+    use_inception_weights(said.get("inception_weights"))
     matrix = Matrix(
         tasks=_words(said.get("task", ())),
         methods=_words(said.get("method", ())),

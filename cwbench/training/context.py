@@ -22,11 +22,12 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from cwbench.errors import CwbenchError
-from cwbench.method import Prepare, Stateful, take
+from cwbench.method import Optimiser, Prepare, Stateful, take
 from cwbench.preset import Preset
 from cwbench.task import JointSamples
 from cwbench.training import checkpoint
 from cwbench.training.networks import Networks
+from cwbench.training.processes import Processes
 from cwbench.training.streams import seeded_globals, stream
 
 PASSES_A_STEP = 3
@@ -67,6 +68,7 @@ class TrainingContext:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     directory: Path | None = None
     validation: JointSamples | None = None
+    processes: Processes = field(default_factory=Processes)
     checkpoint_seconds: float = 30.0
     show: Progress = field(default_factory=Progress)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -74,7 +76,8 @@ class TrainingContext:
     def __post_init__(self) -> None:
         """Find out whether there is a checkpoint to resume."""
         self.meter = self.networks.meter
-        self.steps, self.batch_size = self.preset.steps, self.preset.batch_size
+        self.steps = self.preset.steps
+        self.batch_size = self.processes.share(self.preset.batch_size)
         self.standardise = self.preset.standardise
         self.budget = PASSES_A_STEP * self.steps * self.batch_size
         self.step = 0
@@ -95,15 +98,27 @@ class TrainingContext:
         return min(1.0, max(self.meter.passes / self.budget, self.step / self.steps))
 
     def learning_rate(self, default: float) -> float:
-        """The preset's or the default rate, falling linearly to 0 over the last 70 %."""
+        """The preset's or the default rate after warm-up, falling linearly over the last 70 %."""
         rate = self.preset.learning_rate or default
+        if self.step < self.preset.warmup:
+            rate *= (self.step + 1) / self.preset.warmup
         if not self.preset.decay:
             return rate
         return rate * min(1.0, (1.0 - self.progress) / (1.0 - DECAY_FROM))
 
+    @property
+    def optimiser(self) -> Optimiser:
+        """What the preset fixes of the optimiser."""
+        preset = self.preset
+        return Optimiser(preset.average, preset.gradient_clip, preset.beta_2, preset.bfloat16)
+
     def generator(self, purpose: str, *index: int) -> Generator:
-        """A CPU generator that depends on (task, seed, purpose, index) alone."""
-        return stream(*self.key, purpose, *index)
+        """A CPU generator that depends on (task, seed, purpose, index) alone.
+
+        What has an index, such as the noise of a step, differs between processes.
+        """
+        rank = self.processes.rank
+        return stream(*self.key, purpose, *index, *([f"rank {rank}"] if index and rank else []))
 
     def network(
         self, inputs: int | Sequence[int], outputs: int, name: str = "network"
@@ -158,7 +173,7 @@ class TrainingContext:
     def _checkpoint_if_due(self) -> None:
         stopping = self.stop.is_set()
         due = time.monotonic() - self._saved_at >= self.checkpoint_seconds
-        if self.directory and self._stateful and (due or stopping):
+        if self.directory and self.processes.leads and self._stateful and (due or stopping):
             state = {name: part.state_dict() for name, part in self._stateful.items()}
             content = {"step": self.step, "passes": self.meter.passes, "state": state}
             checkpoint.save(self.directory, self.step, content | {"seconds": dict(self.seconds)})
@@ -195,9 +210,10 @@ class TrainingContext:
         return list(zip(*(part.split(self.batch_size) for part in prepared), strict=True))
 
     def _order(self, step: int) -> Tensor:
-        """Indices of batch `step` in the endless concatenation of shuffled epochs."""
+        """Indices of this process's share of batch `step` in endless shuffled epochs."""
         size = len(self.data)  # type: ignore[arg-type]  # map-style data sets have a length
-        position = torch.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        first = step * self.preset.batch_size + self.processes.rank * self.batch_size
+        position = torch.arange(first, first + self.batch_size)
         epochs = position // size
         return torch.cat(
             [self._epoch(int(e), size)[position[epochs == e] % size] for e in epochs.unique()]
@@ -205,7 +221,7 @@ class TrainingContext:
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - a context lives as long as its run
     def _epoch(self, epoch: int, size: int) -> Tensor:
-        return torch.randperm(size, generator=self.generator("order", epoch))
+        return torch.randperm(size, generator=stream(*self.key, "order", epoch))
 
     def __hash__(self) -> int:
         return id(self)
@@ -213,6 +229,6 @@ class TrainingContext:
     def costs(self) -> dict[str, Any]:
         """Steps, examples, network passes and seconds spent so far."""
         seconds = {f"{name}_seconds": value for name, value in self.seconds.items()}
-        examples = self.step * self.batch_size
-        passes = self.meter.passes
+        examples = self.step * self.preset.batch_size
+        passes = self.meter.passes * self.processes.size
         return {"steps": self.step, "examples": examples, "network_passes": passes} | seconds

@@ -32,8 +32,12 @@ class Trainer:
         clip: float | None = None,
         average: float = 0.0,
     ) -> None:
+        fixed = context.optimiser
         self.network, self.context = network, context
-        self.default_rate, self.clip, self.average = learning_rate, clip, average
+        self.default_rate = learning_rate
+        self.clip = clip if fixed.clip is None else fixed.clip
+        self.average = average = average if fixed.average is None else fixed.average
+        betas = betas if fixed.beta_2 is None else (betas[0], fixed.beta_2)
         self.parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, learning_rate, betas, fused=True)
         self.averaged = [p.detach().clone() for p in self.parameters] if average else []
@@ -46,10 +50,12 @@ class Trainer:
             DivergedError: if the loss was not finite `PATIENCE` times in a row.
         """
         self.optimizer.zero_grad(set_to_none=True)
-        value = float(loss.detach())
+        together = self.context.processes
+        value = float(together.mean(loss.detach()))  # all skip a step, or none
         if not math.isfinite(value):
             return self._skipped()
         loss.backward()
+        together.average_gradients(self.parameters)
         if self.clip is not None:
             norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
             if not torch.isfinite(norm):

@@ -17,6 +17,7 @@ from cwbench.method import ProblemSpec
 from cwbench.preset import Preset
 from cwbench.task import Task
 from cwbench.training.convolutional import ConvolutionalNetwork
+from cwbench.training.unet import RECIPES, UNet
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "leaky-relu": nn.LeakyReLU}
 
@@ -72,7 +73,8 @@ class Meter:
 class Networks:
     """Makes the networks that task and preset fix; all of them share one meter.
 
-    Convolutional for images of `image_shape`, `(channels, height, width)`; else perceptrons.
+    Convolutional for images of `image_shape`, `(channels, height, width)`; else perceptrons. A
+    U-Net makes images only: a critic beside it is the small convolutional network.
     """
 
     preset: Preset
@@ -84,6 +86,11 @@ class Networks:
         parts = (inputs,) if isinstance(inputs, int) else tuple(inputs)
         if self.image_shape is None:
             return self.meter.attach(self._perceptron(sum(parts), outputs))
+        size = int(torch.Size(self.image_shape).numel())
+        if self.preset.network in RECIPES and outputs == size:
+            recipe = RECIPES[self.preset.network]
+            unet = UNet(parts, self.image_shape, recipe, compiled=self.preset.compiled)
+            return self.meter.attach(unet)
         channels = max(CHANNELS, self.preset.width // WIDTH_A_CHANNEL // CHANNELS * CHANNELS)
         return self.meter.attach(
             ConvolutionalNetwork(parts, outputs, image_shape=self.image_shape, channels=channels)
@@ -98,7 +105,7 @@ class Networks:
 
 
 def networks_of(task: Task, preset: Preset, meter: Meter) -> Networks:
-    """The networks for a task: convolutional ones need images of even sides and A^T y.
+    """The networks for a task: convolutional ones need images of even sides, and A^T y or classes.
 
     Raises:
         UsageError: if the preset insists on convolutions where they cannot be had.
@@ -107,16 +114,31 @@ def networks_of(task: Task, preset: Preset, meter: Meter) -> Networks:
         return Networks(preset, meter)
     shape = task.x_shape
     fits = len(shape) == 3 and not any(side % 2 for side in shape[1:])
-    able = fits and task.back_projection(torch.zeros(1, *task.y_shape)) is not None
-    if preset.network == "convolutional" and not able:
+    able = fits and (
+        task.num_classes is not None
+        or task.back_projection(torch.zeros(1, *task.y_shape)) is not None
+    )
+    if preset.network not in ("auto", "mlp") and not able:
         raise UsageError(
             f"{task.info.name} has x of shape {shape}: a convolutional network needs images with "
-            "even sides and an observation that can be projected back; type "
+            "even sides and an observation that can be projected back or is a class; type "
             "--set preset.network=mlp"
         )
+    _check_levels(preset, shape)
     if not able or (preset.network == "auto" and min(shape[1:]) < SMALLEST_IMAGE):
         return Networks(preset, meter)
     return Networks(preset, meter, (shape[0], shape[1], shape[2]))
+
+
+def _check_levels(preset: Preset, shape: tuple[int, ...]) -> None:
+    """A U-Net halves the sides once a level, and needs a class to be one."""
+    if preset.network in RECIPES:
+        step = 2 ** (len(RECIPES[preset.network].multiples) - 1)
+        if any(side % step for side in shape[1:]):
+            raise UsageError(
+                f"{preset.network} halves an image to {step}ths, which sides of {shape[1:]} pixels "
+                "cannot be; type --set preset.network=convolutional"
+            )
 
 
 class Condition(nn.Module):

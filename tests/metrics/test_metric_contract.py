@@ -11,6 +11,7 @@ from torch import Generator
 
 from cwbench.metric import (
     CalibrationMetric,
+    ImageMetric,
     Metric,
     PairMetric,
     ReferenceMetric,
@@ -22,9 +23,11 @@ METRICS = {
     for point in entry_points(group="cwbench.metrics")
     if point.value.startswith("cwbench.metrics.")
 }
-OPT_IN = {"c2st", "mmd-sbibm", "w2sq-marginal", "sinkhorn-paper"}
-HIGHER = {"psnr", "ssim"}
-NEVER_RANK = {"psnr", "ssim", "data-misfit", "sbc", "tarp"}
+OF_IMAGES = {name for name in METRICS if issubclass(METRICS[name].load(), ImageMetric)}
+OPT_IN = OF_IMAGES | {"c2st", "mmd-sbibm", "w2sq-marginal", "sinkhorn-paper"}
+SHARES = {name for name in OF_IMAGES if name.startswith(("precision", "recall"))}
+HIGHER = {"psnr", "ssim", "class-accuracy", "memorisation"} | SHARES
+NEVER_RANK = {"psnr", "ssim", "data-misfit", "sbc", "tarp", "class-accuracy", "memorisation"}
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -39,6 +42,8 @@ def test_declaration_is_complete(name):
     assert metric.info.ranks == (name not in NEVER_RANK)
     assert metric.info.opt_in == (name in OPT_IN)
     needed = "reference" if issubclass(metric, ReferenceMetric | SplitMetric) else "pairs"
+    if name in OF_IMAGES:
+        needed = "labelled-images"
     assert needed in metric.info.needs
 
 

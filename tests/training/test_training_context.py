@@ -251,3 +251,9 @@ def test_clocks_add_up(make_context) -> None:
         with context.clock("calibration"):
             time.sleep(0.01)
     assert 0.02 <= context.costs()["calibration_seconds"] < 1
+
+
+def test_the_rate_rises_from_0_over_the_warm_up(make_context) -> None:
+    context = make_context(steps=10, decay=False, warmup=4)
+    rates = [context.learning_rate(1.0) for _ in context.batches()]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 1, 1, 1, 1])

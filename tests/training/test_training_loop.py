@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from cwbench.errors import DivergedError
+from cwbench.method import Optimiser
 from cwbench.training.loop import PATIENCE, Trainer
+from cwbench.training.processes import Processes
 
 
 class Line(nn.Module):
@@ -22,9 +26,11 @@ class Constant:
     """As much of a context as a trainer asks for, at a rate that does not decay."""
 
     device = torch.device("cpu")
+    processes = Processes()
 
-    def __init__(self) -> None:
+    def __init__(self, **optimiser: Any) -> None:
         self.logged: list[float] = []
+        self.optimiser = Optimiser(**optimiser)
 
     def learning_rate(self, default: float) -> float:
         return default
@@ -153,3 +159,13 @@ def test_a_restored_trainer_goes_on_bit_equal(average, tmp_path) -> None:
     whole.finish()
     again.finish()
     assert torch.equal(whole.network.w, again.network.w)
+
+
+def test_what_the_preset_fixes_overrides_the_family() -> None:
+    network = torch.nn.Linear(1, 1)
+    fixed = Constant(average=0.5, clip=2.0, beta_2=0.95)
+    trainer = Trainer(network, fixed, learning_rate=1e-3, betas=(0.9, 0.999), average=0.9)
+    assert (trainer.average, trainer.clip) == (0.5, 2.0)
+    assert trainer.optimizer.param_groups[0]["betas"] == (0.9, 0.95)
+    free = Trainer(network, Constant(), learning_rate=1e-3, clip=7.0, average=0.9)
+    assert (free.average, free.clip) == (0.9, 7.0)

@@ -4,6 +4,7 @@ Pure functions from arrays to a `matplotlib.figure.Figure`; the caller saves it.
 pyplot or global settings, so they work without a display.
 """
 
+from cwbench.reporting.figures.class_grid import class_grid
 from cwbench.reporting.figures.film import flow_film
 from cwbench.reporting.figures.imaging import ExactImages, posterior_images
 from cwbench.reporting.figures.nfe import metric_against_nfe
@@ -14,6 +15,7 @@ from cwbench.reporting.figures.summary import heat_map, vote_matrix
 __all__ = [
     "DPI",
     "ExactImages",
+    "class_grid",
     "corner",
     "flow_film",
     "flow_paths",
