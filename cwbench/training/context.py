@@ -178,7 +178,9 @@ class TrainingContext:
                     pending.append(pool.submit(self._group, prepare, start, group))
                 if not pending:
                     return
-                yield from pending.popleft().result()[max(0, self.step - first) :]
+                with self.clock("waiting"):
+                    prepared = pending.popleft().result()
+                yield from prepared[max(0, self.step - first) :]
                 first += group
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
