@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 from cwbench.method import FitContext, MethodInfo
 from cwbench.ot.c2ot import ConditionAwareOT, Distance
 from cwbench.ot.coupling import Coupling
-from cwbench_baselines.flow_matching import Labels
-from cwbench_baselines.ot_fm import OTFlowMatching, OTFlowParams
+from cwbench_baselines.flow_matching import Labels, OTFlowParams
+from cwbench_baselines.ot_fm import OTFlowMatching
 
 
 class ConditionAwareParams(OTFlowParams):

@@ -12,9 +12,9 @@ not, r is blind, and e is standardised y instead.
 A number is the paper's weight on |y_i - y_j|^2 with y in raw units.
 
 `beta = a2a` is a warning example, no recommendation: the rule beta = N^(1 / (2 d)) of
-All-to-All Flow-Based Transfer Model (Ikeda et al., 2025), N the OT batch, d the dimension of y, here
-standardised. It is about convergence as N grows and knows nothing of the problem: with d = 5 it lets
-the label leak, with d = 64 it is the pairing as drawn.
+All-to-All Flow-Based Transfer Model (Ikeda et al., 2025), N the OT batch, d the dimension of y,
+here standardised. It is about convergence as N grows and knows nothing of the problem: with d = 5
+it lets the label leak, with d = 64 it is the pairing as drawn.
 
 Conditional Wasserstein Distances with Applications in Bayesian OT Flow Matching
 (Chemseddine, Hagemann, Steidl, Wald, 2025), https://arxiv.org/abs/2403.18705
@@ -127,10 +127,8 @@ class ConditionalOTFlowMatching(BaseFlow):
         }
         return ConditionalOT(found.beta, found.embedding)
 
-    def _all_to_all(
-        self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
-    ) -> Coupling:
-        """beta = N^(1 / (2 d)) on standardised y, or on one-hot class labels."""
+    def _all_to_all(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
+        """The pairing at beta = N^(1 / (2 d)) on standardised y, or on one-hot class labels."""
         size = self.spec.num_classes or math.prod(self.spec.y_shape)
         beta = (self.ot_batch * context.batch_size) ** (1 / (2 * size))
         self.calibration = {"beta": beta}

@@ -41,8 +41,8 @@ class EntropicParams(OTFlowParams):
         "auto",
         ge=0,
         allow_inf_nan=False,
-        description="weight on the squared distance of conditions (posterior means, or standardised "
-        "y where those are blind); auto calibrates it",
+        description="weight on the squared distance of conditions, compared by posterior means, or "
+        "by standardised y where those are blind; auto calibrates it",
     )
     leak: float = Field(0.001, gt=0, lt=1, description="label leak that beta = auto allows")
 
@@ -82,7 +82,10 @@ class EntropicFlowMatching(BaseFlow):
                     x, y, self.spec.sample_latent, size, generator, CALIBRATED_BATCHES
                 )
                 beta = smallest_beta(
-                    lambda b: EntropicOT(epsilon, b, statistic), batches, statistic, self.params.leak
+                    lambda b: EntropicOT(epsilon, b, statistic),
+                    batches,
+                    statistic,
+                    self.params.leak,
                 )
         blind = isinstance(statistic, Standardised)
         self.calibration = {

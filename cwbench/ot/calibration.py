@@ -60,6 +60,7 @@ _LEAST_R2 = 0.01  # below it, or below twice its standard error, a regression sa
 _LOWEST, _HIGHEST, _LIMIT = 1e-4, 1e6, 1e18
 _PRECISION = 0.005  # of log10 beta
 _PARTLY_BLIND = 0.1  # share of tr Cov x: measured .03 where means suffice, .34 on two crescents
+_NAMES = {"posterior-mean": "posterior mean", "moments": "pair of posterior moments"}
 _DIRECTIONS = 16  # of x in which the covariance is regressed, at most
 
 
@@ -227,7 +228,7 @@ def calibrate_beta(
 
 
 def moments(x: Tensor, generator: Generator) -> Tensor:
-    """x beside its second-order products, each part of total variance 1, `(n, k)`.
+    """Flat x beside its second-order products, each part of total variance 1, `(n, k)`.
 
     The regression of it on y has the posterior's mean and second moments, which tell conditions
     apart whose means agree. Of a long x 16 random directions are multiplied.
@@ -296,13 +297,14 @@ def _compared(
     facts: dict[str, Any] = {"r2": regression.r2, "blind": blind}
     if compare in ("posterior-mean", "moments"):
         if blind:
-            told = compare.replace("-", " ")
             raise ValueError(
-                f"the {told} of x are blind to y (held-out R^2 {regression.r2:.3f}): conditions "
-                "cannot be compared by them; choose auto or observation"
+                f"the {_NAMES[compare]} is blind to y (held-out R^2 {regression.r2:.3f}): "
+                "conditions cannot be compared by it; choose auto or observation"
             )
         found = _calibrated(regression, batches, target)
-        return Calibration(*found, regression, statistic=compare, **facts)
+        if compare == "moments":
+            return Calibration(*found, regression, statistic="moments", **facts)
+        return Calibration(*found, regression, statistic="posterior-mean", **facts)
     embedding = fit_linear(y, x) if compare == "linear" else Standardised(y)
     found = _calibrated(embedding, batches, target, None if blind else regression)
     told: Any = "linear" if compare == "linear" else "standardised-y"

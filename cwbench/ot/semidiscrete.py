@@ -140,7 +140,7 @@ class Semidiscrete:
 
 
 def chi_squared(k: Tensor, count: int) -> float:
-    """N sum_k p_k^2 - 1 from draws `k` `(n,)` of p, without bias: 0 where all are equally likely."""
+    """N sum_k p_k^2 - 1 from draws `k` `(n,)` of p, without bias; 0 if p is uniform."""
     n = len(k)
     hits = torch.bincount(k, minlength=count).double()
     coincidences = float((hits * (hits - 1)).sum()) / (n * (n - 1))

@@ -112,6 +112,10 @@ class TrainingContext:
         with seeded_globals(*self.key, "init", name):
             return self.networks(inputs, outputs).to(self.device)
 
+    def counted(self, network: nn.Module) -> nn.Module:
+        """The network itself, its passes charged to the budget."""
+        return self.meter.attach(network)
+
     def save(self, state: Mapping[str, Stateful]) -> None:
         """Keep `state` with every checkpoint, and restore it now if one is being resumed."""
         self._stateful = dict(state)
