@@ -141,7 +141,7 @@ class Diffusion(Method):
     def sigma(self, t: Tensor) -> Tensor:
         """Karras' schedule: sigma_max at t = 0, sigma_min at t = 1."""
         high, low = self._roots()
-        sigma: Tensor = torch.pow(high + t * (low - high), self.params.rho)
+        sigma: Tensor = (high + t * (low - high)).pow(self.params.rho)
         return sigma
 
     def _roots(self) -> tuple[float, float]:

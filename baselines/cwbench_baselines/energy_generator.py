@@ -3,8 +3,8 @@
     min_G E[ 1/m sum_i |x - G_i| - 1/(2 m (m - 1)) sum_{i != j} |G_i - G_j| ],   G_i = G(z_i, y)
 
 Its expectation is, up to a constant of the data, half the expected energy distance between
-posterior and model, which is 0 at the posterior only. There is no critic; m samples of each observation cost m
-forwards and backwards, so within the budget steps fall as 1 / m.
+posterior and model, which is 0 at the posterior only. There is no critic; m samples of each
+observation cost m forwards and backwards, so within the budget steps fall as 1 / m.
 
 Probabilistic Forecasting with Generative Networks via Scoring Rule Minimization (Pacchiardi,
 Adewoyin, Dueben, Dutta, 2024), https://arxiv.org/abs/2112.08217; Engression (Shen, Meinshausen,

@@ -71,6 +71,7 @@ class Semidiscrete:
         self.beta, self.embedding = beta, embedding
         self.data = self._fed(x, y)
         self.squares = self.data.points.square().sum(1)
+        self.spread = float(x.flatten(1).double().var(0, correction=0).sum())
         self.g = torch.zeros(len(x))
 
     def _fed(self, x: Tensor, y: Tensor) -> Fed:
@@ -111,7 +112,8 @@ class Semidiscrete:
         """Stochastic ascent on the dual; g becomes the average over the second half.
 
         The first step lowers g of an atom that is hit by `_FIRST` times the gap between the nearest
-        atom and the eighth; the steps fall as 1 / sqrt(step).
+        atom and the eighth (less where there are more draws than atoms); the steps fall as
+        1 / sqrt(step).
 
         Args:
             sample: draws latents and conditions, `(n, generator) -> (z, y)`.
@@ -125,18 +127,21 @@ class Semidiscrete:
         total, averaged = torch.zeros(count), 0
         for step in range(steps):
             hits = torch.bincount(self(*sample(batch, generator)), minlength=count).float()
-            self.g += first / math.sqrt(1 + step) * (batch / count - hits)
+            self.g += first / math.sqrt(1 + step) * (batch / count - hits) / max(1, batch / count)
             if step >= (1 - _AVERAGED) * steps:
                 total += self.g
                 averaged += 1
         self.g = total / averaged
 
     def _gap(self, drawn: tuple[Tensor, Tensor]) -> float:
-        """The mean gap between the nearest datum and the eighth, of draws at the present g."""
+        """The mean gap between the nearest datum and the eighth, at most the variance of x.
+
+        A large beta would make the gap one of conditions, which g has no need to bridge.
+        """
         cost = self._reduced_cost(self._fed(*drawn), self.g)
         nearest = cost.topk(min(8, cost.shape[1]), largest=False).values
         gap = nearest[:, -1] - nearest[:, 0]
-        return float(gap[gap.isfinite()].mean())
+        return min(self.spread, float(gap[gap.isfinite()].mean()))
 
 
 def chi_squared(k: Tensor, count: int) -> float:
