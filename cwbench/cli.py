@@ -13,6 +13,7 @@ import click
 
 import cwbench
 from cwbench import cli_plugins, cli_results, registry
+from cwbench.cli_theory import theory
 from cwbench.errors import RunInterruptedError, SweepInterruptedError
 from cwbench.options import (
     json_option,
@@ -367,5 +368,5 @@ def evaluate(
     )  # fmt: skip
 
 
-for command in (*cli_plugins.COMMANDS, *cli_results.COMMANDS):
+for command in (*cli_plugins.COMMANDS, *cli_results.COMMANDS, theory):
     main.add_command(command)

@@ -136,12 +136,13 @@ class Diffusion(Method):
         noisy = clean + sigma[:, None] * noise
         error = self.denoiser(noisy, sigma, self.denoiser.condition(y)) - clean
         weight = (1 + sigma**2) / sigma**2
-        return (weight[:, None] * error.square()).mean()
+        loss: Tensor = (weight[:, None] * error.square()).mean()
+        return loss
 
     def sigma(self, t: Tensor) -> Tensor:
         """Karras' schedule: sigma_max at t = 0, sigma_min at t = 1."""
         high, low = self._roots()
-        sigma: Tensor = (high + t * (low - high)).pow(self.params.rho)
+        sigma: Tensor = torch.pow(high + t * (low - high), self.params.rho)
         return sigma
 
     def _roots(self) -> tuple[float, float]:
