@@ -4,8 +4,8 @@ Left, the infimum over 4-plans whose (Y, Y) marginal sits on the diagonal: a tra
 the joint samples in which moving y is forbidden. Right, posterior by posterior, in closed form.
 
 *Plane, p = 2*: three classes with Gaussian posteriors N(m, C) and N(A m + b, A C A), A symmetric
-and positive. Samples are whitened to have exactly those moments and mapped by x -> A x + b, the optimal
-map (Brenier), so that the finite samples too attain the Bures formula.
+and positive. Samples are whitened to have exactly those moments and mapped by x -> A x + b, the
+optimal map (Brenier), so that the finite samples too attain the Bures formula.
 
 *Line, all p*: N(m_1, s_1^2) and N(m_2, s_2^2) pair by quantiles, so
 W_p^p = E|m_1 - m_2 + (s_1 - s_2) E|^p with E standard normal. Samples are the quantiles at
