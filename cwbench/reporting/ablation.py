@@ -1,9 +1,9 @@
 """The figures of a sweep: for each task, its main metric against the setting that the sweep varies.
 
 The setting is the one key that was given several numbers; words among them (`auto`) and methods
-that lack it are drawn as lines across. Other keys with several values make curves of their own. A sweep
-without such a key is drawn against the network evaluations. Values are means over seeds; intervals
-are crossed over seeds and observations.
+that lack it are drawn as lines across. Other keys with several values make curves of their own. A
+sweep without such a key is drawn against the network evaluations. Values are means over seeds;
+intervals are crossed over seeds and observations.
 """
 
 from __future__ import annotations

@@ -139,10 +139,11 @@ def _drawn(flows: dict[float, Flow]) -> Figure:
         figure = Figure(figsize=(7.2, 4.4), dpi=DPI, layout="constrained")
         for ax, (beta, one) in zip(figure.subplots(1, 2), flows.items(), strict=True):
             images = one.x.reshape(CLASSES, PER_CLASS, 8, 8)[:, :SHOWN]
-            mosaic = images.transpose(0, 2, 1, 3).reshape(CLASSES * 8, SHOWN * 8)
+            framed = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.3)
+            mosaic = framed.transpose(0, 2, 1, 3).reshape(CLASSES * 10, SHOWN * 10)
             ax.imshow(mosaic, cmap="gray_r", vmin=0, vmax=1)
             ax.set_title(f"beta = {beta:g}")
-            ax.set_yticks(8 * np.arange(CLASSES) + 3.5, [str(c) for c in range(CLASSES)])
+            ax.set_yticks(10 * np.arange(CLASSES) + 4.5, [str(c) for c in range(CLASSES)])
             ax.set_xticks([])
             ax.set_ylabel("label")
     return figure
