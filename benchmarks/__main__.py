@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from benchmarks import coupling, metric, plain_loop, plain_scripts, records, startup, sweep
+from benchmarks import coupling, metric, plain_loop, plain_scripts, records, rules, startup, sweep
 from benchmarks.timing import Ratio, machine
 
 TOPICS: dict[str, Callable[[], Iterator[Ratio]]] = {
     "coupling": coupling.ratios,
+    "rules": rules.ratios,
     "plain-scripts": plain_scripts.ratios,
     "plain-loop": plain_loop.ratios,
     "metric": metric.ratios,
