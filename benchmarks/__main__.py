@@ -13,6 +13,7 @@ from benchmarks import (
     plain_loop,
     plain_scripts,
     records,
+    rules,
     startup,
     sweep,
 )
@@ -20,6 +21,7 @@ from benchmarks.timing import Ratio, machine
 
 TOPICS: dict[str, Callable[[], Iterator[Ratio]]] = {
     "coupling": coupling.ratios,
+    "rules": rules.ratios,
     "plain-scripts": plain_scripts.ratios,
     "plain-loop": plain_loop.ratios,
     "metric": metric.ratios,

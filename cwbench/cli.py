@@ -14,6 +14,7 @@ import click
 
 import cwbench
 from cwbench import cli_leaderboard, cli_plugins, cli_results, registry
+from cwbench.cli_theory import theory
 from cwbench.errors import RunInterruptedError, SweepInterruptedError
 from cwbench.options import (
     inception_option,
@@ -291,21 +292,55 @@ def describe(
 
 
 @main.command()
-@click.argument("run")
+@click.argument("run", required=False)
+@click.option(
+    "--sweep",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Draw what is on record of this sweep file against the setting it varies.",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="With --sweep: default FILE-figures."
+)
 @results_option
 @reports_errors
-def plot(run: str, results: Path | None) -> None:
-    """Draw the figures of a run again, from what is stored.
+def plot(run: str | None, file: Path | None, output: Path | None, results: Path | None) -> None:
+    """Draw the figures of a run again, from what is stored, or those of a sweep.
 
     RUN is its directory, its record.json, its id, or the first digits of that.
     """
+    from cwbench.errors import UsageError
     from cwbench.lookup import find_record
     from cwbench.record import results_directory
     from cwbench.reporting.run_figures import draw
 
-    record = find_record(run, results_directory(results))
+    if (run is None) == (file is None):
+        raise UsageError("give a RUN or --sweep FILE, one of the two")
+    if file is not None:
+        _plot_sweep(file, output or file.with_name(f"{file.stem}-figures"), results)
+        return
+    record = find_record(str(run), results_directory(results))
     for path in draw(record):
         click.echo(path)
+
+
+def _plot_sweep(file: Path, output: Path, results: Path | None) -> None:
+    """A figure for each task of a sweep."""
+    from cwbench.files import writable_directory
+    from cwbench.reporting.ablation import sweep_figures
+    from cwbench.running import sweep_file
+    from cwbench.running.sweep_request import asked
+
+    flags = [parameter.opts[0].lstrip("-") for parameter in sweep.params]
+    words = sweep_file.read(file, [*flags, *sweep_file.TABLES])
+    words = {key.replace("-", "_"): value for key, value in words.items()}
+    if results:
+        words["results"] = results
+    figures = dict(sweep_figures(asked(words).planned()))
+    writable_directory(output)
+    for name, figure in figures.items():
+        figure.savefig(output / f"{name}.png")
+        click.echo(output / f"{name}.png")
 
 
 @main.command()
@@ -374,5 +409,6 @@ def evaluate(
     )  # fmt: skip
 
 
-for command in (*cli_plugins.COMMANDS, *cli_results.COMMANDS, *cli_leaderboard.COMMANDS):
+COMMANDS = (*cli_plugins.COMMANDS, *cli_results.COMMANDS, *cli_leaderboard.COMMANDS, theory)
+for command in COMMANDS:
     main.add_command(command)

@@ -110,6 +110,9 @@ class FitContext(Protocol):
     ) -> nn.Module:
         """A network of `ProblemSpec.network` on the device, initialised from the stream `name`."""
 
+    def counted(self, network: nn.Module) -> nn.Module:
+        """The network itself, its passes charged to the budget: for those not made by `network`."""
+
     def batches(
         self, prepare: Prepare | None = None, *, group: int = 1
     ) -> Iterator[tuple[Tensor, ...]]:

@@ -315,7 +315,7 @@ def test_plot_of_what_is_no_run(cli: Callable, tmp_path: Path) -> None:
     ("words", "typed", "wanted"),
     [
         (["run", "--task"], "gaussian-m", {"gaussian-mixture", "gaussian-mixture-informative"}),
-        (["run", "--method"], "c", {"cot-fm", "cwgan"}),
+        (["run", "--method"], "cw", {"cwgan", "cwgan-full", "cwgan-pair"}),
         (["describe"], "ew", {"ew1", "ew2sq"}),
         ([], "des", {"describe"}),
     ],

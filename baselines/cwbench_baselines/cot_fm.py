@@ -11,6 +11,11 @@ variance that r explains. Where r explains nothing, or posterior covariances lea
 not, r is blind, and e is standardised y instead.
 A number is the paper's weight on |y_i - y_j|^2 with y in raw units.
 
+`beta = a2a` is a warning example, no recommendation: the rule beta = N^(1 / (2 d)) of
+All-to-All Flow-Based Transfer Model (Ikeda et al., 2025), N the OT batch, d the dimension of y,
+here standardised. It is about convergence as N grows and knows nothing of the problem: with d = 5
+it lets the label leak, with d = 64 it is the pairing as drawn.
+
 Conditional Wasserstein Distances with Applications in Bayesian OT Flow Matching
 (Chemseddine, Hagemann, Steidl, Wald, 2025), https://arxiv.org/abs/2403.18705
 """
@@ -27,6 +32,7 @@ from torch.utils.data import Dataset
 from cwbench.method import Diagnostics, FitContext, MethodInfo, tensors_of
 from cwbench.ot.calibration import Comparison, calibrate_beta
 from cwbench.ot.coupling import ConditionalOT, Coupling
+from cwbench.ot.regression import Standardised
 from cwbench.settings import LATER
 from cwbench_baselines.flow_matching import BaseFlow, Labels, OTFlowParams
 
@@ -34,17 +40,19 @@ from cwbench_baselines.flow_matching import BaseFlow, Labels, OTFlowParams
 class ConditionalOTParams(OTFlowParams):
     """Settings of conditional-OT flow matching."""
 
-    beta: float | Literal["auto"] = Field(
+    beta: float | Literal["auto", "a2a"] = Field(
         "auto",
         description="weight on the squared distance of conditions, at least 0; inf pairs within "
-        "equal conditions; auto calibrates it (the paper's flag 20 is beta = 400)",
+        "equal conditions; auto calibrates it (the paper's flag 20 is beta = 400); a2a is a rule "
+        "without calibration, to be warned by",
     )
     leak: float = Field(0.001, gt=0, lt=1, description="label leak that beta = auto allows")
     compare: Comparison = Field(
         "auto",
         json_schema_extra=LATER,
         description="what beta = auto compares conditions by: posterior means, but y where they "
-        "are blind (auto), posterior means, their best linear estimates, or y standardised",
+        "are blind (auto), posterior means, their best linear estimates, y standardised, or the "
+        "posterior's first two moments",
     )
     labels: Labels = Field("source", description="condition the network is fed after pairing")
 
@@ -52,7 +60,7 @@ class ConditionalOTParams(OTFlowParams):
     @classmethod
     def _not_negative(cls, beta: float | str) -> float | str:
         if isinstance(beta, float) and not beta >= 0:
-            raise ValueError("beta must be at least 0, inf, or auto")
+            raise ValueError("beta must be at least 0, inf, auto or a2a")
         return beta
 
 
@@ -93,6 +101,8 @@ class ConditionalOTFlowMatching(BaseFlow):
 
     def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
         """The relaxed coupling at a given or calibrated beta."""
+        if self.params.beta == "a2a":
+            return self._all_to_all(data, context)
         if self.params.beta != "auto":
             self.calibration: Diagnostics = {"beta": told(self.params.beta)}
             return ConditionalOT(self.params.beta)
@@ -116,6 +126,15 @@ class ConditionalOTFlowMatching(BaseFlow):
             "covariance_leak": found.covariance_leak,
         }
         return ConditionalOT(found.beta, found.embedding)
+
+    def _all_to_all(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
+        """The pairing at beta = N^(1 / (2 d)) on standardised y, or on one-hot class labels."""
+        size = self.spec.num_classes or math.prod(self.spec.y_shape)
+        beta = (self.ot_batch * context.batch_size) ** (1 / (2 * size))
+        self.calibration = {"beta": beta}
+        return ConditionalOT(
+            beta, None if self.spec.num_classes else Standardised(tensors_of(data).y)
+        )
 
     def diagnose(
         self, rule: Coupling, data: Dataset[tuple[Tensor, Tensor]], context: FitContext

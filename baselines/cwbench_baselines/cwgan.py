@@ -25,7 +25,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cwbench.method import FitContext, Method, MethodInfo, State, take
+from cwbench.method import FitContext, Method, MethodInfo, State, Stateful, take
 from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
@@ -89,7 +89,8 @@ class ConditionalWassersteinGAN(Method):
             self.generator, context, learning_rate=rate, betas=betas, average=params.ema
         )
         critic_trainer = Trainer(self.critic, context, learning_rate=rate, betas=betas)
-        context.save({"generator": generator_trainer, "critic": critic_trainer})
+        trained = {"generator": generator_trainer, "critic": critic_trainer}
+        context.save({**trained, **self.kept(context)})
 
         def prepare(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
             generator = context.generator("noise", step)
@@ -103,6 +104,10 @@ class ConditionalWassersteinGAN(Method):
             else:
                 generator_trainer.step(self.generator_loss(*batch))
         generator_trainer.finish()
+
+    def kept(self, context: FitContext) -> Mapping[str, Stateful]:
+        """What a variant keeps with a checkpoint besides the two networks."""
+        return {}
 
     def critic_loss(self, x: Tensor, y: Tensor, z_1: Tensor, z_2: Tensor, u: Tensor) -> Tensor:
         """The critic's objective with its sign turned, plus penalty and drift.

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, NamedTuple, Self, cast
 
 import torch
 from pydantic import BaseModel, Field, model_validator
@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 from cwbench.cpu import cores
 from cwbench.errors import UsageError
 from cwbench.method import Diagnostics, FitContext, Method, State, take, tensors_of
-from cwbench.ot.calibration import Batch, label_leak, label_statistic, prior_skew
+from cwbench.ot.calibration import Batch, Statistic, label_leak, label_statistic, prior_skew
 from cwbench.ot.coupling import Coupling, changed_pairs
 from cwbench.ot.geodesic import geodesic
 from cwbench.preset import NFE
@@ -38,6 +38,9 @@ from cwbench.training.ode import Solver, integrate, refusal
 Labels = Literal["source", "target"]
 DIAGNOSED_PAIRS = 4_000
 """Pairs on which a coupling is diagnosed, in batches of the size it is trained with."""
+
+PATHS, PATH_STEPS = 256, 32
+"""Latents from which the fitted flow's paths are diagnosed, and the Euler steps of each."""
 
 ROWS = 1_000
 """Samples integrated together at least, unless there are fewer."""
@@ -82,6 +85,19 @@ class OTFlowParams(FlowParams):
     ot_batch: int = Field(
         1, ge=1, description="OT batch as a multiple of the network batch; all of it is used"
     )
+
+
+class Matched(NamedTuple):
+    """Pairs after coupling: latents `z`, data `x`, the condition of each, both `(n, *y_shape)`.
+
+    `changed` is the share of latents whose data are not those they were drawn with.
+    """
+
+    z: Tensor
+    x: Tensor
+    y_source: Tensor
+    y_target: Tensor
+    changed: float
 
 
 class VelocityNetwork(nn.Module):
@@ -195,6 +211,8 @@ class BaseFlow(Method):
                 best.consider(self.validation_loss(rule, context))
         trainer.finish()
         best.restore()
+        with context.clock("diagnosis"), context.uncounted():
+            self._diagnostics |= self.path_facts(data, context)
 
     def loss(
         self, z: Tensor, x: Tensor, y: Tensor, t: Tensor, dropped: Tensor | None = None
@@ -242,8 +260,17 @@ class BaseFlow(Method):
 
     def pair(self, rule: Coupling, z: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
         """(z, x, y) after coupling; y is the condition the network is fed."""
+        pairs = self.matched(rule, z, x, y)
+        return pairs.z, pairs.x, self.fed(pairs)
+
+    def matched(self, rule: Coupling, z: Tensor, x: Tensor, y: Tensor) -> Matched:
+        """The pairs of a rule, with the conditions of both ends."""
         sigma = rule(z, x, y)
-        return z, x[sigma], y if self.labels == "source" else y[sigma]
+        return Matched(z, x[sigma], y, y[sigma], changed_pairs(sigma))
+
+    def fed(self, pairs: Matched) -> Tensor:
+        """The condition the network is fed."""
+        return pairs.y_source if self.labels == "source" else pairs.y_target
 
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
         """Integrate the velocity from fresh latents, a chunk of observations at a time.
@@ -264,7 +291,9 @@ class BaseFlow(Method):
         return torch.cat(x).cpu().reshape(len(y), n, *self.spec.x_shape)
 
     @torch.no_grad()
-    def _integrate(self, z: Tensor, y: Tensor, nfe: NFE, path: bool = False) -> Tensor:
+    def _integrate(
+        self, z: Tensor, y: Tensor, nfe: NFE, *, path: bool = False, solver: Solver | None = None
+    ) -> Tensor:
         device, w = self.spec.device, self.params.guidance
         condition = self.velocity.condition(y.to(device))
 
@@ -276,7 +305,8 @@ class BaseFlow(Method):
             return free + w * (v_t - free)
 
         steps: NFE = nfe if w == 1 or nfe == "adaptive" else nfe // 2
-        return integrate(velocity, z.to(device), steps, self.params.solver, path=path)
+        rule = solver or self.params.solver
+        return integrate(velocity, z.to(device), steps, rule, path=path)
 
     def sample_path(self, y: Tensor, n: int, generator: Generator, nfe: int) -> Tensor:
         """States from latent to sample of one observation, `(steps + 1, n, *x_shape)`."""
@@ -295,7 +325,7 @@ class BaseFlow(Method):
         self.velocity.load_state_dict(dict(state))
 
     def diagnostics(self) -> Diagnostics:
-        """Share of changed pairs and what the coupling does to the condition."""
+        """What the coupling does to pairs and conditions, and how straight the fitted paths are."""
         return self._diagnostics
 
     def diagnose(
@@ -303,36 +333,76 @@ class BaseFlow(Method):
     ) -> Diagnostics:
         """What the coupling does to pairs and conditions, on fresh batches of training pairs.
 
-        *Label leak* (source labels): how far the fed condition is from that of the data, in
-        posterior means: 0 as drawn, 1 for unrelated conditions. *Prior skew* (target labels):
-        held-out R^2 of the fed condition predicted from the latent; 0 is what sampling assumes.
-        Each is 0 by construction with the other labels.
+        *Transport cost*: E|z - x|^2 of the pairs, beside that as drawn. *Label leak* (source
+        labels): how far the fed condition is from that of the data, in posterior means: 0 as drawn,
+        1 for unrelated conditions. *Prior skew* (target labels): held-out R^2 of the fed condition
+        predicted from the latent; 0 is what sampling assumes. Each is 0 by construction with the
+        other labels.
         """
-        batches = list(self._diagnosed_batches(data, context))
-        sigmas = [rule(*batch) for batch in batches]
-        changed = sum(map(changed_pairs, sigmas)) / len(sigmas)
-        facts: Diagnostics = {"labels": self.labels, "changed_pairs": changed}
+        batches = list(self.diagnosed_batches(data, context))
+        pairs = [self.diagnosed(rule, batch, context, i) for i, batch in enumerate(batches)]
+        facts: Diagnostics = {
+            "labels": self.labels,
+            "changed_pairs": sum(one.changed for one in pairs) / len(pairs),
+            "transport_cost": _transport_cost(pairs),
+            "transport_cost_drawn": _transport_cost(batches),
+        }
         if self.labels == "source":
-            if changed == 0:
-                return facts | {"pairing_leak": 0.0, "prior_skew": 0.0}
-            generator = context.generator("leak")
-            statistic = label_statistic(*tensors_of(data), generator=generator)
-            leak = label_leak(rule, batches, statistic)
+            leak = 0.0
+            if facts["changed_pairs"]:
+                generator = context.generator("leak")
+                statistic = label_statistic(*tensors_of(data), generator=generator)
+                leak = self.leak(rule, batches, statistic)
             return facts | {"pairing_leak": leak, "prior_skew": 0.0}
-        latents = torch.cat([batch.z for batch in batches])
-        fed = torch.cat([batch.y[sigma] for batch, sigma in zip(batches, sigmas, strict=True)])
+        latents = torch.cat([one.z for one in pairs])
+        fed = torch.cat([self.fed(one) for one in pairs])
         skew = prior_skew(latents, fed, generator=context.generator("skew"))
         facts |= {"pairing_leak": 0.0, "prior_skew": skew.r2}
         if skew.accuracy is not None:
             facts |= {"skew_class_accuracy": skew.accuracy, "skew_chance": skew.chance}
         return facts
 
-    def _diagnosed_batches(
+    def diagnosed(self, rule: Coupling, batch: Batch, context: FitContext, index: int) -> Matched:
+        """The pairs that the network would see of a batch, the `index`-th that is diagnosed."""
+        return self.matched(rule, *batch)
+
+    def leak(self, rule: Coupling, batches: list[Batch], statistic: Statistic) -> float:
+        """The label leak of the pairs of a rule."""
+        return label_leak(rule, batches, statistic)
+
+    @torch.no_grad()
+    def path_facts(
+        self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
+    ) -> dict[str, float | None]:
+        """Path energy E int |v|^2 dt, and *straightness* E|x_1 - z|^2 over it: 1 is straight.
+
+        The energy is at least the expected W_2^2 between latent and model posterior, and equal to
+        it for an optimal flow.
+        """
+        generator = context.generator("paths")
+        chosen = torch.randint(len(data), (PATHS,), generator=generator)  # type: ignore[arg-type]
+        z, y = self.spec.sample_latent(PATHS, generator), take(data, chosen).y
+        states = self._integrate(z, y, PATH_STEPS, path=True, solver="euler").cpu().double()
+        steps = (states.diff(dim=0) * PATH_STEPS).flatten(2)
+        energy = float(steps.square().sum(2).mean())
+        displacement = float((states[-1] - states[0]).flatten(1).square().sum(1).mean())
+        if not math.isfinite(energy) or energy == 0:
+            return {"path_energy": None, "straightness": None}
+        return {"path_energy": energy, "straightness": displacement / energy}
+
+    def diagnosed_batches(
         self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
     ) -> Iterator[Batch]:
+        """Fresh batches of training pairs, of the OT batch's size."""
         size = self.ot_batch * context.batch_size
         for index in range(max(8, DIAGNOSED_PAIRS // size)):
             generator = context.generator("diagnosis", index)
             chosen = torch.randint(len(data), (size,), generator=generator)  # type: ignore[arg-type]
             x, y = take(data, chosen)
             yield Batch(self.spec.sample_latent(size, generator), x, y)
+
+
+def _transport_cost(pairs: Sequence[Matched] | Sequence[Batch]) -> float:
+    """E|z - x|^2."""
+    costs = [(one.z - one.x).double().flatten(1).square().sum(1).mean() for one in pairs]
+    return float(torch.stack(costs).mean())

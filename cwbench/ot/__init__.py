@@ -28,6 +28,7 @@ law. Nothing non-finite reaches a solver, and a solver that did not converge rai
 """
 
 from cwbench.ot.assignment import assignment, squared_distances
+from cwbench.ot.c2ot import ConditionAwareOT
 from cwbench.ot.calibration import (
     Batch,
     Calibration,
@@ -48,6 +49,7 @@ from cwbench.ot.coupling import (
     label_cost,
 )
 from cwbench.ot.energy import energy_distance
+from cwbench.ot.entropic import EntropicOT
 from cwbench.ot.gaussian import bures_wasserstein_squared, gaussian_transport
 from cwbench.ot.geodesic import Geodesic, geodesic
 from cwbench.ot.quantile import mixture_order_statistics
@@ -58,6 +60,7 @@ from cwbench.ot.regression import (
     fit_linear,
     fit_regression,
 )
+from cwbench.ot.semidiscrete import Semidiscrete
 from cwbench.ot.sinkhorn import annealed_sinkhorn_divergence, sinkhorn_divergence
 from cwbench.ot.sliced import sliced_wasserstein_power, unit_directions
 from cwbench.ot.wasserstein import (
@@ -71,9 +74,11 @@ from cwbench.ot.wasserstein import (
 __all__ = [
     "Batch",
     "Calibration",
+    "ConditionAwareOT",
     "ConditionalOT",
     "ConvergenceError",
     "Coupling",
+    "EntropicOT",
     "Geodesic",
     "Independent",
     "JointTransport",
@@ -81,6 +86,7 @@ __all__ = [
     "MinibatchOT",
     "PriorSkew",
     "Regression",
+    "Semidiscrete",
     "Standardised",
     "Statistic",
     "annealed_sinkhorn_divergence",

@@ -51,14 +51,16 @@ from cwbench.ot.regression import (
     fit_regression,
 )
 
-Comparison = Literal["auto", "posterior-mean", "linear", "observation"]
+Comparison = Literal["auto", "posterior-mean", "linear", "observation", "moments"]
 """How conditions are compared: by r(y), but by y where r is blind; by r(y); by the best linear
-estimate of x, which is what an operator makes of y; by y itself, standardised."""
+estimate of x, which is what an operator makes of y; by y itself, standardised; by the posterior's
+first two moments, which see where the mean is blind."""
 
 _LEAST_R2 = 0.01  # below it, or below twice its standard error, a regression says nothing
 _LOWEST, _HIGHEST, _LIMIT = 1e-4, 1e6, 1e18
 _PRECISION = 0.005  # of log10 beta
 _PARTLY_BLIND = 0.1  # share of tr Cov x: measured .03 where means suffice, .34 on two crescents
+_NAMES = {"posterior-mean": "posterior mean", "moments": "pair of posterior moments"}
 _DIRECTIONS = 16  # of x in which the covariance is regressed, at most
 
 
@@ -94,6 +96,24 @@ def label_leak(coupling: Coupling, batches: Iterable[Batch], statistic: Statisti
         with torch.no_grad():
             r = statistic(y).double()
         moved.append((r - r[sigma]).square().sum(1).mean())
+    return float(torch.stack(moved).mean()) / (2 * statistic.explained)
+
+
+def moved_share(pairs: Iterable[tuple[Tensor, Tensor]], statistic: Statistic) -> float:
+    """`label_leak` of couplings beyond a minibatch, from the conditions of both ends of pairs.
+
+    Args:
+        pairs: conditions (of the latents, of their data), each with shape `(n, *y_shape)`.
+        statistic: the map of y that is compared.
+
+    Raises:
+        ValueError: if the statistic does not vary.
+    """
+    check_positive("the explained variance", statistic.explained)
+    with torch.no_grad():
+        moved = [
+            (statistic(a).double() - statistic(b).double()).square().sum(1).mean() for a, b in pairs
+        ]
     return float(torch.stack(moved).mean()) / (2 * statistic.explained)
 
 
@@ -146,7 +166,7 @@ class Calibration:
     embedding: Embedding | None
     r2: float | None
     blind: bool
-    statistic: Literal["posterior-mean", "linear", "standardised-y", "class-label"]
+    statistic: Literal["posterior-mean", "linear", "standardised-y", "class-label", "moments"]
     covariance_leak: float | None = None
 
 
@@ -187,9 +207,10 @@ def calibrate_beta(
     if len(x) < batch:
         raise ValueError(f"there are {len(x)} pairs for minibatches of {batch}; give more pairs")
     if is_label(y):
-        return _within_classes(_draw(x, y, sample_latent, batch, generator, batches))
-    regression = fit_regression(y, x, generator=generator)
-    drawn = _draw(x, y, sample_latent, batch, generator, batches)
+        return _within_classes(draw_batches(x, y, sample_latent, batch, generator, batches))
+    told = moments(x, generator) if compare == "moments" else x
+    regression = fit_regression(y, told, generator=generator)
+    drawn = draw_batches(x, y, sample_latent, batch, generator, batches)
     facts: dict[str, Any] = {"r2": regression.r2, "covariance_leak": None}
     if compare != "auto":
         return _compared(compare, regression, x, y, drawn, target)
@@ -204,6 +225,43 @@ def calibrate_beta(
     embedding = Standardised(y)
     found = _calibrated(embedding, drawn, target)
     return Calibration(*found, embedding, blind=True, statistic="standardised-y", **facts)
+
+
+def moments(x: Tensor, generator: Generator) -> Tensor:
+    """Flat x beside its second-order products, each part of total variance 1, `(n, k)`.
+
+    The regression of it on y has the posterior's mean and second moments, which tell conditions
+    apart whose means agree. Of a long x 16 random directions are multiplied.
+
+    Args:
+        x: with shape `(n, *x_shape)`.
+        generator: source of the directions.
+    """
+    flat = x.flatten(1).double()
+    flat = (flat - flat.mean(0)) / flat.var(0, correction=0).sum().sqrt()
+    products = _products(flat, generator)
+    return torch.cat([flat, products / products.var(0, correction=0).sum().sqrt()], 1)
+
+
+def _products(x: Tensor, generator: Generator) -> Tensor:
+    """x_a x_b for all a <= b, of random directions where there are many entries."""
+    if x.shape[1] > _DIRECTIONS:
+        x = x @ torch.randn(x.shape[1], _DIRECTIONS, generator=generator, dtype=x.dtype)
+    rows, columns = torch.triu_indices(x.shape[1], x.shape[1])
+    return x[:, rows] * x[:, columns]
+
+
+def smallest_beta(
+    rule: Callable[[float], Coupling], batches: list[Batch], statistic: Statistic, target: float
+) -> float:
+    """The smallest beta from 1e-4 whose coupling `rule(beta)` leaks at most `target`.
+
+    For couplings of other kinds than `ConditionalOT`, which `calibrate_beta` is for.
+
+    Raises:
+        ConvergenceError: if the leak stays above the target at every beta.
+    """
+    return _smallest_beta(lambda beta: label_leak(rule(beta), batches, statistic), target)
 
 
 def _calibrated(
@@ -237,13 +295,15 @@ def _compared(
     """The calibration where the comparison was chosen by hand."""
     blind = _blind(regression)
     facts: dict[str, Any] = {"r2": regression.r2, "blind": blind}
-    if compare == "posterior-mean":
+    if compare in ("posterior-mean", "moments"):
         if blind:
             raise ValueError(
-                f"the posterior mean is blind to y (held-out R^2 {regression.r2:.3f}): conditions "
-                "cannot be compared by it; choose auto or observation"
+                f"the {_NAMES[compare]} is blind to y (held-out R^2 {regression.r2:.3f}): "
+                "conditions cannot be compared by it; choose auto or observation"
             )
         found = _calibrated(regression, batches, target)
+        if compare == "moments":
+            return Calibration(*found, regression, statistic="moments", **facts)
         return Calibration(*found, regression, statistic="posterior-mean", **facts)
     embedding = fit_linear(y, x) if compare == "linear" else Standardised(y)
     found = _calibrated(embedding, batches, target, None if blind else regression)
@@ -263,11 +323,7 @@ def _covariance_leak(
     with torch.no_grad():
         residual = x.flatten(1).float() - mean(y)
     share = float(residual.square().sum() / (x - x.mean(0)).square().sum())
-    if residual.shape[1] > _DIRECTIONS:
-        residual = residual @ torch.randn(residual.shape[1], _DIRECTIONS, generator=generator)
-    rows, columns = torch.triu_indices(residual.shape[1], residual.shape[1])
-    products = residual[:, rows] * residual[:, columns]
-    covariance = fit_regression(y, products, generator=generator)
+    covariance = fit_regression(y, _products(residual, generator), generator=generator)
     return None if _blind(covariance) else share * label_leak(coupling, batches, covariance)
 
 
@@ -345,7 +401,7 @@ def _smallest_beta(leak: Callable[[float], float], target: float) -> float:
     return float(10**high)
 
 
-def _draw(
+def draw_batches(
     x: Tensor,
     y: Tensor,
     sample_latent: Callable[[int, Generator], Tensor],
@@ -353,6 +409,7 @@ def _draw(
     generator: Generator,
     batches: int,
 ) -> list[Batch]:
+    """Minibatches of pairs drawn without replacement, each with fresh latents."""
     drawn = []
     for _ in range(batches):
         rows = torch.randperm(len(x), generator=generator)[:batch]

@@ -48,7 +48,7 @@ class Independent:
 
     def __call__(self, z: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The identity; see `Coupling`."""
-        _check_counts(z, x, y)
+        check_counts(z, x, y)
         return torch.arange(len(x))
 
 
@@ -62,8 +62,8 @@ class MinibatchOT:
 
     def __call__(self, z: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The optimal assignment; see `Coupling`."""
-        _check_counts(z, x, y)
-        return torch.from_numpy(assignment(_transport_cost(z, x)))
+        check_counts(z, x, y)
+        return torch.from_numpy(assignment(transport_cost(z, x)))
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class ConditionalOT:
 
     def __call__(self, z: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The optimal assignment; see `Coupling`."""
-        _check_counts(z, x, y)
-        cost = _transport_cost(z, x)
+        check_counts(z, x, y)
+        cost = transport_cost(z, x)
         if math.isinf(self.beta):
             return torch.from_numpy(_assignment_within(cost, as_float64("y", y)))
         return torch.from_numpy(assignment(cost + self.beta * label_cost(y, self.embedding)))
@@ -122,12 +122,22 @@ def changed_pairs(sigma: Tensor) -> float:
     return float((sigma != torch.arange(len(sigma))).double().mean())
 
 
-def _check_counts(z: Tensor, x: Tensor, y: Tensor) -> None:
+def check_counts(z: Tensor, x: Tensor, y: Tensor) -> None:
+    """Refuse a minibatch whose parts differ in length.
+
+    Raises:
+        ValueError: if they do.
+    """
     if not len(z) == len(x) == len(y):
         raise ValueError(f"z, x and y have {len(z)}, {len(x)} and {len(y)} rows; give equal counts")
 
 
-def _transport_cost(z: Tensor, x: Tensor) -> Float64:
+def transport_cost(z: Tensor, x: Tensor) -> Float64:
+    """|z_i - x_j|^2 with shape `(n, n)`.
+
+    Raises:
+        ValueError: if an input is not finite or the points differ in dimension.
+    """
     flat_z, flat_x = as_float64("z", z), as_float64("x", x)
     same_size(z=flat_z, x=flat_x)
     return squared_distances(flat_z, flat_x)

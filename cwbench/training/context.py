@@ -127,6 +127,10 @@ class TrainingContext:
         with seeded_globals(*self.key, "init", name):
             return self.networks(inputs, outputs).to(self.device)
 
+    def counted(self, network: nn.Module) -> nn.Module:
+        """The network itself, its passes charged to the budget."""
+        return self.meter.attach(network)
+
     def save(self, state: Mapping[str, Stateful]) -> None:
         """Keep `state` with every checkpoint, and restore it now if one is being resumed."""
         self._stateful = dict(state)
@@ -193,7 +197,9 @@ class TrainingContext:
                     pending.append(pool.submit(self._group, prepare, start, group))
                 if not pending:
                     return
-                yield from pending.popleft().result()[max(0, self.step - first) :]
+                with self.clock("waiting"):
+                    prepared = pending.popleft().result()
+                yield from prepared[max(0, self.step - first) :]
                 first += group
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -88,3 +88,13 @@ def test_conditional_ot_is_better_at_few_evaluations(judged, nfe) -> None:
     _, values = judged("gaussian-mixture-informative", ["fm", "cot-fm"], nfe=nfe, **sizes)
     gain = values["fm"] - values["cot-fm"]
     assert gain.mean() / (gain.std() / len(gain) ** 0.5) > 4
+
+
+@pytest.mark.slow
+def test_the_further_methods_beat_the_prior_by_far(judged) -> None:
+    names = ["c2ot", "sinkhorn-fm", "w-cfm", "sd-fm", "npe", "diffusion", "energy-generator"]
+    entries, values = judged("gaussian-mixture-informative", ["prior", "fm", *names])
+    above = [name for name in names if entries[name]["high"] >= 0.5 * entries["prior"]["low"]]
+    assert above == []
+    for name in names:
+        assert not torch.equal(values[name], values["fm"])

@@ -1,0 +1,114 @@
+"""The coupling of C^2OT: minibatch transport with a penalty on the condition, set per batch.
+
+Class labels: the exact assignment inside each class. Other conditions: the assignment of least
+
+    |z_i - x_j|^2 + w d(y_i, y_j),
+
+where d is 1 - cos(y_i, y_j), or |y_i - y_j|^2 where y is a single number, as in the authors' toy
+(the cosine of two numbers is only their sign). w is found for each batch by bisection so that
+
+    share(w) = mean over (i, j) of 1[|z_i - x_j|^2 + w d(y_i, y_j) <= |z_i - x_i|^2] = r_tar,
+
+a share of cost entries, not of pairs. It falls in w; the diagonal always counts, so it never falls
+below 1/n, and r_tar must lie above. Where share(0) is below r_tar already, w = 0.
+
+Source: The Curse of Conditions (Cheng, Schwing, 2025) https://arxiv.org/abs/2503.10636
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cwbench.ot.assignment import assignment, squared_distances
+from cwbench.ot.checks import Float64, as_float64, is_label
+from cwbench.ot.coupling import ConditionalOT, check_counts, transport_cost
+
+Distance = Literal["auto", "cosine", "squared"]
+
+_BISECTIONS = 60
+_LARGEST = 2.0**80  # beyond, only pairs with d = 0 exactly are kept
+
+
+@dataclass(frozen=True)
+class ConditionAwareOT:
+    """The assignment of least sum_i |z_i - x_{sigma(i)}|^2 + w d(y_i, y_{sigma(i)}).
+
+    Attributes:
+        r_tar: the share of entries at most as dear as the pair as drawn, from 0 to 1.
+        distance: d; auto is the cosine distance, but squared where y is a single number.
+
+    Raises:
+        ValueError: if r_tar does not lie between 0 and 1, or is at most 1/n for the batch given.
+    """
+
+    r_tar: float = 0.05
+    distance: Distance = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.r_tar <= 1:
+            raise ValueError(f"r_tar is {self.r_tar}; give a share above 0 and at most 1")
+
+    def __call__(self, z: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The optimal assignment; see `cwbench.ot.Coupling`."""
+        check_counts(z, x, y)
+        if is_label(y):
+            return ConditionalOT(math.inf)(z, x, y)
+        cost, apart = transport_cost(z, x), condition_distance(y, self.distance)
+        return torch.from_numpy(assignment(cost + smallest_weight(cost, apart, self.r_tar) * apart))
+
+
+def condition_distance(y: Tensor, distance: Distance) -> Float64:
+    """d(y_i, y_j) with shape `(n, n)`, exactly 0 on the diagonal.
+
+    Raises:
+        ValueError: if y is not finite, or a y is 0, which has no direction.
+    """
+    flat = as_float64("y", y)
+    if distance == "squared" or (distance == "auto" and flat.shape[1] == 1):
+        return squared_distances(flat, flat)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    if (length == 0).any():
+        raise ValueError("a y is 0 and has no direction; give distance squared")
+    direction = flat / length
+    return squared_distances(direction, direction) / 2  # 1 - cos, without cancellation
+
+
+def share(cost: Float64, apart: Float64, w: float) -> float:
+    """The share of entries (i, j) at most as dear as (i, i)."""
+    return float((cost + w * apart <= np.diagonal(cost)[:, None]).mean())
+
+
+def smallest_weight(cost: Float64, apart: Float64, r_tar: float) -> float:
+    """The least w, to the precision of bisection, at which the share is at most `r_tar`.
+
+    Raises:
+        ValueError: if `r_tar` is at most 1/n, which the diagonal alone has.
+    """
+    n = len(cost)
+    if r_tar <= 1 / n:
+        raise ValueError(
+            f"r_tar is {r_tar}, not above 1/{n}: in a batch of {n} the pairs as drawn alone have "
+            "that share; raise r_tar or the OT batch"
+        )
+    if share(cost, apart, 0.0) <= r_tar:
+        return 0.0
+    low, high = 0.0, 1.0
+    while share(cost, apart, high) > r_tar:
+        low, high = high, 2 * high
+        if high > _LARGEST:
+            return low
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        if share(cost, apart, middle) > r_tar:
+            low = middle
+        else:
+            high = middle
+        if high - low <= 1e-6 * high:
+            break
+    return high

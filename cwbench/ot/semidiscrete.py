@@ -1,0 +1,152 @@
+"""Semidiscrete transport: latents are paired with the whole training set, not with a minibatch.
+
+The source is the continuous law of (z, y), z a latent and y a condition independent of it; the
+target the N training pairs (x_k, y_k) with weight 1/N. For the relaxed cost
+c_k(z, y) = |z - x_k|^2 + beta |e(y) - e(y_k)|^2 the dual problem is concave in N numbers,
+
+    max over g of  E[min_k (c_k(z, y) - g_k)] + mean_k g_k,
+
+with the gradient 1/N - P(k is the minimiser). At its maximum every x_k is used equally often, and
+k*(z, y) = argmin_k (c_k(z, y) - g_k) is the optimal map. g is found once, before training, by
+stochastic ascent with averaging; then a pair costs one row of distances, whatever the batch. With
+beta = infinity, for class labels, only data of the class of y compete.
+
+How equally the data are used is told by the chi^2 divergence of the frequencies p from uniform,
+N sum_k p_k^2 - 1: estimated without bias from coincidences among independent draws.
+
+Source: Flow Matching with Semidiscrete Couplings (Mousavi-Hosseini, Zhang, Klein, Cuturi, 2025)
+https://arxiv.org/abs/2509.25519
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from cwbench.ot.checks import as_float64, check_positive, is_label, same_count
+
+_AVERAGED = 0.5  # share of the ascent, at its end, over which g is averaged
+_BATCH = 256
+_FIRST = 3.0
+
+
+class Fed(NamedTuple):
+    """The data as the cost sees them: `points` `(N, d)` in float32, `classes` `(N,)` or None.
+
+    `points` holds x beside sqrt(beta) e(y), so that the cost is a squared distance.
+    """
+
+    points: Tensor
+    classes: Tensor | None
+
+
+class Semidiscrete:
+    """k*(z, y) for given data, after `ascend`.
+
+    Args:
+        x: data with shape `(N, *x_shape)`.
+        y: their conditions with shape `(N, *y_shape)`, or integer class labels `(N,)`.
+        beta: weight on the squared distance of conditions; infinite for class labels only.
+        embedding: e, from y to `(n, k)`; None flattens y, and is not asked for class labels.
+
+    Raises:
+        ValueError: if an input is not finite, or beta does not fit the kind of condition.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        beta: float,
+        embedding: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        same_count(x=as_float64("x", x), y=as_float64("y", y))
+        if not beta >= 0 or (math.isinf(beta) and not is_label(y)):
+            raise ValueError(f"beta is {beta}; give a number from 0, inf for class labels only")
+        self.beta, self.embedding = beta, embedding
+        self.data = self._fed(x, y)
+        self.squares = self.data.points.square().sum(1)
+        self.spread = float(x.flatten(1).double().var(0, correction=0).sum())
+        self.g = torch.zeros(len(x))
+
+    def _fed(self, x: Tensor, y: Tensor) -> Fed:
+        flat = x.flatten(1).float()
+        if is_label(y):
+            if math.isinf(self.beta):
+                return Fed(flat, y)
+            e = torch.nn.functional.one_hot(y.long()).float()
+        else:
+            with torch.no_grad():
+                e = (y.flatten(1) if self.embedding is None else self.embedding(y)).float()
+        return Fed(torch.cat([flat, math.sqrt(self.beta) * e], 1), None)
+
+    def __call__(self, z: Tensor, y: Tensor) -> Tensor:
+        """The index k* with shape `(n,)` of latents `(n, *z_shape)` with conditions `(n, ...)`."""
+        return self._reduced_cost(self._fed(z, y), self.g).argmin(1)
+
+    def _reduced_cost(self, source: Fed, g: Tensor) -> Tensor:
+        """c_k - g_k less |(z, e)|^2, which no argmin depends on; shape `(n, N)`."""
+        cost = torch.addmm(
+            (self.squares - g).expand(len(source.points), -1),
+            source.points,
+            self.data.points.T,
+            alpha=-2.0,
+        )
+        if source.classes is not None and self.data.classes is not None:
+            cost.masked_fill_(source.classes[:, None] != self.data.classes, math.inf)
+        return cost
+
+    def ascend(
+        self,
+        sample: Callable[[int, Generator], tuple[Tensor, Tensor]],
+        *,
+        steps: int,
+        generator: Generator,
+        batch: int = _BATCH,
+    ) -> None:
+        """Stochastic ascent on the dual; g becomes the average over the second half.
+
+        The first step lowers g of an atom that is hit by `_FIRST` times the gap between the nearest
+        atom and the eighth (less where there are more draws than atoms); the steps fall as
+        1 / sqrt(step).
+
+        Args:
+            sample: draws latents and conditions, `(n, generator) -> (z, y)`.
+            steps: of ascent.
+            generator: source of randomness.
+            batch: draws in a step.
+        """
+        check_positive("steps", steps)
+        count = len(self.g)
+        first = _FIRST * self._gap(sample(batch, generator))
+        total, averaged = torch.zeros(count), 0
+        for step in range(steps):
+            hits = torch.bincount(self(*sample(batch, generator)), minlength=count).float()
+            self.g += first / math.sqrt(1 + step) * (batch / count - hits) / max(1, batch / count)
+            if step >= (1 - _AVERAGED) * steps:
+                total += self.g
+                averaged += 1
+        self.g = total / averaged
+
+    def _gap(self, drawn: tuple[Tensor, Tensor]) -> float:
+        """The mean gap between the nearest datum and the eighth, at most the variance of x.
+
+        A large beta would make the gap one of conditions, which g has no need to bridge.
+        """
+        cost = self._reduced_cost(self._fed(*drawn), self.g)
+        nearest = cost.topk(min(8, cost.shape[1]), largest=False).values
+        gap = nearest[:, -1] - nearest[:, 0]
+        return min(self.spread, float(gap[gap.isfinite()].mean()))
+
+
+def chi_squared(k: Tensor, count: int) -> float:
+    """N sum_k p_k^2 - 1 from draws `k` `(n,)` of p, without bias; 0 if p is uniform."""
+    n = len(k)
+    hits = torch.bincount(k, minlength=count).double()
+    coincidences = float((hits * (hits - 1)).sum()) / (n * (n - 1))
+    return count * coincidences - 1.0

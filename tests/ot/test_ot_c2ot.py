@@ -1,0 +1,85 @@
+"""The condition-aware coupling against brute force and its limits."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+
+from cwbench.ot import ConditionalOT, ConditionAwareOT, MinibatchOT
+from cwbench.ot.c2ot import condition_distance, share, smallest_weight
+
+
+@pytest.fixture
+def batch(generator):
+    def make(n=7, d_y=3):
+        return tuple(torch.randn(n, d, generator=generator) for d in (2, 2, d_y))
+
+    return make
+
+
+def cosine(y):
+    flat = y.double().numpy()
+    unit = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+    return 1 - unit @ unit.T
+
+
+def test_conditions_are_compared_by_cosine_and_numbers_by_squares(batch) -> None:
+    _, _, y = batch(20)
+    assert condition_distance(y, "auto") == pytest.approx(cosine(y), abs=1e-12)
+    assert (np.diagonal(condition_distance(y, "auto")) == 0).all()
+    assert condition_distance(y, "cosine") == pytest.approx(condition_distance(3 * y, "cosine"))
+    one = y[:, :1]
+    squares = (one - one.T).double().numpy() ** 2
+    assert condition_distance(one, "auto") == pytest.approx(squares, rel=1e-5)
+    with pytest.raises(ValueError, match="no direction"):
+        condition_distance(torch.zeros(2, 2), "cosine")
+
+
+@pytest.mark.parametrize("r_tar", [0.2, 0.3, 0.45])
+def test_the_assignment_is_the_best_of_all_at_the_weight_found(batch, r_tar) -> None:
+    z, x, y = batch()
+    cost = torch.cdist(z.double(), x.double()).square().numpy()
+    apart = cosine(y)
+    np.fill_diagonal(apart, 0)
+    w = smallest_weight(cost, apart, r_tar)
+    total = cost + w * apart
+    best = min(permutations(range(7)), key=lambda s: sum(total[i, j] for i, j in enumerate(s)))
+    assert ConditionAwareOT(r_tar)(z, x, y).tolist() == list(best)
+
+
+@pytest.mark.parametrize("r_tar", [0.02, 0.05, 0.2])
+def test_the_weight_is_the_least_within_the_share(batch, r_tar) -> None:
+    z, x, y = batch(100)
+    cost, apart = torch.cdist(z, x).square().numpy(), cosine(y)
+    np.fill_diagonal(apart, 0)
+    w = smallest_weight(cost, apart, r_tar)
+    assert w > 0
+    assert share(cost, apart, w) <= r_tar < share(cost, apart, w * (1 - 1e-4))
+    entries = cost + w * apart <= np.diagonal(cost)[:, None]
+    assert share(cost, apart, w) == entries.sum() / 100**2
+
+
+def test_limits_are_plain_ot_and_the_pairing_as_drawn(batch) -> None:
+    z, x, y = batch(60)
+    assert torch.equal(ConditionAwareOT(0.99)(z, x, y), MinibatchOT()(z, x, y))
+    assert smallest_weight(torch.cdist(z, x).square().numpy(), cosine(y), 0.99) == 0
+    assert torch.equal(ConditionAwareOT(1.01 / 60)(z, x, y), torch.arange(60))
+
+
+def test_a_share_that_the_diagonal_has_is_refused(batch) -> None:
+    z, x, y = batch(20)
+    with pytest.raises(ValueError, match="1/20"):
+        ConditionAwareOT(0.05)(z, x, y)
+    with pytest.raises(ValueError, match="r_tar"):
+        ConditionAwareOT(0.0)
+
+
+def test_labels_are_paired_within_their_class(batch, generator) -> None:
+    z, x, _ = batch(50)
+    y = torch.randint(3, (50,), generator=generator)
+    sigma = ConditionAwareOT()(z, x, y)
+    assert torch.equal(y[sigma], y)
+    assert torch.equal(sigma, ConditionalOT(float("inf"))(z, x, y))

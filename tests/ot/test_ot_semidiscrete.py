@@ -1,0 +1,85 @@
+"""Semidiscrete potentials against a linear programme and against closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from cwbench.ot import Semidiscrete, assignment
+from cwbench.ot.semidiscrete import chi_squared
+
+
+@pytest.fixture
+def solved(generator):
+    def solve(x, y, beta, steps=3_000, **options):
+        def draw(n, generator):
+            rows = torch.randint(len(y), (n,), generator=generator)
+            return torch.randn(n, x.shape[1], generator=generator), y[rows]
+
+        found = Semidiscrete(x, y, beta=beta, **options)
+        found.ascend(draw, steps=steps, generator=generator)
+        return found, draw
+
+    return solve
+
+
+def test_every_atom_is_used_equally_often(solved, generator) -> None:
+    x, y = torch.randn(8, 2, generator=generator) ** 3, torch.randn(8, 1, generator=generator)
+    found, draw = solved(x, y, 1.0)
+    z, c = draw(40_000, generator)
+    shares = torch.bincount(found(z, c), minlength=8) / 40_000
+    assert shares.numpy() == pytest.approx(1 / 8, abs=0.02)
+    greedy = torch.bincount(Semidiscrete(x, y, beta=1.0)(z, c), minlength=8) / 40_000
+    assert (greedy - 1 / 8).abs().max() > 0.05  # without potentials it is not so
+
+
+@pytest.mark.parametrize("beta", [0.5, 4.0])
+def test_its_cost_is_that_of_the_linear_programme(solved, generator, beta) -> None:
+    x, y = torch.randn(6, 2, generator=generator) * 2, torch.randn(6, 1, generator=generator)
+    found, draw = solved(x, y, beta)
+    z, c = draw(1_200, generator)
+    k = found(z, c)
+    cost = torch.cdist(z.double(), x.double()).square() + beta * (c - y.T).double().square()
+    copies = cost.repeat_interleave(200, 1).numpy()  # each atom holds 200 of 1200
+    exact = copies[np.arange(1_200), assignment(copies)].mean()
+    assert float(cost[torch.arange(1_200), k].mean()) == pytest.approx(exact, rel=0.04)
+
+
+def test_much_beta_is_the_pairing_as_drawn_and_none_ignores_y(solved, generator) -> None:
+    x, y = torch.randn(10, 2, generator=generator), torch.linspace(-1, 1, 10)[:, None]
+    found, draw = solved(x, y, 1e5, steps=200)
+    z, c = draw(500, generator)
+    assert torch.equal(y[found(z, c)], c)
+    blind, _ = solved(x, y, 0.0, steps=200)
+    assert torch.equal(blind(z, c), blind(z, c.flip(0)))
+
+
+def test_two_atoms_split_the_latents_by_a_hyperplane(solved, generator) -> None:
+    """Equal masses of N(0, I): by symmetry the boundary passes through 0 wherever the atoms are."""
+    x, y = torch.tensor([[0.5, 0.0], [4.0, 0.0]]), torch.zeros(2, 1)
+    found, _ = solved(x, y, 1.0)
+    z = torch.randn(5_000, 2, generator=generator)
+    k = found(z, torch.zeros(5_000, 1))
+    assert float((k == (z[:, 0] > 0)).double().mean()) > 0.98
+
+
+def test_classes_are_kept(solved, generator) -> None:
+    x, y = torch.randn(30, 2, generator=generator), torch.arange(30) % 3
+    found, draw = solved(x, y, math.inf, steps=500)
+    z, c = draw(1_000, generator)
+    assert torch.equal(y[found(z, c)], c)
+    with pytest.raises(ValueError, match="class labels only"):
+        Semidiscrete(x, x, beta=math.inf)
+
+
+def test_chi_squared_is_unbiased(generator) -> None:
+    p = torch.tensor([0.4, 0.3, 0.2, 0.1])
+    exact = float(4 * p.square().sum() - 1)
+    found = [
+        chi_squared(torch.multinomial(p, 20, True, generator=generator), 4) for _ in range(2_000)
+    ]
+    assert np.mean(found) == pytest.approx(exact, abs=4 * np.std(found) / 2_000**0.5)
+    assert exact == pytest.approx(0.2)
