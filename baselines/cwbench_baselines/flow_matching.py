@@ -221,13 +221,19 @@ class BaseFlow(Method):
 
         Where `dropped`, with shape `(n,)`, is true the network is fed no class.
         """
+        return nn.functional.mse_loss(*self.velocities(z, x, y, t, dropped))
+
+    def velocities(
+        self, z: Tensor, x: Tensor, y: Tensor, t: Tensor, dropped: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The network's velocity on coupled pairs at times t, and the one it regresses."""
         x_t, u_t = geodesic(z, x, t)
         condition = self.velocity.condition(y)
         if dropped is not None:
             condition = condition * ~dropped[:, None]
         with torch.autocast(x.device.type, torch.bfloat16, self.bfloat16):
             v_t = self.velocity(t, x_t, condition)
-        return nn.functional.mse_loss(v_t.float(), u_t)
+        return v_t.float(), u_t
 
     @torch.no_grad()
     def validation_loss(self, rule: Coupling, context: FitContext) -> float:

@@ -23,7 +23,6 @@ from torch.utils.data import Dataset
 from cwbench.method import Diagnostics, FitContext, MethodInfo, tensors_of
 from cwbench.ot.calibration import Batch
 from cwbench.ot.coupling import Coupling, Independent
-from cwbench.ot.geodesic import geodesic
 from cwbench_baselines.flow_matching import BaseFlow, FlowParams, Labels, Matched
 
 SCALE_PAIRS = 10_000
@@ -72,13 +71,12 @@ class WeightedFlowMatching(BaseFlow):
         """exp(-|z - x| / eps) over its mean in the batch, `(n,)`."""
         return len(x) * torch.softmax(-(z - x).flatten(1).norm(dim=1) / self.eps, 0)
 
-    def loss(self, z: Tensor, x: Tensor, y: Tensor, t: Tensor) -> Tensor:
+    def loss(
+        self, z: Tensor, x: Tensor, y: Tensor, t: Tensor, dropped: Tensor | None = None
+    ) -> Tensor:
         """The weighted mean squared error of the velocity."""
-        x_t, u_t = geodesic(z, x, t)
-        enabled = self.params.precision == "bfloat16"
-        with torch.autocast(x.device.type, torch.bfloat16, enabled):
-            v_t = self.velocity(t, x_t, self.velocity.condition(y))
-        errors = nn.functional.mse_loss(v_t.float(), u_t, reduction="none").flatten(1).mean(1)
+        v_t, u_t = self.velocities(z, x, y, t, dropped)
+        errors = nn.functional.mse_loss(v_t, u_t, reduction="none").flatten(1).mean(1)
         return (self.weights(z, x) * errors).mean()
 
     def diagnosed(self, rule: Coupling, batch: Batch, context: FitContext, index: int) -> Matched:
