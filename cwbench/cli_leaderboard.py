@@ -64,11 +64,13 @@ def leaderboard(
 
     form = form or (SUFFIXES.get(output.suffix.lower(), "table") if output else "table")
     metrics = None if form in ("csv", "json", "html") else [sort.partition("@")[0]] if sort else []
-    found = selected(results, task=task, preset=preset, method=method, track=track, metrics=metrics)
+    chosen = {"task": task, "preset": preset, "method": method, "track": track}
+    found = selected(results, **chosen, metrics=metrics)
     for problem in found.problems:
         click.echo(f"cwbench: skipped: {problem}", err=True)
     if sort and not any(_has(board, sort) for board in found.boards):
-        measured = sorted({column.name for board in found.boards for column in board.columns})
+        every = selected(results, **chosen, metrics=None).boards
+        measured = sorted({column.name for board in every for column in board.columns})
         raise UsageError(f"--sort {sort!r} is in no table; on record: {', '.join(measured)}")
     if not found.boards:
         click.echo("cwbench: no records; `cwbench run` makes one", err=True)

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cwbench.method import FitContext, Method, MethodInfo, State, take
+from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec, State, take
 from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
@@ -98,6 +98,13 @@ class NeuralPosteriorEstimation(Method):
     )
     Params: ClassVar[type[NeuralPosteriorParams]] = NeuralPosteriorParams
     params: NeuralPosteriorParams
+
+    @classmethod
+    def unsupported(cls, spec: ProblemSpec) -> str | None:
+        """Images by class: their convolutional networks are smaller than any spline flow."""
+        if spec.num_classes is not None and len(spec.x_shape) == 3:
+            return "its flow on pixels cannot be as small as the networks on images by class"
+        return None
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Maximise the likelihood of training pairs."""
