@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import check_plugins as broken
 import pytest
 import torch
 
@@ -18,8 +18,6 @@ from cwbench.check.task import TASK_CHECKS, TaskSubject
 from cwbench.errors import ContractError, UsageError
 
 FILE = Path(__file__).with_name("check_plugins.py")
-sys.path.insert(0, str(FILE.parent))
-import check_plugins as broken  # noqa: E402  # the broken plugins stand beside this file
 
 
 @pytest.fixture(autouse=True)

@@ -6,14 +6,12 @@ import functools
 
 import pytest
 import torch
+from registered import with_posterior
 
 from cwbench import registry
 from cwbench.api import load_method
 from cwbench.check.method import METHOD_CHECKS, MethodSubject
 from cwbench.check.outcome import carried_out, name_of
-
-IMAGES_BY_CLASS = {"cifar10", "digits", "image-folder"}
-"""Tasks whose networks are convolutional, which `npe` does not do."""
 
 METHODS = [p.name for p in registry.plugins() if p.kind == "method" and p.distribution == "cwbench"]
 GANS = {"cwgan", "cwgan-full", "cwgan-pair", "rcgan"}
@@ -87,14 +85,7 @@ def test_only_controls_are_told_more_than_the_data(method, bench) -> None:
         assert needs == frozenset()
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        p.name
-        for p in registry.plugins()
-        if (p.kind, p.distribution) == ("task", "cwbench") and p.name not in IMAGES_BY_CLASS
-    ],
-)
+@pytest.mark.parametrize("task", with_posterior())
 def test_what_sampling_needs_has_equal_size_in_both_families(task, bench) -> None:
     small = bench(task, width=256, depth=3, steps=1, training_pairs=100)
     sizes = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from registered import with_posterior
 from torch import Tensor
 
 from cwbench import registry
@@ -24,8 +25,7 @@ BLIND = {("sign-symmetric", "linear-gaussian")}  # E[x | y] = 0: the fit is the 
 
 
 def informative() -> list[str]:
-    plugins = [p for p in registry.plugins() if p.kind == "task" and p.distribution == "cwbench"]
-    return [p.name for p in plugins if registry.load_task(p.name).info.informative]
+    return [name for name, info in with_posterior().items() if info.informative]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import pytest
 import torch
+from registered import with_posterior
 from scipy import stats
 from torch import Tensor
 
@@ -15,7 +16,6 @@ from cwbench.running.evaluation import Judge, Scores, make_metrics, summary
 from cwbench.training.streams import stream
 
 M, N = 40, 200
-WITHOUT_POSTERIOR = {"cifar10", "digits", "image-folder"}
 
 
 def shipped(kind: str) -> list[str]:
@@ -45,7 +45,7 @@ class Judged:
         return {name: self.scores(name, self.oracle) for name in self.metrics}
 
 
-@pytest.fixture(scope="module", params=[t for t in shipped("task") if t not in WITHOUT_POSTERIOR])
+@pytest.fixture(scope="module", params=with_posterior())
 def judged(request):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
