@@ -147,6 +147,8 @@ class BaseFlow(Method):
 
     Params: ClassVar[type[FlowParams]] = FlowParams
     params: FlowParams
+    bfloat16 = False
+    """Whether the network computes in bfloat16 in training; `fit` finds out."""
 
     @property
     def labels(self) -> Labels:
