@@ -53,13 +53,25 @@ def test_the_assignment_is_the_best_of_all_at_the_weight_found(batch, r_tar) -> 
 @pytest.mark.parametrize("r_tar", [0.02, 0.05, 0.2])
 def test_the_weight_is_the_least_within_the_share(batch, r_tar) -> None:
     z, x, y = batch(100)
-    cost, apart = torch.cdist(z, x).square().numpy(), cosine(y)
+    cost, apart = torch.cdist(z.double(), x.double()).square().numpy(), cosine(y)
     np.fill_diagonal(apart, 0)
     w = smallest_weight(cost, apart, r_tar)
     assert w > 0
     assert share(cost, apart, w) <= r_tar < share(cost, apart, w * (1 - 1e-4))
     entries = cost + w * apart <= np.diagonal(cost)[:, None]
     assert share(cost, apart, w) == entries.sum() / 100**2
+
+
+def test_where_equal_conditions_alone_exceed_the_share_the_weight_ends(batch) -> None:
+    z, x, y = batch(40)
+    y[:30] = y[0]
+    cost, apart = torch.cdist(z.double(), x.double()).square().numpy(), cosine(y)
+    apart[apart < 1e-6] = 0
+    w = smallest_weight(cost, apart, 0.03)
+    assert 1e20 < w < np.inf
+    sigma = ConditionAwareOT(0.03)(z, x, y)
+    assert torch.equal(y[sigma], y)
+    assert not torch.equal(sigma[:30], torch.arange(30))
 
 
 def test_limits_are_plain_ot_and_the_pairing_as_drawn(batch) -> None:
