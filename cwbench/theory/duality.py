@@ -207,8 +207,10 @@ def _drawn(found: dict[bool, Estimate], conditional: float, joint: float) -> Fig
         right.bar(at - 0.2, raw, 0.35, color="white", edgecolor="0.3", hatch="///", label="raw")
         right.bar(at + 0.2, divided, 0.35, color=EXACT, label="over largest slope")
         for centre, distance in zip(at, (conditional, joint), strict=True):
-            right.hlines(distance, centre - 0.45, centre + 0.45, color=MODEL)
-        right.set_xticks(at, ["partial\nagainst W_{1,Y}", "full\nagainst joint W_1"])
+            told = None if centre else "distance of the laws"
+            right.hlines(distance, centre - 0.45, centre + 0.45, color=MODEL, label=told)
+        right.set_xticks(at, ["partial\nagainst $W_{1,Y}$", "full\nagainst joint $W_1$"])
+        right.set(ylabel="critic's difference of means", ylim=(0, 1.4 * max(raw)))
         right.legend(frameon=False)
         for ax in (left, right):
             sns.despine(ax=ax)

@@ -117,7 +117,7 @@ def _drawn(pairs: dict[float, list[tuple[float, float]]]) -> Figure:
             ax.loglog(exact, value, "o", color=colour, markersize=4, label=f"p = {p:g}")
         low, high = ax.get_xlim()
         ax.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
-        ax.set(xlabel="E_y[W_p^p], closed form", ylabel="W_{p,Y}^p of samples")
+        ax.set(xlabel="$E_y[W_p^p]$, closed form", ylabel="$W_{p,Y}^p$ of samples")
         ax.legend(frameon=False)
         sns.despine(ax=ax)
     return figure

@@ -98,7 +98,7 @@ def _drawn(z: Tensor, x: Tensor, y: Tensor, speeds: list[float]) -> Figure:
             left.plot(*paths[1].T, ".", color=colour, markersize=3)
         left.set(xlabel="x_1", ylabel="x_2", aspect="equal")
         right.plot(TIMES, speeds, "o-", color=PALETTE[0])
-        right.set(xlabel="t", ylabel="W_{2,Y}(mu_0, mu_t)")
+        right.set(xlabel="t", ylabel=r"$W_{2,Y}(\mu_0, \mu_t)$")
         for ax in (left, right):
             sns.despine(ax=ax)
     return figure

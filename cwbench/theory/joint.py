@@ -74,8 +74,8 @@ def _drawn(rows: Float64) -> Figure:
         left.plot(y, z, "s", color=MODEL, label="Q", markersize=4)
         left.set(xlabel="y", ylabel="x", ylim=(-1.6, 1.6), title="k = 16")
         left.legend(frameon=False, ncols=2, loc="center")
-        right.loglog(COUNTS, rows[:, 0], "o-", color=EXACT, label="expected posterior W_1")
-        right.loglog(COUNTS, rows[:, 1], "s-", color=MODEL, label="W_1 of the joint laws")
+        right.loglog(COUNTS, rows[:, 0], "o-", color=EXACT, label="expected posterior $W_1$")
+        right.loglog(COUNTS, rows[:, 1], "s-", color=MODEL, label="$W_1$ of the joint laws")
         right.set(xlabel="k, values of y", ylabel="distance")
         right.legend(frameon=False)
         for ax in (left, right):

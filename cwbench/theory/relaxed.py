@@ -145,12 +145,17 @@ def _drawn(exact: Curve, sampled: dict[int, Curve]) -> Figure:
             left.semilogx(BETAS, curve.total, ".-", color=colour, label=f"n = {n}")
             right.loglog(BETAS, np.maximum(curve.y, 1e-9), ".-", color=colour, label=f"n = {n}")
         left.semilogx(BETAS, exact.total, color="k", label="closed form")
-        left.axhline(LIMIT, color="0.4", linestyle="--", linewidth=0.8)
-        left.axhline(DIAGONAL, color="0.4", linestyle=":", linewidth=0.8)
-        left.set(xlabel="beta", ylabel="W_{2,beta}^2")
+        for height, line, told in (
+            (DIAGONAL, ":", "the diagonal plan"),
+            (LIMIT, "--", "$W_{2,Y}^2$"),
+        ):
+            left.axhline(height, color="0.4", linestyle=line, linewidth=0.8)
+            left.text(BETAS[0], height, told, va="bottom", color="0.3")
+        left.set(xlabel=r"$\beta$", ylabel=r"$W_{2,\beta}^2$")
         right.loglog(BETAS, exact.y, color="k", label="closed form")
         right.loglog(BETAS, LIMIT / np.array(BETAS), color="0.4", linestyle="--", linewidth=0.8)
-        right.set(xlabel="beta", ylabel="E|y - y'|^2", ylim=(1e-9, 10))
+        right.text(BETAS[5], 2 * LIMIT / BETAS[5], r"$W_{2,Y}^2 / \beta$", va="bottom", color="0.3")
+        right.set(xlabel=r"$\beta$", ylabel="$E|y - y'|^2$", ylim=(1e-9, 10))
         left.legend(frameon=False)
         for ax in (left, right):
             sns.despine(ax=ax)
