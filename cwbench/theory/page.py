@@ -19,6 +19,7 @@ body { font: 16px/1.5 sans-serif; max-width: 52rem; margin: 2rem auto; padding: 
 img { max-width: 100%; }
 table { border-collapse: collapse; font-size: 85%; }
 td { padding: .1rem .8rem .1rem 0; vertical-align: top; overflow-wrap: anywhere; }
+td:first-child, td:nth-child(3) { white-space: nowrap; overflow-wrap: normal; }
 .pass { color: #05671f; } .fail { color: #b00020; font-weight: bold; }
 </style>
 <h1>Conditional Wasserstein distances, recomputed</h1>
