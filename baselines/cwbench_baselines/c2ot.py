@@ -28,7 +28,7 @@ class ConditionAwareParams(OTFlowParams):
         5, ge=1, description="OT batch as a multiple of the network batch; all of it is used"
     )
     r_tar: float = Field(
-        0.05, gt=0, le=1, description="share of entries at most as dear as the pair as drawn"
+        0.005, gt=0, le=1, description="share of entries at most as dear as the pair as drawn"
     )
     distance: Distance = Field(
         "auto", description="between conditions; auto is cosine, squared for a single number"

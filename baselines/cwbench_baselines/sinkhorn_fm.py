@@ -35,7 +35,7 @@ class EntropicParams(OTFlowParams):
     """Settings of entropic flow matching."""
 
     epsilon: float = Field(
-        0.1, gt=0, description="of the entropy, in deviations of the batch's |z - x|^2"
+        0.3, gt=0, description="of the entropy, in deviations of the batch's |z - x|^2"
     )
     beta: float | Literal["auto"] = Field(
         "auto",

@@ -32,7 +32,7 @@ class WeightedParams(FlowParams):
     """Settings of weighted flow matching."""
 
     epsilon: float = Field(
-        1.0, gt=0, description="of the weight exp(-|z - x| / eps), in mean distances |z - x|"
+        4.0, gt=0, description="of the weight exp(-|z - x| / eps), in mean distances |z - x|"
     )
 
 
