@@ -17,6 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cwbench.adam import AdamW
 from cwbench.files import write_atomically
 from cwbench.images import ImageSet, to_pixels, to_x
 from cwbench.task import Task
@@ -115,7 +116,7 @@ def _train(network: Classifier, stored: ImageSet) -> None:
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.reset_parameters()
     steps = min(STEPS[1], max(STEPS[0], EPOCHS * len(stored.labels) // BATCH))
-    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-2)
+    optimizer = AdamW(network.parameters(), RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
     network.train()
     for step in range(steps):

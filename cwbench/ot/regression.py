@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor, nn
 
+from cwbench.adam import AdamW
 from cwbench.ot.checks import ConvergenceError, as_float64, is_label, same_count
 
 _LEARNING_RATE = 2e-3
@@ -251,7 +252,7 @@ def _train(
     steps: int,
     batch: int,
 ) -> None:
-    optimiser = torch.optim.AdamW(regression.parameters(), lr=_LEARNING_RATE, fused=True)
+    optimiser = AdamW(regression.parameters(), lr=_LEARNING_RATE, fused=True)
     goal = outputs.float()
     steps = min(steps, max(_LEAST_STEPS, _MOST_EPOCHS * len(inputs) // batch))
     for step in range(steps):

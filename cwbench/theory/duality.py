@@ -25,6 +25,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from cwbench.adam import Adam
 from cwbench.ot import conditional_wasserstein_power, joint_transport, wasserstein_power
 from cwbench.reporting.figures.style import DPI, EXACT, MODEL, style
 from cwbench.theory.statement import Check, Outcome, at_least, at_most, close
@@ -126,7 +127,7 @@ def _trained(points: Laws, *, full: bool, steps: int) -> nn.Module:
             nn.Linear(2, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH), nn.SiLU(), nn.Linear(WIDTH, 1)
         )
         generator = torch.Generator().manual_seed(0)
-        optimiser = torch.optim.Adam(critic.parameters(), 3e-3)
+        optimiser = Adam(critic.parameters(), 3e-3)
         for step in range(steps):
             optimiser.param_groups[0]["lr"] = 3e-3 * (1 - step / steps)
             at = _segments(points, generator, full=full)

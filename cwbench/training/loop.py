@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cwbench.adam import Adam
 from cwbench.errors import DivergedError
 from cwbench.method import FitContext
 
@@ -39,7 +40,7 @@ class Trainer:
         self.average = average = average if fixed.average is None else fixed.average
         betas = betas if fixed.beta_2 is None else (betas[0], fixed.beta_2)
         self.parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(self.parameters, learning_rate, betas, fused=True)
+        self.optimizer = Adam(self.parameters, learning_rate, betas, fused=True)
         self.averaged = [p.detach().clone() for p in self.parameters] if average else []
         self.failures = 0
 
