@@ -30,7 +30,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from cwbench.cpu import cores, single_threaded
@@ -254,7 +254,7 @@ def summary(metric: Metric, scores: Scores, preset: Preset) -> dict[str, Any]:
     m = len(value)
     mean = float(value.mean())
     error = max(float(value.std() / m**0.5), scores.least_error)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, m - 1) * error)
+    half = float(special.stdtrit(m - 1, (1 + LEVEL) / 2) * error)
     finite = bool(value.isfinite().all())
     resolution = _mean(scores.resolution)
     return {

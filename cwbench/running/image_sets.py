@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from cwbench.cpu import cores
@@ -229,7 +229,7 @@ def image_summary(metric: ImageMetric, score: ImageScore | None) -> dict[str, An
     finite = bool(values.isfinite().all())
     half = None
     if finite and k > 1:
-        half = float(stats.t.ppf((1 + LEVEL) / 2, k - 1) * values.std() / k**0.5)
+        half = float(special.stdtrit(k - 1, (1 + LEVEL) / 2) * values.std() / k**0.5)
     floor = score.floor if score else None
     return {
         "value": mean if finite else None,
