@@ -27,7 +27,8 @@ def exact(y: Tensor, n: int, generator: Generator) -> Tensor:
 
 
 def evaluate(sampler: Callable[..., Any], **options: Any) -> cwbench.Record:
-    return cwbench.evaluate(sampler, "gaussian-linear", "smoke", quiet=True, **options)
+    options = {"quiet": True, "figures": False} | options
+    return cwbench.evaluate(sampler, "gaussian-linear", "smoke", **options)
 
 
 def standard_error(entry: dict[str, Any]) -> float:
@@ -35,7 +36,8 @@ def standard_error(entry: dict[str, Any]) -> float:
 
 
 def test_the_exact_posterior_scores_zero_and_is_external(results: Path) -> None:
-    record = evaluate(exact)
+    record = evaluate(exact, figures=True)
+    assert [path.name for path in record.figures] == [f"posterior-{k}.png" for k in (1, 2, 3)]
     assert (record.status, record.track) == ("ok", "external")
     assert record.method["name"] == "exact"
     entry = record.metrics["ew2sq"]

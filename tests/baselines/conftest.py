@@ -61,7 +61,7 @@ class Bench:
         return bound
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bench() -> Callable[..., Bench]:
     """`bench(task, params, **sizes)`."""
 

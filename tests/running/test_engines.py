@@ -157,15 +157,22 @@ def fixtures(request: pytest.FixtureRequest) -> pytest.FixtureRequest:
     return request
 
 
-@pytest.fixture
-def cluster() -> Iterator[Any]:
-    """Two nodes of one CPU each beside a head that takes no runs."""
+@pytest.fixture(scope="module")
+def started() -> Iterator[Any]:
+    """The head of a cluster, which takes no runs."""
     from ray.cluster_utils import Cluster
 
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    nodes.spare = [nodes.add_node(num_cpus=1) for _ in range(2)]
     yield nodes
     nodes.shutdown()
+
+
+@pytest.fixture
+def cluster(started: Any) -> Any:
+    """Two nodes of one CPU each beside the head; one that a test has killed is replaced."""
+    while len(started.worker_nodes) < 2:
+        started.add_node(num_cpus=1)
+    return started
 
 
 @pytest.mark.slow
@@ -238,7 +245,7 @@ def test_the_death_of_a_node_costs_only_its_run(
     def kill_a_node_when_both_train() -> None:
         while sum(_trains(where, place) for place in places) < 2:
             time.sleep(0.02)
-        cluster.remove_node(cluster.spare[0], allow_graceful=False)
+        cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
 
     killer = threading.Thread(target=kill_a_node_when_both_train, daemon=True)
     killer.start()
