@@ -162,9 +162,11 @@ def started() -> Iterator[Any]:
     """The head of a cluster, which takes no runs."""
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    yield nodes
-    nodes.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")  # else other tests on this machine starve them
+        nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        yield nodes
+        nodes.shutdown()
 
 
 @pytest.fixture
