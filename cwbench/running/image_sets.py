@@ -229,7 +229,8 @@ def image_summary(metric: ImageMetric, score: ImageScore | None) -> dict[str, An
     finite = bool(values.isfinite().all())
     half = None
     if finite and k > 1:
-        half = float(special.stdtrit(k - 1, (1 + LEVEL) / 2) * values.std() / k**0.5)
+        quantile = float(special.stdtrit(k - 1, (1 + LEVEL) / 2))
+        half = float(quantile * values.std() / k**0.5)
     floor = score.floor if score else None
     return {
         "value": mean if finite else None,
