@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.task import JointSamples
+
+Part = Literal["train", "test"]
+"""Images a method may learn from, or those that are held out."""
 
 
 class ImageSet(NamedTuple):

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
+from cwbench.images import ImageSet, Part
 from cwbench.preset import NFE
 from cwbench.task import JointSamples, Moments, Params
 from cwbench.training.processes import Processes
@@ -80,6 +81,7 @@ class ProblemSpec:
     back_projection: Callable[[Tensor], Tensor | None] | None = None
     posterior: Posterior | None = None
     simulator: Callable[[int, Generator], JointSamples] | None = None
+    stored_images: Callable[[Part], ImageSet] | None = None
 
     @property
     def x_size(self) -> int:
@@ -161,7 +163,7 @@ class MethodInfo:
     title: str
     citation: str
     role: Literal["method", "lower", "upper"] = "method"
-    needs: frozenset[Literal["posterior", "simulator"]] = frozenset()
+    needs: frozenset[Literal["posterior", "simulator", "stored-images"]] = frozenset()
     nfe: bool = False
     own_loop: bool = False
     notes: str = ""
@@ -187,6 +189,8 @@ class Method(ABC):
         """Why this method cannot do this task, or None: the run is then `skipped`."""
         if "posterior" in cls.info.needs and spec.posterior is None:
             return "needs an exact posterior, which this task does not have"
+        if "stored-images" in cls.info.needs and spec.stored_images is None:
+            return "needs stored images with classes, which this task does not have"
         return None
 
     @classmethod
@@ -224,6 +228,13 @@ class Method(ABC):
         """States from latent to sample of one observation, `(steps + 1, n, *x_shape)`.
 
         None for methods whose samples have no path; it is drawn as a figure.
+        """
+        return None
+
+    def real_images(self, part: Part) -> Callable[[Tensor], Tensor] | None:
+        """Real images of a part for the classes asked for, `(k,)` to `(k, *x_shape)`.
+
+        For a control that hands out stored images instead of drawing any; None for all others.
         """
         return None
 

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, Protocol, Self
 
 from torch import Tensor
 
+from cwbench.images import Part
 from cwbench.task import Task
 
 Need = Literal["reference", "mixture", "pairs", "image", "residual", "labelled-images"]
@@ -169,8 +170,11 @@ class ImageMetric(Metric):
     them, and does the same once with the real ones of `part`.
     """
 
-    part: ClassVar[Literal["train", "test"]] = "test"
+    part: ClassVar[Part] = "test"
     """Which real images it compares with; those of the other part give the floor."""
+
+    unseen: ClassVar[Part | None] = None
+    """Of which part a control hands it real images; None is the part it does not compare with."""
 
     protocol_images: ClassVar[int | None] = None
     """How many images its protocol fixes; None takes the preset's."""
@@ -198,6 +202,10 @@ class ImageMetric(Metric):
     @abstractmethod
     def statistic(self, real: Statistic | None = None) -> Statistic:
         """An empty statistic; for generated images that of the real ones is handed in."""
+
+    def floor_statistic(self, real: Statistic) -> Statistic:
+        """An empty statistic for the real images of the other part, which come in their order."""
+        return self.statistic(real)
 
     @abstractmethod
     def value(self, generated: Statistic, real: Statistic) -> Tensor:

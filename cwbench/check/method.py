@@ -32,6 +32,7 @@ from cwbench.training.streams import seeded_globals
 NEEDED = {
     "posterior": {"sample_posterior", "posterior_moments", "posterior_mixture"},
     "simulator": {"sample_joint"},
+    "stored-images": set(),
 }
 FOLLOWED = 0.05
 """Share of the variance of x that y has to explain in samples; ignoring y it is about 1 / n."""

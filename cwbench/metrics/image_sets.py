@@ -538,14 +538,15 @@ class Memorisation(ImageMetric):
     """Mean distance to the nearest training image, over that of held-out images, in pixels.
 
     1 where generated images are as far from the training set as unseen real ones, 0 where they are
-    copies. Blurred or typical images are near it too, so a low value is a reason to look.
+    copies. Blurred or typical images are near it too, so a low value is a reason to look. Its floor
+    is that of training images, each compared with all the others.
     """
 
     info: ClassVar = declared(
         "memorisation", "distance to the nearest training image over that of held-out images",
         "see cwbench.metrics.neighbours", direction="higher", ranks=False,
     )  # fmt: skip
-    has_floor = False
+    unseen = "test"
 
     def network(self, cache: Path | None) -> FeatureNetwork:
         """Pixels."""
@@ -562,6 +563,10 @@ class Memorisation(ImageMetric):
         stored = self.task.stored_images("train")
         assert stored is not None  # noqa: S101 - declared by the metric's needs
         return NearestTraining(stored.images.flatten(1).float() / 255)
+
+    def floor_statistic(self, real: Statistic) -> Statistic:
+        """Distances of training images to the others."""
+        return NearestTraining(cast("NearestTraining", real).training, among=True)
 
     def value(self, generated: Statistic, real: Statistic) -> Tensor:
         """One ratio."""

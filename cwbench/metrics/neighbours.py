@@ -50,10 +50,16 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
 
 
 class NearestTraining:
-    """The sum of distances to the nearest of some rows, over a stream."""
+    """The sum of distances to the nearest of some rows, over a stream.
 
-    def __init__(self, training: Tensor) -> None:
+    Args:
+        training: the rows `(n, d)`.
+        among: the stream is those rows themselves, in order; none is its own neighbour.
+    """
+
+    def __init__(self, training: Tensor, *, among: bool = False) -> None:
         self.training = training.double()
+        self.among = among
         self.sum = 0.0
         self.count = 0
 
@@ -62,8 +68,10 @@ class NearestTraining:
         for part in features.double().split(CHUNK):
             # the matrix product is exact to about 1e-6 here, on pixels in [0, 1]
             squared = part.square().sum(1)[:, None] + self.training.square().sum(1)
-            nearest = (squared - 2 * part @ self.training.T).clamp(min=0).amin(1).sqrt()
-            self.sum += float(nearest.sum())
+            squared = squared - 2 * part @ self.training.T
+            if self.among:
+                squared.diagonal(self.count).fill_(torch.inf)
+            self.sum += float(squared.clamp(min=0).amin(1).sqrt().sum())
             self.count += len(part)
 
     @property

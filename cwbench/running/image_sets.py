@@ -6,7 +6,7 @@ does not grow with the number of images. Statistics of real images are computed 
 and kept by its hash.
 
 The floor of a metric is its value for real images of the other part, as many as are generated or
-as there are.
+as there are. A control that hands out real images is handed over in the same way, metric by metric.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,7 +26,7 @@ from torch import Tensor
 from cwbench.cpu import cores
 from cwbench.errors import UsageError
 from cwbench.files import write_atomically
-from cwbench.images import ImageSet, to_x
+from cwbench.images import ImageSet, Part, to_x
 from cwbench.metric import FeatureNetwork, ImageMetric, Metric, Statistic
 from cwbench.task import Task
 
@@ -34,11 +34,14 @@ LEVEL = 0.95
 BATCH = 500
 """Images generated at a time; part of what the adaptive solver's steps depend on."""
 
-Part = Literal["train", "test"]
 OTHER: dict[Part, Part] = {"train": "test", "test": "train"}
 
 Sampler = Callable[[Tensor, int], Tensor]
 """(classes `(k,)`, number of the batch) to images `(k, *x_shape)`."""
+
+
+RealImages = Callable[[Part], Callable[[Tensor], Tensor] | None]
+"""`cwbench.method.Method.real_images`."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,22 @@ class ImageJudge:
             )
             for m in chosen
         }
+
+    def real_scores(
+        self, metrics: Iterable[ImageMetric], source: RealImages
+    ) -> dict[str, ImageScore]:
+        """The scores of real images: each metric is handed those of a part it has not seen.
+
+        `source` starts anew for each part.
+        """
+        scores: dict[str, ImageScore] = {}
+        chosen = list(metrics)
+        for part in OTHER:
+            members = [m for m in chosen if (m.unseen or OTHER[m.part]) == part]
+            draw = source(part)
+            if members and draw:
+                scores |= self.scores(members, _numbered(draw))
+        return scores
 
     def _generated(self, n: int, sampler: Sampler) -> Iterator[tuple[Tensor, Tensor]]:
         labels = labels_in_turn(n, self.task.num_classes or 1)
@@ -164,7 +183,7 @@ class ImageJudge:
             else:
                 floors[metric.info.name] = kept["floor"]
         for part, members in missing.items():
-            fed = [(m, m.statistic(real[m.info.name]), m.n) for m in members]
+            fed = [(m, m.floor_statistic(real[m.info.name]), m.n) for m in members]
             self._feed(self._pixels(part, max(m.n for m in members)), fed)
             for metric, statistic, _ in fed:
                 floor = metric.value(statistic, real[metric.info.name]).double()
@@ -182,6 +201,11 @@ class ImageJudge:
         facts = repr((self.task.fingerprint(), network, kind, part, count))
         digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
         return self.cache / f"{self.task.info.name}-{digest}-{kind}.safetensors"
+
+
+def _numbered(draw: Callable[[Tensor], Tensor]) -> Sampler:
+    """A sampler that needs no number of the batch."""
+    return lambda y, _: draw(y)
 
 
 def _features(network: FeatureNetwork, x: Tensor, known: dict[str, Tensor]) -> Tensor:

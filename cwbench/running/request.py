@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pydantic import BaseModel
 
 from cwbench import registry, settings
 from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
+from cwbench.images import ImageSet, Part
 from cwbench.method import Method, ProblemSpec
 from cwbench.metric import Metric
 from cwbench.preset import NFE, NOT_KEYED, Preset
@@ -115,7 +116,15 @@ def problem_spec(
         device=device,
         posterior=task if "posterior" in needs and task.has_posterior else None,
         simulator=task.sample_joint if "simulator" in needs else None,
+        stored_images=_stored_images(task) if "stored-images" in needs else None,
     )
+
+
+def _stored_images(task: Task) -> Callable[[Part], ImageSet] | None:
+    """How a control asks for stored images, where the task consists of them."""
+    if task.stored_images("test") is None:
+        return None
+    return lambda part: cast("ImageSet", task.stored_images(part))
 
 
 def configured_task(name: str, params: Mapping[str, Any]) -> tuple[Task, registry.Loaded]:

@@ -424,6 +424,8 @@ class Runner:
     def _image_scores(self, wanted: Mapping[str, Metric], nfe: NFE | None) -> dict[str, ImageScore]:
         """Scores of all metrics of labelled images at once; none if an image is not finite."""
         chosen = [metric for metric in wanted.values() if isinstance(metric, ImageMetric)]
+        if self.method.real_images("test"):
+            return self.image_judge.real_scores(chosen, self.method.real_images)
 
         def sampler(y: Tensor, number: int) -> Tensor:
             total = max(metric.n for metric in chosen)

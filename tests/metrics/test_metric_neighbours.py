@@ -57,3 +57,15 @@ def test_copies_are_at_distance_0_and_the_mean_is_brute_force() -> None:
     copies.update(training[:10], torch.zeros(10))
     assert copies.mean < 1e-6
     assert NearestTraining(training).load(stream.state()).mean == stream.mean
+
+
+def test_rows_among_themselves_are_never_their_own_neighbour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = normal(25, 3)
+    table = torch.cdist(rows, rows).fill_diagonal_(torch.inf)
+    monkeypatch.setattr(neighbours, "CHUNK", 4)
+    stream = NearestTraining(rows, among=True)
+    for part in rows.split(10):
+        stream.update(part, torch.zeros(len(part)))
+    assert stream.mean == pytest.approx(float(table.amin(1).mean()), rel=1e-6)

@@ -12,9 +12,9 @@ from torch import Generator, Tensor
 
 import cwbench
 from cwbench import registry
-from cwbench.api import load_task
+from cwbench.api import load_method, load_task
 from cwbench.errors import UsageError
-from cwbench.images import to_x
+from cwbench.images import ImageSet, to_x
 from cwbench.metric import ImageMetric
 from cwbench.running import image_sets
 from cwbench.running.image_sets import ImageJudge, labels_in_turn, sized
@@ -88,6 +88,67 @@ def test_copies_of_training_images_are_near_the_floor_and_found_out(
     frechet = scores["fd-classifier"]
     assert frechet.floor is not None
     assert float(frechet.value) == pytest.approx(float(frechet.floor), rel=0.5)
+
+
+def test_the_floor_of_memorisation_is_what_training_images_are_from_each_other(
+    digits: Task, cache: Path
+) -> None:
+    n = 1_147
+    (metric,) = chosen(digits, "memorisation", n=n)
+    score = ImageJudge(digits, cache).scores([metric], real_sampler(digits))["memorisation"]
+    train, test = (
+        digits.stored_images(part).images.flatten(1).double() / 255 for part in ("train", "test")
+    )
+    others = torch.cdist(train, train).fill_diagonal_(torch.inf).amin(1).mean()
+    unseen = torch.cdist(test, train).amin(1).mean()
+    assert float(score.floor) == pytest.approx(float(others / unseen), rel=1e-5)
+
+
+def test_real_images_as_a_method_score_what_the_floors_are(run: Callable[..., Any]) -> None:
+    """Each metric is handed images that it has not seen; the row is the scale's other end."""
+    settings = {"preset.images": N, "preset.metrics": ",".join(METRICS)}
+    record = run("held-out", "digits", settings=settings)
+    assert (record.status, record.method["role"]) == ("ok", "upper")
+    got = {name: (e["value"], e["floor"]) for name, e in record.metrics.items()}
+    for name in ("class-accuracy", "precision-classifier", "recall-classifier", "memorisation"):
+        assert got[name][0] == pytest.approx(got[name][1], abs=0.03), name
+    for name in ("fd-classifier-650", "fd-per-class-classifier-650", "cfd-classifier-650"):
+        assert 0.5 < got[name][0] / got[name][1] < 2, name
+    for name in ("kd-classifier", "kd-per-class-classifier"):
+        assert abs(got[name][0] - got[name][1]) < 0.15, name
+    assert got["memorisation"][0] == pytest.approx(1, abs=1e-5)
+
+
+def test_no_image_comes_from_the_part_that_is_compared_with(digits: Task) -> None:
+    control = load_method("held-out").on(digits, "smoke")
+    for part, other in (("train", "test"), ("test", "train")):
+        stored = {x.numpy().tobytes() for x in to_x(digits.stored_images(other).images)}
+        draw = control.real_images(part)
+        assert draw is not None
+        y = labels_in_turn(300, 10)
+        drawn = [x.numpy().tobytes() for x in draw(y)]
+        labels = {
+            x.numpy().tobytes(): int(label)
+            for x, label in zip(*_as_x(digits.stored_images(part)), strict=True)
+        }
+        assert not stored & set(drawn)
+        assert len(set(drawn)) == 300  # none twice
+        assert [labels[x] for x in drawn] == y.tolist()
+
+
+def _as_x(stored: ImageSet) -> tuple[Tensor, Tensor]:
+    return to_x(stored.images), stored.labels
+
+
+@pytest.mark.parametrize(
+    ("task", "method"), [("gaussian-linear", "held-out"), ("digits", "oracle")]
+)
+def test_a_control_says_on_which_tasks_it_is_none(
+    run: Callable[..., Any], task: str, method: str
+) -> None:
+    record = run(method, task)
+    assert record.status == "skipped"
+    assert "which this task does not have" in record.error
 
 
 def test_a_sampler_that_ignores_the_class_is_seen_by_class_alone(digits: Task, cache: Path) -> None:
