@@ -11,7 +11,7 @@ from cwbench.settings import LATER
 NFE = PositiveInt | Literal["adaptive"]
 """Evaluations of the velocity network per sample, or the adaptive solver."""
 
-NOT_KEYED = {"nfe", "metrics"}
+NOT_KEYED = {"nfe", "metrics", "follow", "follow_metric", "follow_images"}
 """Preset values that decide what is computed from a fit, not the fit."""
 
 
@@ -95,6 +95,20 @@ class Preset(BaseModel):
         0,
         json_schema_extra=LATER,
         description="images generated in all for metrics of labelled images, classes in turn",
+    )
+    follow: Annotated[int, Field(ge=0)] = Field(
+        0,
+        json_schema_extra=LATER,
+        description="how often a metric of labelled images is taken in a fit, for a figure; it "
+        "changes nothing of the fit",
+    )
+    follow_metric: str | None = Field(
+        None, json_schema_extra=LATER, description="which; none is the task's main metric"
+    )
+    follow_images: PositiveInt | None = Field(
+        None,
+        json_schema_extra=LATER,
+        description="on how many images, at the first NFE of the grid; none is `images`",
     )
     split: Literal["test", "dev"] = Field("test", description="which held-out observations")
     nfe: Annotated[tuple[NFE, ...], BeforeValidator(_split)] = Field(

@@ -143,7 +143,11 @@ def _row(
         "oneShot": row.one_shot, "fit": _short(row.cost("fit_seconds")),
         "parameters": row.cost("parameters"), "skipped": bool(row.skipped),
         "runs": [_run(run, environments) for run in sorted(row.runs, key=lambda run: run.seed)],
-        "diagnostics": row.runs[0].content["diagnostics"],
+        "diagnostics": {
+            name: value
+            for name, value in row.runs[0].content["diagnostics"].items()
+            if not isinstance(value, dict)
+        },
     }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from cwbench.reporting.figures import (
     flow_film,
     flow_paths,
     metric_against_nfe,
+    metric_during_fit,
     posterior_images,
 )
 from cwbench.running.evaluation import Judge, as_samples
@@ -159,6 +160,9 @@ def _of_classes(
                 measured, metric=str(metric), title=title, main_nfe=info.main_nfe
             )
             yield f"{metric}-against-nfe", figure
+    followed = record.diagnostics.get("followed")
+    if followed and followed["steps"]:
+        yield "during-the-fit", metric_during_fit(followed, title=title)
     judge = Judge(task, Preset(**record.preset_values))
     x, y = (part[: task.num_classes] for part in judge.observations)
     samples, nfe = _main_samples(record, task, method, y)

@@ -31,9 +31,10 @@ def run_table(record: Record) -> str:
         lines.append(f"{record.status}: {record.error}")
     if record.metrics:
         lines += ["", _rendered(_by_nfe(record)), reading(record)]
-    if record.diagnostics:
-        facts = (f"{name} {_number(value)}" for name, value in record.diagnostics.items())
-        lines += ["", "fit: " + ", ".join(facts)]
+    facts = {k: v for k, v in record.diagnostics.items() if not isinstance(v, dict)}
+    if facts:
+        told = (f"{name} {_number(value)}" for name, value in facts.items())
+        lines += ["", "fit: " + ", ".join(told)]
     seconds = {k: v for k, v in record.cost.items() if k.endswith("_seconds")}
     if seconds:
         spent = (f"{name.removesuffix('_seconds')} {value:.1f}" for name, value in seconds.items())

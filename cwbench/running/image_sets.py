@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -52,8 +53,15 @@ class ImageScore:
     floor: Tensor | None
 
 
-def sized(metrics: Mapping[str, Metric], images: int) -> None:
-    """Tell metrics of labelled images how many are generated.
+class RealScores(NamedTuple):
+    """By metric name the statistics of real images, and the scores of those of the other part."""
+
+    statistics: dict[str, Statistic]
+    floors: dict[str, Tensor | None]
+
+
+def sized(metrics: Mapping[str, Metric], images: int, setting: str = "preset.images") -> None:
+    """Tell metrics of labelled images how many are generated, which `setting` sets.
 
     Raises:
         UsageError: if one of them cannot do with so many.
@@ -64,9 +72,11 @@ def sized(metrics: Mapping[str, Metric], images: int) -> None:
         metric.n = min(images, metric.protocol_images or images)
         refused = metric.refusal(metric.n) if images else "no image is generated"
         if refused:
+            listed = "metrics" if setting == "preset.images" else "follow_metric"
             raise UsageError(
-                f"{name} with preset.images={images}: {refused}, or leave the metric out by "
-                "--set preset.metrics=..."
+                f"{name} with {setting}={images}: "
+                f"{refused.replace('preset.images', setting)}, or leave the metric out by "
+                f"--set preset.{listed}=..."
             )
 
 
@@ -84,11 +94,27 @@ class ImageJudge:
     def scores(self, metrics: Iterable[ImageMetric], sampler: Sampler) -> dict[str, ImageScore]:
         """The scores by metric name of images drawn by `sampler`, all of which must be finite."""
         chosen = list(metrics)
+        return self.compared(chosen, self.known(chosen), sampler)
+
+    def known(self, metrics: Iterable[ImageMetric]) -> RealScores:
+        """What metrics know of real images, and what those score."""
+        chosen = list(metrics)
         real = self._real(chosen)
+        return RealScores(real, self._floors(chosen, real))
+
+    def compared(
+        self,
+        metrics: Iterable[ImageMetric],
+        known: RealScores,
+        sampler: Sampler,
+        *,
+        alone: bool = True,
+    ) -> dict[str, ImageScore]:
+        """The scores of images drawn by `sampler`; unless `alone`, all cores are not taken."""
+        chosen, (real, floors) = list(metrics), known
         streams = {m.info.name: m.statistic(real[m.info.name]) for m in chosen}
         batches = self._generated(max(m.n for m in chosen), sampler)
-        self._feed(batches, [(m, streams[m.info.name], m.n) for m in chosen])
-        floors = self._floors(chosen, real)
+        self._feed(batches, [(m, streams[m.info.name], m.n) for m in chosen], alone=alone)
         return {
             m.info.name: ImageScore(
                 m.value(streams[m.info.name], real[m.info.name]).double(), floors[m.info.name]
@@ -131,11 +157,13 @@ class ImageJudge:
         self,
         batches: Iterable[tuple[Tensor, Tensor]],
         fed: list[tuple[ImageMetric, Statistic, int]],
+        *,
+        alone: bool = True,
     ) -> None:
         """Feed each statistic up to its number of images, features computed once a network."""
         networks = {id(metric): metric.network(self.cache) for metric, *_ in fed}
         seen = 0
-        with _all_threads():
+        with _all_threads() if alone else nullcontext():
             for x, y in batches:
                 features: dict[str, Tensor] = {}
                 for metric, statistic, n in fed:

@@ -14,7 +14,7 @@ from cwbench import registry, settings
 from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
 from cwbench.images import ImageSet, Part
 from cwbench.method import Method, ProblemSpec
-from cwbench.metric import Metric
+from cwbench.metric import ImageMetric, Metric
 from cwbench.preset import NFE, NOT_KEYED, Preset
 from cwbench.record import Track, key_of
 from cwbench.running.image_sets import sized
@@ -56,6 +56,8 @@ class Request:
     metrics: dict[str, Metric]
     recorded_key: str | None = None
     """The key of the record that this request was made from, if it was."""
+    followed: ImageMetric | None = None
+    """What is taken during the fit, where the preset asks for it."""
 
     def keyed(self) -> dict[str, Any]:
         """What decides the fit."""
@@ -210,7 +212,30 @@ def resolve(
         seed=seed,
         nfe=nfe_grid(method_origin.cls, method_params, nfe, resolved),
         metrics=chosen,
+        followed=followed_metric(instance, resolved),
     )
+
+
+def followed_metric(task: Task, preset: Preset) -> ImageMetric | None:
+    """The metric that is taken during the fit, where the preset asks for one.
+
+    Raises:
+        UsageError: if it is none of labelled images, or cannot do with so few.
+    """
+    if not preset.follow:
+        return None
+    name = preset.follow_metric or task.main_metric
+    (metric,) = (m for m in chosen_metrics(task, [name]).values() if m.info.name == name)
+    if not isinstance(metric, ImageMetric):
+        raise UsageError(
+            f"preset.follow takes a metric of labelled images during the fit, {name} is none; "
+            "leave it out, or name another by --set preset.follow_metric=NAME"
+        )
+    images = preset.follow_images or preset.images
+    sized(
+        {name: metric}, images, "preset.follow_images" if preset.follow_images else "preset.images"
+    )
+    return metric
 
 
 def nfe_grid(

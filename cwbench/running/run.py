@@ -29,6 +29,7 @@ from cwbench.errors import (
     CorruptFileError,
     CwbenchError,
     DivergedError,
+    UsageError,
 )
 from cwbench.method import Method
 from cwbench.metric import ImageMetric, Metric, SetMetric
@@ -51,6 +52,7 @@ from cwbench.running.signals import stop_on_signal
 from cwbench.running.tracking import Callback, RunStart, Tracking
 from cwbench.task import JointSamples, Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
+from cwbench.training.following import Following
 from cwbench.training.networks import Meter, networks_of
 from cwbench.training.processes import Processes
 from cwbench.training.streams import seeded_globals, stream
@@ -87,6 +89,7 @@ class Runner:
         self.judge = Judge(request.task, request.preset, self.results / ".cache")
         self.image_judge = ImageJudge(request.task, self.results / ".cache")
         self.measured = False
+        self.following: Following | None = None
         self.cost: dict[str, Any] = {}
         self.diagnostics: dict[str, Any] = {}
 
@@ -105,6 +108,7 @@ class Runner:
                 self._forget()
             previous, problem = self.previous()
             if previous and previous.status in ("ok", "skipped") and self.complete(previous):
+                self._refuse_to_follow(previous)
                 return previous
             with (
                 shown(self.directory / "log.txt", quiet=quiet) as self.show,
@@ -113,6 +117,15 @@ class Runner:
                 if problem:
                     self.show.message(f"ignored: {problem}")
                 return self._tracked(previous)
+
+    def _refuse_to_follow(self, previous: Record) -> None:
+        """A fit that is over cannot be followed any more."""
+        fitted = previous.status == "ok" and "followed" not in previous.diagnostics
+        if self.request.preset.follow and fitted:
+            raise UsageError(
+                f"{previous.run_id} was fitted without preset.follow and is on record; type "
+                "--force to fit it again, or leave preset.follow out"
+            )
 
     @contextmanager
     def _group(self) -> Iterator[None]:
@@ -342,6 +355,8 @@ class Runner:
         self.cost["parameters"] = sum(v.numel() for v in trained.values() if isinstance(v, Tensor))
         self.cost["sampling"] = {}
         self.diagnostics = records.finite(self.method.diagnostics())
+        if self.following:
+            self.diagnostics["followed"] = records.finite(self.following.told())
         told = {"cost": self.cost, "diagnostics": self.diagnostics}
         storage.save_model(self.directory, trained, self.request.fit_key, told)
         shutil.rmtree(self.directory / "checkpoint", ignore_errors=True)
@@ -351,6 +366,7 @@ class Runner:
         request = self.request
         key = (request.task.info.name, request.task.info.version, request.seed)
         data = training_data(request.task, request.preset, request.seed)
+        self.following = self._followed() if self.processes.leads else None
         context = TrainingContext(
             data,
             request.preset,
@@ -363,12 +379,39 @@ class Runner:
             checkpoint_seconds=self.checkpoint_seconds,
             show=self.show,
             stop=self.stop,
+            following=self.following,
         )
         started = time.perf_counter()
         with single_threaded(), seeded_globals(*key, "fit"):
             self.method.fit(data, context)
         context.seconds["fit"] = context.seconds["fit"] or time.perf_counter() - started
         self.cost = context.costs()
+
+    def _followed(self) -> Following | None:
+        """What is taken during the fit, if anything; what it needs of real images is ready then."""
+        metric, nfe = self.request.followed, self.request.nfe[0]
+        if metric is None:
+            return None
+        known = self.image_judge.known([metric])
+        name = metric.info.name
+
+        def score() -> float | None:
+            def sampler(y: Tensor, number: int) -> Tensor:
+                return self._finite(self._draw(y, 1, nfe, f"followed-{number}"))[:, 0]
+
+            try:
+                scores = self.image_judge.compared([metric], known, sampler, alone=False)
+            except DivergedError:
+                return None
+            return float(scores[name].value.mean())
+
+        floor = known.floors[name]
+        about = {
+            "metric": _suffixed(metric.identifier, nfe),
+            "images": metric.n,
+            "floor": None if floor is None else float(floor.mean()),
+        }
+        return Following(about, score, self.request.preset.follow, self.show.message)
 
     def _measure(self, metrics: dict[str, Any], kept: Record | None) -> None:
         """Sample at each NFE and add what is missing to `metrics` and the files."""

@@ -26,6 +26,7 @@ from cwbench.method import Optimiser, Prepare, Stateful, take
 from cwbench.preset import Preset
 from cwbench.task import JointSamples
 from cwbench.training import checkpoint
+from cwbench.training.following import Following, averaged
 from cwbench.training.networks import Networks
 from cwbench.training.processes import Processes
 from cwbench.training.streams import seeded_globals, stream
@@ -72,6 +73,7 @@ class TrainingContext:
     checkpoint_seconds: float = 30.0
     show: Progress = field(default_factory=Progress)
     stop: threading.Event = field(default_factory=threading.Event)
+    following: Following | None = None
 
     def __post_init__(self) -> None:
         """Find out whether there is a checkpoint to resume."""
@@ -138,6 +140,8 @@ class TrainingContext:
             for name, part in self._stateful.items():
                 part.load_state_dict(self._resumed["state"][name])
             self.meter.passes = int(self._resumed["passes"])
+            if self.following:
+                self.following.resume(self._resumed.get("following"), self.progress)
 
     def uncounted(self) -> AbstractContextManager[None]:
         """Network passes inside are not charged to the budget."""
@@ -170,9 +174,22 @@ class TrainingContext:
             self.show.update("fit", self.progress, self._values)
             if self.step % self.track_every == 0 or self.progress >= 1.0:
                 self.show.track(self.step, dict(self._values))
+            self._follow_if_due()
+            clock = time.perf_counter()
             if self.progress >= 1.0:
                 return
             self._checkpoint_if_due()
+
+    def _follow_if_due(self) -> None:
+        """Score what is trained as it is now; methods that keep no checkpoint are not followed."""
+        following = self.following
+        if following is None or not self._stateful or not following.due(self.progress):
+            return
+        progress = self.progress
+        with self.clock("following"), self.uncounted(), averaged(self._stateful.values()):
+            value = following.take(self.step, progress)
+        if value is not None:
+            self.show.track(self.step, {following.about["metric"]: value})
 
     def _checkpoint_if_due(self) -> None:
         stopping = self.stop.is_set()
@@ -180,6 +197,8 @@ class TrainingContext:
         if self.directory and self.processes.leads and self._stateful and (due or stopping):
             state = {name: part.state_dict() for name, part in self._stateful.items()}
             content = {"step": self.step, "passes": self.meter.passes, "state": state}
+            if self.following:
+                content["following"] = self.following.state_dict()
             checkpoint.save(self.directory, self.step, content | {"seconds": dict(self.seconds)})
             self._saved_at = time.monotonic()
         if stopping:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -79,9 +81,22 @@ class Trainer:
 
     def finish(self) -> None:
         """Put the averaged weights into the network."""
-        with torch.no_grad():
-            for parameter, average in zip(self.parameters, self.averaged, strict=False):
-                parameter.copy_(average)
+        self._put(self.averaged)
+
+    @contextmanager
+    def averaging(self) -> Iterator[None]:
+        """The averaged weights are in the network inside; afterwards the very ones of before."""
+        present = [p.detach().clone() for p in self.parameters] if self.averaged else []
+        self._put(self.averaged)
+        try:
+            yield
+        finally:
+            self._put(present)
+
+    @torch.no_grad()
+    def _put(self, weights: list[Tensor]) -> None:
+        for parameter, weight in zip(self.parameters, weights, strict=False):  # none is no change
+            parameter.copy_(weight)
 
     def state_dict(self) -> dict[str, Any]:
         """Network, optimiser, average and the count of failures, for a checkpoint."""

@@ -6,6 +6,7 @@ pyplot or global settings, so they work without a display.
 
 from cwbench.reporting.figures.class_grid import class_grid
 from cwbench.reporting.figures.film import flow_film
+from cwbench.reporting.figures.fit import metric_during_fit
 from cwbench.reporting.figures.imaging import ExactImages, posterior_images
 from cwbench.reporting.figures.nfe import metric_against_nfe
 from cwbench.reporting.figures.posterior import corner, flow_paths
@@ -21,6 +22,7 @@ __all__ = [
     "flow_paths",
     "heat_map",
     "metric_against_nfe",
+    "metric_during_fit",
     "posterior_images",
     "vote_matrix",
 ]
