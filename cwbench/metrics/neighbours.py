@@ -19,8 +19,8 @@ from torch import Tensor
 from cwbench.metrics.kernel_distance import Rows
 
 NEIGHBOUR = 3
-CHUNK = 1_000
-"""Rows whose distances to all others are held at a time."""
+TABLE = 2_000_000
+"""Distances held at a time, whatever the number of rows they are between."""
 
 
 def precision(generated: Tensor, real: Tensor) -> float:
@@ -38,10 +38,16 @@ def inside(points: Tensor, manifold: Tensor) -> Tensor:
     points, manifold = points.double(), manifold.double()
     nearest = [
         distances(part, manifold).kthvalue(NEIGHBOUR + 1, dim=1).values  # itself is at 0
-        for part in manifold.split(CHUNK)
+        for part in _parts(manifold, manifold)
     ]
     radius = torch.cat(nearest)
-    return torch.cat([(distances(p, manifold) <= radius).any(1) for p in points.split(CHUNK)])
+    near = [(distances(p, manifold) <= radius).any(1) for p in _parts(points, manifold)]
+    return torch.cat(near)
+
+
+def _parts(rows: Tensor, others: Tensor) -> tuple[Tensor, ...]:
+    """Rows in parts whose distances to all others fit into the table."""
+    return rows.split(max(1, TABLE // len(others)))
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
@@ -65,7 +71,7 @@ class NearestTraining:
 
     def update(self, features: Tensor, labels: Tensor) -> None:
         """Take in pixels `(k, d)`; labels do not matter."""
-        for part in features.double().split(CHUNK):
+        for part in _parts(features.double(), self.training):
             # the matrix product is exact to about 1e-6 here, on pixels in [0, 1]
             squared = part.square().sum(1)[:, None] + self.training.square().sum(1)
             squared = squared - 2 * part @ self.training.T

@@ -23,7 +23,7 @@ def test_inside_is_the_definition_by_loops(monkeypatch: pytest.MonkeyPatch) -> N
             radius = sorted(float((row - other).norm()) for other in manifold)[3]
             hit = hit or float((point - row).norm()) <= radius
         expected.append(hit)
-    monkeypatch.setattr(neighbours, "CHUNK", 4)
+    monkeypatch.setattr(neighbours, "TABLE", 4 * 15)
     assert inside(points, manifold).tolist() == expected
 
 
@@ -64,7 +64,7 @@ def test_rows_among_themselves_are_never_their_own_neighbour(
 ) -> None:
     rows = normal(25, 3)
     table = torch.cdist(rows, rows).fill_diagonal_(torch.inf)
-    monkeypatch.setattr(neighbours, "CHUNK", 4)
+    monkeypatch.setattr(neighbours, "TABLE", 4 * 25)
     stream = NearestTraining(rows, among=True)
     for part in rows.split(10):
         stream.update(part, torch.zeros(len(part)))

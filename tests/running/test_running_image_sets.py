@@ -267,3 +267,15 @@ def test_a_sampler_that_is_not_finite_has_no_value(results: Path) -> None:
     record = cwbench.evaluate(broken, "digits", preset="smoke", quiet=True, figures=False)
     assert record.status == "diverged"
     assert all(entry["value"] is None for entry in record.metrics.values())
+
+
+@pytest.mark.slow
+def test_peak_memory_does_not_grow_with_the_number_of_images(python: Callable[..., Any]) -> None:
+    """7,000 images more would be 344 MB; what may grow is a few features of each."""
+    program = Path(__file__).with_name("peak_of_metrics.py")
+    peaks = [
+        # freed blocks go back to the system at once, so that the peak is of what is held
+        int(python(program, str(n), MALLOC_MMAP_THRESHOLD_="65536", OMP_NUM_THREADS="1").stdout)
+        for n in (1_000, 8_000)
+    ]
+    assert peaks[1] - peaks[0] < 32e6

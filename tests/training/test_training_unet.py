@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from torch import Tensor
 
-from cwbench.api import load_task
+from cwbench.api import load_method, load_task
 from cwbench.errors import UsageError
+from cwbench.images import ImageSet
+from cwbench.running.request import problem_spec
+from cwbench.training.context import TrainingContext
 from cwbench.training.convolutional import ConvolutionalNetwork
+from cwbench.training.loop import Trainer
 from cwbench.training.networks import Meter, networks_of
 from cwbench.training.unet import RECIPES, Recipe, UNet
+from cwbench_baselines import flow_matching
+from cwbench_tasks.cifar10 import CIFAR10
+from cwbench_tasks.labelled_images import LabelledImages
 
 SHAPE = (1, 8, 8)
 PARTS = (64, 1, 10)
@@ -92,6 +101,78 @@ def test_a_preset_names_the_network_and_a_critic_is_convolutional() -> None:
     assert isinstance(networks(PARTS, 64), UNet)
     assert isinstance(networks((64, 10), 64), UNet)  # a generator has no time
     assert isinstance(networks((64, 10), 1), ConvolutionalNetwork)
+
+
+class Photographs(LabelledImages):
+    """Four images of 32x32 pixels with the presets of CIFAR-10."""
+
+    info = CIFAR10.info
+    class_names = ("a", "b")
+
+    def load(self, part: str) -> ImageSet:
+        pixels = torch.randint(256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+        return ImageSet(pixels.to(torch.uint8), torch.arange(4) % 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("preset", "bfloat16"), [("standard", True), ("standard", False), ("paper", False)]
+)
+def test_a_published_recipe_takes_two_steps_and_draws(
+    preset: str, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that a preset fixes is at work: a network of full size, warm-up, clipping, averaging."""
+    monkeypatch.setattr(flow_matching, "PATHS", 1)
+    monkeypatch.setattr(flow_matching, "PATH_STEPS", 1)
+    task = Photographs()
+    sizes = {"steps": 2, "batch_size": 1, "training_pairs": 4, "bfloat16": bfloat16}
+    values = task.info.presets[preset].model_copy(update=sizes)
+    meter, device = Meter(), torch.device("cpu")
+    chosen = load_method("fm")
+    method = chosen.cls(chosen.params, problem_spec(task, chosen.cls, values, meter, device))
+    monkeypatch.setattr(type(method), "diagnose", lambda *_: {})
+    data = task.training_data(4, torch.Generator())
+    losses: list[float] = []
+    context = TrainingContext(data, values, ("t", 0), networks_of(task, values, meter))
+    context.show.track = lambda step, logged: losses.append(logged["loss"])
+    rates = []
+    monkeypatch.setattr(
+        Trainer, "step",
+        lambda self, loss, step=Trainer.step: (
+            step(self, loss), rates.append(self.optimizer.param_groups[0]["lr"])
+        )[0],
+    )  # fmt: skip
+    before = {k: v.clone() for k, v in context.network((3072, 1, 2), 3072).state_dict().items()}
+    meter.passes = 0
+    method.fit(data, context)
+    after = {k.removeprefix("network."): v for k, v in method.state_dict().items()}
+    moved = [k for k in before if not torch.equal(before[k], after[k])]
+    assert len(losses) == 2
+    assert all(0.5 < loss < 5 for loss in losses)  # noise and pixels of about unit variance
+    assert len(moved) > 0.9 * len(before)
+    # with averaging at .9999 a weight moves by at most 1e-4 of Adam's two steps of one rate each
+    most = max(float((before[k] - after[k]).abs().max()) for k in moved)
+    assert 0 < most < 2 * 2 * 1e-4 * max(rates) * 1.5
+    expected = [2e-4 * (s + 1) / values.warmup for s in (0, 1)] if values.warmup else [2e-4] * 2
+    assert rates == pytest.approx(expected)
+    x = method.sample(torch.tensor([1]), 1, torch.Generator().manual_seed(0), 2)
+    assert x.shape == (1, 1, 3, 32, 32)
+    assert bool(x.isfinite().all())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_is_the_same_function_with_the_same_weights() -> None:
+    plain, compiled, x = network(), network(compiled=True), features()
+    assert list(plain.state_dict()) == list(compiled.state_dict())
+    outputs = [net(x) for net in (plain, compiled)]
+    assert torch.allclose(*outputs, atol=1e-4)
+    for net, out in zip((plain, compiled), outputs, strict=True):
+        out.square().mean().backward()
+    for a, b in zip(plain.parameters(), compiled.parameters(), strict=True):
+        assert a.grad is not None
+        assert b.grad is not None
+        assert torch.allclose(a.grad, b.grad, atol=1e-4)
 
 
 def test_sides_that_cannot_be_halved_are_refused() -> None:
