@@ -47,7 +47,8 @@ def inside(points: Tensor, manifold: Tensor) -> Tensor:
 
 def _parts(rows: Tensor, others: Tensor) -> tuple[Tensor, ...]:
     """Rows in parts whose distances to all others fit into the table."""
-    return rows.split(max(1, TABLE // len(others)))
+    parts: tuple[Tensor, ...] = rows.split(max(1, TABLE // len(others)))
+    return parts
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
