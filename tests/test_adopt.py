@@ -81,7 +81,7 @@ def test_values_that_are_not_the_records_are_refused(full: list[Record], tmp_pat
 
 
 def test_the_size_of_a_standard_run(tmp_path: Path) -> None:
-    """Values spread over decades, with all their digits: real ones are hardly harder to compress."""
+    """Values spread over decades, with all their digits: real ones are hardly harder."""
     rng = np.random.default_rng(0)
     metrics, grid = [f"metric-{i}" for i in range(15)], ["1", "2", "3", "5", "10", "25", "adaptive"]
     names = ["metric", "nfe", "observation"]

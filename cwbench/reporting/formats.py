@@ -154,27 +154,29 @@ def markdown(found: Sequence[Board], sort: str = "") -> str:
     """Tables in GitHub's Markdown."""
     text = []
     for board in found:
-        columns, key = columns_shown(board, sort), sorted_by(board, sort)
-        head = ["rank", "method", *(heading(board, c) for c in columns), "scaled", "seeds"]
-        lines = [head, ["---"] * len(head)]
-        for row in board.ordered(key):
-            cell = board.cell(row, key)
-            values = (_bold(board.cell(row, column), plain, "**{}**") for column in columns)
-            label = _escaped(row.label, MARKDOWN)
-            name = label if row.role == "method" else f"*{label}*"
-            seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
-            lines.append(
-                [rank_text(cell), name, *values, share(cell.scaled if cell else None), seeds]
-            )
-        rows = ("| " + " | ".join(line) + " |" for line in lines)
         notes = (
-            f"\n{_escaped(row.label, MARKDOWN)}: {_escaped(note(row), MARKDOWN)}  "
+            f"\n{markdown_text(row.label)}: {markdown_text(note(row))}  "
             for row in board.rows
             if note(row)
         )
-        title = _escaped(board.name, MARKDOWN)
-        text.append(f"### {title}\n\n" + "\n".join(rows) + "\n" + "".join(notes))
+        title = markdown_text(board.name)
+        table = markdown_table(board, columns_shown(board, sort), sorted_by(board, sort))
+        text.append(f"### {title}\n\n" + table + "".join(notes))
     return "\n".join(text)
+
+
+def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) -> str:
+    """One board's table, its rows in the order of `key`."""
+    head = ["rank", "method", *(heading(board, c) for c in columns), "scaled", "seeds"]
+    lines = [head, ["---"] * len(head)]
+    for row in board.ordered(key):
+        cell = board.cell(row, key)
+        values = (_bold(board.cell(row, column), plain, "**{}**") for column in columns)
+        label = markdown_text(row.label)
+        name = label if row.role == "method" else f"*{label}*"
+        seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
+        lines.append([rank_text(cell), name, *values, share(cell.scaled if cell else None), seeds])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def _bold(cell: Cell | None, text: Callable[[Cell | None], str], form: str) -> str:
@@ -187,6 +189,11 @@ LATEX = {
     "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\n": " ",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
 }  # fmt: skip
+
+
+def markdown_text(text: str) -> str:
+    """Text of which Markdown makes nothing but text."""
+    return _escaped(text, MARKDOWN)
 
 
 def _escaped(text: str, marks: dict[str, str]) -> str:
