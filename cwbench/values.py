@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from cwbench import index
 from cwbench.errors import CorruptFileError, CwbenchError
 from cwbench.files import sha256_of
-from cwbench.record import Record, read, run_directories
+from cwbench.record import Record, read, run_places
 
 HOME = Path(".cache") / "values"
 LAYOUT = f"{index.LAYOUT}, values 1"
@@ -80,7 +80,7 @@ def observed(
         home: of what is derived, where the results directory itself is not to be written.
     """
     store = _Store((home or results) / HOME)
-    stamps = dict(index.stamps_of(results, run_directories(results)))
+    stamps = dict(index.stamps_of(results, run_places(results)))
     runs, problems = _gathered(results, store, stamps, anew=False)
     chosen = metrics(runs.values())
     entries = store.entries(runs, chosen, stamps)

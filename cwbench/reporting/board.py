@@ -63,7 +63,14 @@ class Run:
 
     content: Mapping[str, Any]
     origin: str
-    directory: Path
+    results: Path
+    name: str
+    """Of its directory below the results."""
+
+    @property
+    def directory(self) -> Path:
+        """Where it is from."""
+        return self.results / self.name
 
     @property
     def seed(self) -> int:
@@ -94,7 +101,7 @@ class Row:
         """As in the record."""
         return cast("Mapping[str, Any]", self.runs[0].content["method"])
 
-    @property
+    @cached_property
     def role(self) -> str:
         """`method`, or for a control `lower` or `upper`."""
         name = str(self.method["name"])
@@ -133,7 +140,7 @@ class Row:
             return self.cost("sampling", "1", name)
         return self.cost("sampling", nfe, name)
 
-    @property
+    @cached_property
     def one_shot(self) -> bool:
         """Whether one pass is all there is: sampling was counted once, at 1."""
         return all(set(run.content["cost"].get("sampling", {})) <= {"1"} for run in self.runs)

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from rich.box import Box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -20,8 +19,8 @@ from rich.text import Text
 from cwbench.record import finite
 from cwbench.reporting.board import DISTANCES, Board, Cell, Column, Row
 from cwbench.reporting.leaderboard import frame, note
+from cwbench.reporting.ruled import BOX, Heading, Ruled
 
-RULED = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
 NOTES_SHOWN = 12
 
 
@@ -102,26 +101,28 @@ LEGEND = (
 )
 
 
-def _table(board: Board, sort: str) -> Table:
-    table = Table(box=RULED, padding=(0, 1), show_edge=False)
+FACTS = ("scaled", "log10 G", "p90", "seeds", "fit s")
+
+
+def _table(board: Board, sort: str) -> Ruled:
     columns, key = columns_shown(board, sort), sorted_by(board, sort)
-    table.add_column("rank", no_wrap=True)
-    table.add_column("method", min_width=16, overflow="fold")
-    for column in columns:
-        title = heading(board, column).replace(", ", "\n")
-        table.add_column(title, justify="right", no_wrap=True)
-    for name in ("scaled", "log10 G", "p90", "seeds", "fit s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("from")
+    titles = [heading(board, column).replace(", ", "\n") for column in columns]
+    headings = [
+        Heading("rank"),
+        Heading("method", least=16),
+        *(Heading(name, right=True) for name in (*titles, *FACTS)),
+        Heading("from", least=4),
+    ]
+    table = Ruled(headings)
     rows = board.ordered(key)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         cells = [board.cell(row, column) for column in columns]
-        table.add_row(
-            rank_text(board.cell(row, key)), Text(row.label), *map(_marked, cells),
+        table.add([
+            rank_text(board.cell(row, key)), row.label, *map(_marked, cells),
             *_facts(row, board.cell(row, key)), row.origin,
-        )  # fmt: skip
+        ])  # fmt: skip
         if following and row.role == "method" != following.role:
-            table.add_section()
+            table.end_section()
     return table
 
 
@@ -310,7 +311,7 @@ TEXTS: dict[str, Callable[[Sequence[Board], str], str]] = {
 
 def comparison_table(rows: Iterable[dict[str, Any]]) -> Table:
     """Comparisons on a terminal."""
-    table = Table(box=RULED, padding=(0, 1), show_edge=False)
+    table = Table(box=BOX, padding=(0, 1), show_edge=False)
     for name in ("task", "preset", "metric", "difference", "seeds", "verdict"):
         table.add_column(name, overflow="fold", justify="right" if name == "difference" else "left")
     for row in rows:

@@ -87,7 +87,10 @@ def _svg(figure: Figure) -> Markup:
 
 def _json_block(data: Any) -> Markup:
     """JSON that stands in a script element: nothing in it can end the element."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    try:
+        text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    except ValueError:  # a number that is not finite: rare, and looking for it takes a second
+        text = json.dumps(finite(data), separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704 - escaped above
@@ -99,7 +102,7 @@ def _data(boards: Sequence[Board]) -> dict[str, Any]:
     stage = {id(b): name for name, members in stages(boards) for b in members}
     shown = [_board(board, stage[id(board)], environments) for board in boards]
     kept = [json.loads(text) for text in environments]
-    return {"boards": finite(shown), "environments": finite(kept), "together": DISTANCES}
+    return {"boards": shown, "environments": kept, "together": DISTANCES}
 
 
 def _board(board: Board, stage: str, environments: dict[str, int]) -> dict[str, Any]:
