@@ -311,12 +311,9 @@ def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
 
 
 def _entries(table: pd.DataFrame) -> Iterator[Entry]:
-    columns = {name: table[name].tolist() for name in Entry._fields if name in table}
-    if not columns.get("values"):
-        return
-    for row in zip(*columns.values(), strict=True):
-        named = dict(zip(columns, row, strict=True))
-        named["values"] = np.frombuffer(named["values"])
-        floor = named["floor"]
-        named["floor"] = None if floor is None or floor != floor else floor
-        yield Entry(**named)
+    if not len(table):
+        return iter(())
+    columns: dict[str, list[Any]] = {name: table[name].tolist() for name in Entry._fields}
+    columns["values"] = [np.frombuffer(value) for value in columns["values"]]
+    columns["floor"] = [None if floor != floor else floor for floor in columns["floor"]]
+    return map(Entry._make, zip(*columns.values(), strict=True))

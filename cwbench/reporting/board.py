@@ -130,9 +130,14 @@ class Row:
 
     def cost(self, *names: str) -> float | None:
         """The mean over runs of a cost, as `"fit_seconds"` or `"sampling", "10", "seconds"`."""
-        found = [_within(run.content["cost"], names) for run in self.runs if run.status == "ok"]
-        numbers = [number for number in found if isinstance(number, int | float)]
+        found = [_within(cost, names) for cost in self._costs]
+        numbers = [number for number in found if isinstance(number, (int, float))]
         return sum(numbers) / len(numbers) if numbers else None
+
+    @cached_property
+    def _costs(self) -> list[dict[str, Any]]:
+        """Of the runs with a result."""
+        return [run.content["cost"] for run in self.runs if run.content["status"] == "ok"]
 
     def sampling(self, nfe: str, name: str) -> float | None:
         """`seconds` or `evaluations` of sampling at an NFE."""
@@ -148,7 +153,7 @@ class Row:
 
 def _within(content: Any, names: Sequence[str]) -> Any:
     for name in names:
-        content = content.get(name) if isinstance(content, Mapping) else None
+        content = content.get(name) if isinstance(content, dict) else None
     return content
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cwbench.reporting.board import Board
+from cwbench.reporting.board import Board, Row
 from cwbench.reporting.comparison import against
 from cwbench.reporting.figures import DPI, heat_map, metric_against_nfe, vote_matrix
 from cwbench.reporting.ranking import Votes, votes
@@ -76,9 +76,10 @@ def vote_table(boards: Sequence[Board]) -> pd.DataFrame:
     """Wins, ties and losses of the row against the column, one vote a task group."""
     methods = common_methods(boards, controls=False)
     table = pd.DataFrame(None, index=methods, columns=methods, dtype=object)
+    rows = [{row.label: row for row in board.rows} for board in boards]
     for i, a in enumerate(methods):
         for b in methods[i + 1 :]:
-            found = _votes(boards, a, b)
+            found = _votes(list(zip(boards, rows, strict=True)), a, b)
             if sum(found):
                 table.loc[[a], [b]] = pd.DataFrame([[tuple(found)]], [a], [b], dtype=object)
                 turned = (found.losses, found.ties, found.wins)
@@ -88,10 +89,10 @@ def vote_table(boards: Sequence[Board]) -> pd.DataFrame:
     return met_table.where(met_table.map(lambda each: isinstance(each, tuple)), None)
 
 
-def _votes(boards: Sequence[Board], a: str, b: str) -> Votes:
+def _votes(boards: Sequence[tuple[Board, Mapping[str, Row]]], a: str, b: str) -> Votes:
+    """How two methods meet on boards, each with its rows by label."""
     verdicts = []
-    for board in boards:
-        rows = {row.label: row for row in board.rows}
+    for board, rows in boards:
         if board.main and a in rows and b in rows:
             found = against(board, rows[a], rows[b], board.main)
             verdicts.append((board.group, found.verdict))

@@ -19,6 +19,7 @@ from typing import Any
 import jinja2
 import matplotlib as mpl
 from markupsafe import Markup
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 import cwbench
@@ -77,7 +78,10 @@ def _svg(figure: Figure) -> Markup:
     content = io.StringIO()
     with mpl.rc_context(SVG):
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(content, format="svg", transparent=True, metadata=metadata)
+        for patch in (figure.patch, *(ax.patch for ax in figure.axes)):
+            patch.set(facecolor="none", edgecolor="none")
+        # `savefig` would draw everything twice, the first time for the layout alone
+        FigureCanvasSVG(figure).print_svg(content, metadata=metadata)
     text = content.getvalue()
     text = UNUSED_ID.sub("", INK.sub("currentColor", text[text.index("<svg") :]))
     for paint, colour in PALE:
