@@ -20,6 +20,7 @@ from cwbench.files import write_atomically
 from cwbench.reporting import formats
 from cwbench.reporting.board import Board
 from cwbench.reporting.boards import boards
+from cwbench.reporting.leaderboard import frame
 from cwbench.reporting.overview import draw, stages
 from cwbench.reporting.page import page
 from cwbench.shipped import OURS, Source
@@ -95,13 +96,19 @@ def refreshed(readme: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
+def tables(shown: Sequence[Board]) -> dict[str, str]:
+    """The leaderboard as text, by file name."""
+    return {
+        "leaderboard.md": formats.markdown(shown),
+        "leaderboard.csv": frame(shown).to_csv(index=False, float_format="%.6g"),
+        "leaderboard.tex": formats.latex(shown),
+    }
+
+
 def build(results: Path, readme: Path) -> list[Path]:
     """Write everything; return the paths."""
     shown = found(results)
-    texts = {
-        "leaderboard.html": page(shown, []), "leaderboard.md": formats.markdown(shown),
-        "leaderboard.csv": formats.csv(shown), "leaderboard.tex": formats.latex(shown),
-    }  # fmt: skip
+    texts = tables(shown) | {"leaderboard.html": page(shown, [])}
     for name, text in texts.items():
         write_atomically(results / name, text.encode())
     for stale in (results / "figures").glob("*.png"):

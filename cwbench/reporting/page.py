@@ -28,7 +28,7 @@ from cwbench.record import finite
 from cwbench.reporting.board import DISTANCES, Board, Cell, Column, Row, Run
 from cwbench.reporting.leaderboard import note
 from cwbench.reporting.logs import lines
-from cwbench.reporting.overview import heat_map_of, nfe_figure, stages, votes_of
+from cwbench.reporting.overview import heat_map_of, looks_of, nfe_figure, stages, votes_of
 
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
@@ -52,6 +52,7 @@ def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
     """The page of these boards; problems are told on it."""
     script, styles = _resource("page.js"), _resource("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    looks = looks_of(boards)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_resource("page.html")).render(
         version=cwbench.__version__,
@@ -61,7 +62,9 @@ def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
         data=_json_block(_data(boards)),
         problems=problems,
         stages=[(name, _stage_figures(members, name)) for name, members in stages(boards)],
-        figures=[(i, _svg(figure)) for i, b in enumerate(boards) if (figure := nfe_figure(b))],
+        figures=[
+            (i, _svg(figure)) for i, b in enumerate(boards) if (figure := nfe_figure(b, looks))
+        ],
     )
 
 
