@@ -33,6 +33,8 @@ the best and what cannot be told from it (paired differences, Holm over all pair
 interval, of methods with at least three seeds; scaled: 0 ignores y as `prior` does, 1 is exact;
 *controls* stand below.
 """
+MOST_NAMES = 5
+"""Of the best in a title."""
 DRAWN = re.compile(r"(scaled-scores|votes)-.*|.*-(smoke|quick|standard|paper)(-open|-external)?")
 """Names of the figures that this makes; others are left alone."""
 
@@ -79,6 +81,8 @@ def _best(board: Board) -> str:
     tied = [row.label for row, cell in cells if cell and cell.tied]
     if not tied:
         return "not ranked, fewer than three seeds"
+    if len(tied) > MOST_NAMES:
+        return f"{len(tied)} methods that cannot be told apart"
     names = ", ".join(f"<code>{escape(label)}</code>" for label in tied)
     return f"best {names}" + (" (cannot be told apart)" if len(tied) > 1 else "")
 

@@ -76,7 +76,7 @@ def heading(board: Board, column: Column) -> str:
 
 def share(three: tuple[float, float, float] | None) -> str:
     """The first of a value and its bounds."""
-    return f"{three[0]:.2f}" if three else ""
+    return f"{round(three[0], 2) + 0.0:.2f}" if three else ""  # + 0.0: no -0.00
 
 
 def seconds(value: float | None) -> str:

@@ -16,7 +16,8 @@ from cwbench.reporting.comparison import against
 from cwbench.reporting.figures import DPI, heat_map, metric_against_nfe, vote_matrix
 from cwbench.reporting.ranking import Votes, votes
 
-MOST_METHODS = 16
+MOST_METHODS, CONTROLS = 16, 4
+"""In a figure over all tasks at most; controls beside them."""
 CURVES = 10
 """Methods in a figure at most: the ones on most tasks, or the best."""
 LONGEST = 28
@@ -48,7 +49,7 @@ def common_methods(boards: Sequence[Board], *, controls: bool) -> list[str]:
     order = sorted(
         count, key=lambda label: (-count[label], sum(place[label]) / count[label], label)
     )
-    return order[:MOST_METHODS]
+    return order[: MOST_METHODS + CONTROLS * controls]
 
 
 def short_names(names: Iterable[str]) -> list[str]:

@@ -31,7 +31,7 @@ def heat_map(table: pd.DataFrame, *, title: str, note: str = "") -> Figure:
     if not np.isfinite(scores.to_numpy()).any():
         return empty(title, "no scaled score: the control `prior` is not on record")
     colours = sns.color_palette("viridis", as_cmap=True)
-    text = scores.map(lambda v: "" if np.isnan(v) else f"{v:.2f}".replace("-", "−"))
+    text = scores.map(lambda v: "" if np.isnan(v) else f"{round(v, 2) + 0.0:.2f}".replace("-", "−"))
     return _cells(scores.clip(0, 1), text, colours, (0.0, 1.0), title, note)
 
 
