@@ -84,7 +84,8 @@ def _svg(figure: Figure) -> Markup:
         for patch in (figure.patch, *(ax.patch for ax in figure.axes)):
             patch.set(facecolor="none", edgecolor="none")
         # `savefig` would draw everything twice, the first time for the layout alone
-        FigureCanvasSVG(figure).print_svg(content, metadata=metadata)
+        canvas: Any = FigureCanvasSVG(figure)  # matplotlib annotates no canvas
+        canvas.print_svg(content, metadata=metadata)
     text = content.getvalue()
     text = UNUSED_ID.sub("", INK.sub("currentColor", text[text.index("<svg") :]))
     for paint, colour in PALE:
