@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-slow lint docs benchmarks clean
+.PHONY: help demo test test-slow lint docs results benchmarks clean
 
 help:
 	@echo "make demo        install, then run conditional-OT flow matching on a Gaussian mixture"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-slow   the long rest of the test suite"
 	@echo "make lint        ruff and mypy --strict"
 	@echo "make docs        the guide as a site, in site/"
+	@echo "make results     tables, figures, page and the README's leaderboard from the records in results/"
 	@echo "make benchmarks  the speed ratios of the README, measured on this machine"
 
 $(BIN)/python:
@@ -43,6 +44,9 @@ lint: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m mkdocs build --strict
+
+results: $(VENV)/.dev
+	$(BIN)/python -m results.build
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from cwbench.cpu import without_collection
 from cwbench.errors import UsageError
 from cwbench.options import json_option, names, reports_errors
 
@@ -42,6 +43,7 @@ preset_option = click.option("--preset", help="Names with commas; default all, s
 )
 @results_option
 @reports_errors
+@without_collection()
 def leaderboard(
     task: str | None,
     preset: str | None,

@@ -70,12 +70,13 @@ def table(
     return _presented(complete, results, list(stamps), columns), problems
 
 
-def stamps_of(results: Path, directories: Iterable[Path]) -> Iterator[tuple[str, str]]:
+def stamps_of(results: Path, directories: Iterable[Path | str]) -> Iterator[tuple[str, str]]:
     """Runs by their directory below the results, and their `record.json` as it is now."""
-    for directory in directories:
+    root = str(results / "_").removesuffix("_")
+    for directory in map(str, directories):
         with suppress(OSError):  # no record yet, or just removed
-            stat = os.stat(directory / "record.json")  # noqa: PTH116 - ten thousand of them
-            name = directory.relative_to(results).as_posix()
+            stat = os.stat(f"{directory}/record.json")  # noqa: PTH116 - ten thousand of them
+            name = directory.removeprefix(root).replace(os.sep, "/")
             yield name, f"{stat.st_ino}-{stat.st_size}-{stat.st_mtime_ns}"
 
 

@@ -269,10 +269,15 @@ def is_running(directory: Path) -> bool:
 
 def run_directories(results: Path) -> list[Path]:
     """The directories of all runs below `results`, with a record or not, sorted."""
+    return [Path(place) for place in run_places(results)]
+
+
+def run_places(results: Path) -> list[str]:
+    """The same as strings: there are ten thousand of them."""
     places = [str(results / "runs")]
     for _ in range(5):
         places = [inner for place in places for inner in _subdirectories(place)]
-    return [Path(place) for place in sorted(places) if SEED.fullmatch(os.path.basename(place))]  # noqa: PTH119
+    return [place for place in sorted(places) if SEED.fullmatch(os.path.basename(place))]  # noqa: PTH119
 
 
 def _subdirectories(place: str) -> list[str]:

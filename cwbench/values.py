@@ -12,18 +12,19 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cwbench import index
 from cwbench.errors import CorruptFileError, CwbenchError
 from cwbench.files import sha256_of
-from cwbench.record import Record, read, run_directories
+from cwbench.record import Record, read, run_places
 
 HOME = Path(".cache") / "values"
 LAYOUT = f"{index.LAYOUT}, values 1"
@@ -79,7 +80,7 @@ def observed(
         home: of what is derived, where the results directory itself is not to be written.
     """
     store = _Store((home or results) / HOME)
-    stamps = dict(index.stamps_of(results, run_directories(results)))
+    stamps = dict(index.stamps_of(results, run_places(results)))
     runs, problems = _gathered(results, store, stamps, anew=False)
     chosen = metrics(runs.values())
     entries = store.entries(runs, chosen, stamps)
@@ -205,11 +206,8 @@ def gathered(name: str, record: Record) -> Gathered:
     """
     values = _values(record, (record.directory or Path()) / OBSERVATIONS)
     entries = list(_measured(name, record, values))
-    content = {
-        key: value
-        for key, value in asdict(record).items()
-        if key not in ("metrics", "directory", "files")
-    }
+    left_out = ("metrics", "directory", "files")
+    content = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in left_out}
     content["task"] = with_facts(content["task"])
     content["measured"] = sorted({entry.metric for entry in entries})
     return Gathered(name, json.dumps(content), entries)
@@ -259,15 +257,28 @@ def _values(record: Record, path: Path) -> Values:
     if wanted and sha256_of(path) != wanted:
         raise CorruptFileError(f"{path} is not the file its record names")
     try:
-        table = pd.read_parquet(path, columns=["observation", "metric", "nfe", "value"])
-    except (OSError, ValueError, KeyError) as error:
+        table = pq.ParquetFile(path).read(VALUES, use_threads=False)
+        columns = [table[name].combine_chunks() for name in VALUES]
+        return _by_metric(*columns)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptFileError(f"{path} cannot be read: {error}") from None
-    table = table.sort_values("observation", kind="stable")
-    numbers = table["value"].to_numpy(dtype=np.float64)
-    rows: dict[tuple[str, str], list[int]] = {}
-    for place, name in enumerate(zip(table["metric"], table["nfe"], strict=True)):
-        rows.setdefault(name, []).append(place)
-    return {name: numbers[places] for name, places in rows.items()}
+
+
+VALUES = ["observation", "metric", "nfe", "value"]
+
+
+def _by_metric(observation: Any, metric: Any, nfe: Any, value: Any) -> Values:
+    """Arrow columns as arrays, grouped by codes: there are ten thousand such files."""
+    names = [column.dictionary_encode() for column in (metric, nfe)]
+    metrics, nfes = (each.dictionary.to_pylist() for each in names)
+    codes = [each.indices.to_numpy(zero_copy_only=False) for each in names]
+    group = codes[0].astype(np.int64) * len(nfes) + codes[1]
+    order = np.lexsort((observation.to_numpy(zero_copy_only=False), group))
+    numbers = np.asarray(value.to_numpy(zero_copy_only=False), dtype=np.float64)[order]
+    kinds, starts = np.unique(group[order], return_index=True)
+    parts = np.split(numbers, starts[1:])
+    places = (divmod(int(kind), len(nfes)) for kind in kinds)
+    return {(metrics[m], nfes[n]): part for (m, n), part in zip(places, parts, strict=False)}
 
 
 def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
@@ -300,12 +311,9 @@ def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
 
 
 def _entries(table: pd.DataFrame) -> Iterator[Entry]:
-    columns = {name: table[name].tolist() for name in Entry._fields if name in table}
-    if not columns.get("values"):
-        return
-    for row in zip(*columns.values(), strict=True):
-        named = dict(zip(columns, row, strict=True))
-        named["values"] = np.frombuffer(named["values"])
-        floor = named["floor"]
-        named["floor"] = None if floor is None or floor != floor else floor
-        yield Entry(**named)
+    if not len(table):
+        return iter(())
+    columns: dict[str, list[Any]] = {name: table[name].tolist() for name in Entry._fields}
+    columns["values"] = [np.frombuffer(value) for value in columns["values"]]
+    columns["floor"] = [None if floor != floor else floor for floor in columns["floor"]]
+    return map(Entry._make, zip(*columns.values(), strict=True))

@@ -8,6 +8,7 @@ block fenced as `text` is no code. HTML comments before a block say more:
     slow                it runs under the marker `slow`
     tested with: WORDS  these end each command that makes runs, such as `--preset smoke`
     file: NAME          the directory of every page has it as that file
+    leaderboard         what `results/build.py` makes begins; `end of leaderboard`: it ends
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ ROOT = Path(__file__).parents[1]
 GUIDE = sorted((ROOT / "docs").glob("*.md"))
 PAGES = {p.relative_to(ROOT).as_posix(): p
          for p in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *GUIDE]}  # fmt: skip
-SAID = re.compile(r"<!-- (not run|slow|tested with|file)(?:: (.+?))? -->")
+SAID = re.compile(
+    r"<!-- (not run|slow|tested with|file|leaderboard|end of leaderboard)(?:: (.+?))? -->"
+)
 MAKES_RUNS = {"run", "sweep", "evaluate", "export"}
 
 

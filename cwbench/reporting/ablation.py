@@ -106,6 +106,12 @@ def _rows(
         told = ", ".join(f"{k}={v}" for k, v in others.items())
         label = record.method["name"] + (f" ({told})" if told else "")
     if len(chosen):
+        floors = {
+            identifier.partition("@nfe=")[2]: entry["floor"]
+            for identifier, entry in record.metrics.items()
+            if identifier.partition("@nfe=")[0] == metric
+        }  # small records of `results/adopt.py` have it nowhere else
+        chosen = chosen.assign(floor=chosen["nfe"].map(floors))
         yield chosen.assign(curve=label, at=np.nan if at is None else at, seed=record.seed)
 
 

@@ -63,7 +63,14 @@ class Run:
 
     content: Mapping[str, Any]
     origin: str
-    directory: Path
+    results: Path
+    name: str
+    """Of its directory below the results."""
+
+    @property
+    def directory(self) -> Path:
+        """Where it is from."""
+        return self.results / self.name
 
     @property
     def seed(self) -> int:
@@ -94,7 +101,7 @@ class Row:
         """As in the record."""
         return cast("Mapping[str, Any]", self.runs[0].content["method"])
 
-    @property
+    @cached_property
     def role(self) -> str:
         """`method`, or for a control `lower` or `upper`."""
         name = str(self.method["name"])
@@ -123,9 +130,14 @@ class Row:
 
     def cost(self, *names: str) -> float | None:
         """The mean over runs of a cost, as `"fit_seconds"` or `"sampling", "10", "seconds"`."""
-        found = [_within(run.content["cost"], names) for run in self.runs if run.status == "ok"]
-        numbers = [number for number in found if isinstance(number, int | float)]
+        found = [_within(cost, names) for cost in self._costs]
+        numbers = [number for number in found if isinstance(number, (int, float))]
         return sum(numbers) / len(numbers) if numbers else None
+
+    @cached_property
+    def _costs(self) -> list[dict[str, Any]]:
+        """Of the runs with a result."""
+        return [run.content["cost"] for run in self.runs if run.content["status"] == "ok"]
 
     def sampling(self, nfe: str, name: str) -> float | None:
         """`seconds` or `evaluations` of sampling at an NFE."""
@@ -133,7 +145,7 @@ class Row:
             return self.cost("sampling", "1", name)
         return self.cost("sampling", nfe, name)
 
-    @property
+    @cached_property
     def one_shot(self) -> bool:
         """Whether one pass is all there is: sampling was counted once, at 1."""
         return all(set(run.content["cost"].get("sampling", {})) <= {"1"} for run in self.runs)
@@ -141,7 +153,7 @@ class Row:
 
 def _within(content: Any, names: Sequence[str]) -> Any:
     for name in names:
-        content = content.get(name) if isinstance(content, Mapping) else None
+        content = content.get(name) if isinstance(content, dict) else None
     return content
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -74,10 +76,11 @@ def _wanted(contents: Iterable[Mapping[str, Any]], metrics: set[str] | None) -> 
     """The metrics that rank, those judged together with them, and those asked for."""
     if metrics is None:
         return None
-    tasks = {json.dumps(content["task"], sort_keys=True) for content in contents}
     wanted = set(metrics)
-    for task in map(json.loads, tasks):
-        wanted |= {task.get("main_metric"), *(DISTANCES if many_dimensional(task) else ())}
+    for task in (content["task"] for content in contents):
+        wanted.add(task.get("main_metric"))
+        if many_dimensional(task):
+            wanted.update(DISTANCES)
     return wanted
 
 
@@ -113,7 +116,7 @@ def _read(
         found = observed(results, lambda contents: _wanted(contents, metrics), home)
         problems += found.problems.values()
         for name, content in found.runs.items():
-            run, run_id = Run(content, origin, results / name), str(content["run_id"])
+            run, run_id = Run(content, origin, results, name), str(content["run_id"])
             if run_id not in first:
                 first[run_id] = run
                 runs.append((name, run))
@@ -135,19 +138,23 @@ def _grouped(runs: list[tuple[str, Run]]) -> dict[str, list[tuple[str, Run]]]:
         identity = [
             task["name"], task["version"], task["params"], task.get("fingerprint"),
             task.get("source_sha256"), content["preset"], content["track"],
-            _budget(content["preset_values"]),
+            content["preset_values"],
         ]  # fmt: skip
-        groups.setdefault(json.dumps(identity, sort_keys=True), []).append((name, run))
+        groups.setdefault(_compared(json.dumps(identity)), []).append((name, run))
     return groups
 
 
-def _budget(values: Mapping[str, Any]) -> Any:
-    """A preset's values that decide what is compared; later settings count once they are used."""
-    try:
-        keyed = keyed_values(Preset(**values))
-    except (ValidationError, TypeError):  # of another version
-        keyed = dict(values)
-    return {key: value for key, value in keyed.items() if key not in NOT_KEYED}
+@functools.lru_cache(maxsize=1024)
+def _compared(text: str) -> str:
+    """An identity with those of the preset's values alone that decide what is compared.
+
+    Later settings count once they are used.
+    """
+    *identity, values = json.loads(text)
+    with suppress(ValidationError, TypeError):  # of another version
+        values = keyed_values(Preset(**values))
+    budget = {key: value for key, value in values.items() if key not in NOT_KEYED}
+    return json.dumps([*identity, budget], sort_keys=True)
 
 
 def _passes(member: tuple[str, Run], tasks: set[str], presets: set[str], tracks: set[str]) -> bool:
@@ -196,15 +203,13 @@ def _tell_apart(rows: list[Row]) -> None:
 def _fill(board: Board, found: list[tuple[Row, int, Entry]]) -> None:
     """Put every entry into its column; one-shot samplers into all of their metric."""
     columns: dict[tuple[Any, ...], list[Column]] = {}
-    for _, _, entry in found:
-        column = _column(entry)
-        same = columns.setdefault(_kind(column), [])
-        if column not in same:
-            same.append(column)
-        board.columns.setdefault(column, entry)
+    placed = [(row, seed, entry, _column(entry)) for row, seed, entry in found]
+    for _, _, entry, column in placed:
+        if column not in board.columns:
+            columns.setdefault(_kind(column), []).append(column)
+            board.columns[column] = entry
     count = {row.key: len(row.attempted) for row in board.rows}
-    for row, seed, entry in found:
-        column = _column(entry)
+    for row, seed, entry, column in placed:
         for target in [column] if column.nfe else columns[_kind(column)]:
             cell = board.cells.get((row.key, target))
             if cell is None:

@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from rich.box import Box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -20,8 +19,8 @@ from rich.text import Text
 from cwbench.record import finite
 from cwbench.reporting.board import DISTANCES, Board, Cell, Column, Row
 from cwbench.reporting.leaderboard import frame, note
+from cwbench.reporting.ruled import BOX, Heading, Ruled
 
-RULED = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
 NOTES_SHOWN = 12
 
 
@@ -77,7 +76,7 @@ def heading(board: Board, column: Column) -> str:
 
 def share(three: tuple[float, float, float] | None) -> str:
     """The first of a value and its bounds."""
-    return f"{three[0]:.2f}" if three else ""
+    return f"{round(three[0], 2) + 0.0:.2f}" if three else ""  # + 0.0: no -0.00
 
 
 def seconds(value: float | None) -> str:
@@ -102,26 +101,28 @@ LEGEND = (
 )
 
 
-def _table(board: Board, sort: str) -> Table:
-    table = Table(box=RULED, padding=(0, 1), show_edge=False)
+FACTS = ("scaled", "log10 G", "p90", "seeds", "fit s")
+
+
+def _table(board: Board, sort: str) -> Ruled:
     columns, key = columns_shown(board, sort), sorted_by(board, sort)
-    table.add_column("rank", no_wrap=True)
-    table.add_column("method", min_width=16, overflow="fold")
-    for column in columns:
-        title = heading(board, column).replace(", ", "\n")
-        table.add_column(title, justify="right", no_wrap=True)
-    for name in ("scaled", "log10 G", "p90", "seeds", "fit s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("from")
+    titles = [heading(board, column).replace(", ", "\n") for column in columns]
+    headings = [
+        Heading("rank"),
+        Heading("method", least=16),
+        *(Heading(name, right=True) for name in (*titles, *FACTS)),
+        Heading("from", least=4),
+    ]
+    table = Ruled(headings)
     rows = board.ordered(key)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         cells = [board.cell(row, column) for column in columns]
-        table.add_row(
-            rank_text(board.cell(row, key)), Text(row.label), *map(_marked, cells),
+        table.add([
+            rank_text(board.cell(row, key)), row.label, *map(_marked, cells),
             *_facts(row, board.cell(row, key)), row.origin,
-        )  # fmt: skip
+        ])  # fmt: skip
         if following and row.role == "method" != following.role:
-            table.add_section()
+            table.end_section()
     return table
 
 
@@ -154,27 +155,29 @@ def markdown(found: Sequence[Board], sort: str = "") -> str:
     """Tables in GitHub's Markdown."""
     text = []
     for board in found:
-        columns, key = columns_shown(board, sort), sorted_by(board, sort)
-        head = ["rank", "method", *(heading(board, c) for c in columns), "scaled", "seeds"]
-        lines = [head, ["---"] * len(head)]
-        for row in board.ordered(key):
-            cell = board.cell(row, key)
-            values = (_bold(board.cell(row, column), plain, "**{}**") for column in columns)
-            label = _escaped(row.label, MARKDOWN)
-            name = label if row.role == "method" else f"*{label}*"
-            seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
-            lines.append(
-                [rank_text(cell), name, *values, share(cell.scaled if cell else None), seeds]
-            )
-        rows = ("| " + " | ".join(line) + " |" for line in lines)
         notes = (
-            f"\n{_escaped(row.label, MARKDOWN)}: {_escaped(note(row), MARKDOWN)}  "
+            f"\n{markdown_text(row.label)}: {markdown_text(note(row))}  "
             for row in board.rows
             if note(row)
         )
-        title = _escaped(board.name, MARKDOWN)
-        text.append(f"### {title}\n\n" + "\n".join(rows) + "\n" + "".join(notes))
+        title = markdown_text(board.name)
+        table = markdown_table(board, columns_shown(board, sort), sorted_by(board, sort))
+        text.append(f"### {title}\n\n" + table + "".join(notes))
     return "\n".join(text)
+
+
+def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) -> str:
+    """One board's table, its rows in the order of `key`."""
+    head = ["rank", "method", *(heading(board, c) for c in columns), "scaled", "seeds"]
+    lines = [head, ["---"] * len(head)]
+    for row in board.ordered(key):
+        cell = board.cell(row, key)
+        values = (_bold(board.cell(row, column), plain, "**{}**") for column in columns)
+        label = markdown_text(row.label)
+        name = label if row.role == "method" else f"*{label}*"
+        seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
+        lines.append([rank_text(cell), name, *values, share(cell.scaled if cell else None), seeds])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
 def _bold(cell: Cell | None, text: Callable[[Cell | None], str], form: str) -> str:
@@ -187,6 +190,11 @@ LATEX = {
     "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\n": " ",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
 }  # fmt: skip
+
+
+def markdown_text(text: str) -> str:
+    """Text of which Markdown makes nothing but text."""
+    return _escaped(text, MARKDOWN)
 
 
 def _escaped(text: str, marks: dict[str, str]) -> str:
@@ -303,7 +311,7 @@ TEXTS: dict[str, Callable[[Sequence[Board], str], str]] = {
 
 def comparison_table(rows: Iterable[dict[str, Any]]) -> Table:
     """Comparisons on a terminal."""
-    table = Table(box=RULED, padding=(0, 1), show_edge=False)
+    table = Table(box=BOX, padding=(0, 1), show_edge=False)
     for name in ("task", "preset", "metric", "difference", "seeds", "verdict"):
         table.add_column(name, overflow="fold", justify="right" if name == "difference" else "left")
     for row in rows:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cwbench.reporting.board import Board
+from cwbench.reporting.board import Board, Row
 from cwbench.reporting.comparison import against
 from cwbench.reporting.figures import DPI, heat_map, metric_against_nfe, vote_matrix
 from cwbench.reporting.ranking import Votes, votes
 
-MOST_METHODS = 16
+MOST_METHODS, CONTROLS = 16, 4
+"""In a figure over all tasks at most; controls beside them."""
 CURVES = 10
 """Methods in a figure at most: the ones on most tasks, or the best."""
 LONGEST = 28
 """Characters of a name in a figure."""
+WIDEST = 60
+"""Characters of a title."""
 
 
 def stages(boards: Sequence[Board]) -> list[tuple[str, list[Board]]]:
@@ -46,7 +49,7 @@ def common_methods(boards: Sequence[Board], *, controls: bool) -> list[str]:
     order = sorted(
         count, key=lambda label: (-count[label], sum(place[label]) / count[label], label)
     )
-    return order[:MOST_METHODS]
+    return order[: MOST_METHODS + CONTROLS * controls]
 
 
 def short_names(names: Iterable[str]) -> list[str]:
@@ -76,9 +79,10 @@ def vote_table(boards: Sequence[Board]) -> pd.DataFrame:
     """Wins, ties and losses of the row against the column, one vote a task group."""
     methods = common_methods(boards, controls=False)
     table = pd.DataFrame(None, index=methods, columns=methods, dtype=object)
+    rows = [{row.label: row for row in board.rows} for board in boards]
     for i, a in enumerate(methods):
         for b in methods[i + 1 :]:
-            found = _votes(boards, a, b)
+            found = _votes(list(zip(boards, rows, strict=True)), a, b)
             if sum(found):
                 table.loc[[a], [b]] = pd.DataFrame([[tuple(found)]], [a], [b], dtype=object)
                 turned = (found.losses, found.ties, found.wins)
@@ -88,10 +92,10 @@ def vote_table(boards: Sequence[Board]) -> pd.DataFrame:
     return met_table.where(met_table.map(lambda each: isinstance(each, tuple)), None)
 
 
-def _votes(boards: Sequence[Board], a: str, b: str) -> Votes:
+def _votes(boards: Sequence[tuple[Board, Mapping[str, Row]]], a: str, b: str) -> Votes:
+    """How two methods meet on boards, each with its rows by label."""
     verdicts = []
-    for board in boards:
-        rows = {row.label: row for row in board.rows}
+    for board, rows in boards:
         if board.main and a in rows and b in rows:
             found = against(board, rows[a], rows[b], board.main)
             verdicts.append((board.group, found.verdict))
@@ -118,15 +122,20 @@ def votes_of(boards: Sequence[Board], name: str) -> Figure:
 def draw(boards: Sequence[Board], directory: Path) -> list[Path]:
     """Write every figure as PNG: scores and votes of each preset, metric against NFE of each task.
 
+    Those that would be empty are left out.
+
     Raises:
         OSError: if the directory cannot be written.
     """
     figures: dict[str, Figure] = {}
     for name, members in stages(boards):
-        figures[f"scaled-scores-{name}"] = heat_map_of(members, name)
-        figures[f"votes-{name}"] = votes_of(members, name)
+        if len(scaled_table(members).columns):
+            figures[f"scaled-scores-{name}"] = heat_map_of(members, name)
+        if len(vote_table(members)):
+            figures[f"votes-{name}"] = votes_of(members, name)
+    looks = looks_of(boards)
     for board in boards:
-        figure = nfe_figure(board)
+        figure = nfe_figure(board, looks)
         if figure is not None:
             figures[f"{board.title}-{board.preset}-{board.track}"] = figure
     directory.mkdir(parents=True, exist_ok=True)
@@ -138,17 +147,46 @@ def draw(boards: Sequence[Board], directory: Path) -> list[Path]:
     return paths
 
 
-def nfe_figure(board: Board) -> Figure | None:
-    """The main metric against NFE, of the best methods and the controls that bound them."""
+def looks_of(boards: Sequence[Board]) -> dict[str, int]:
+    """For each row the number of its colour and marker, the same in all figures.
+
+    There are ten colours; the methods on most boards come first.
+    """
+    labels = {
+        row.label: (row.role != "method", row.label) for board in boards for row in board.rows
+    }
+    count = Counter(row.label for board in boards for row in board.rows)
+    order = sorted(labels, key=lambda label: (-count[label], labels[label]))
+    return {label: place for place, label in enumerate(order)}
+
+
+def _distinct(looks: Mapping[str, int]) -> dict[str, int]:
+    """The same, but for methods whose colour one before them has: they get the next free one."""
+    found: dict[str, int] = {}
+    for name, look in looks.items():
+        used = {each % CURVES for each in found.values()}
+        found[name] = next((n for n in range(look, look + CURVES) if n % CURVES not in used), look)
+    return found
+
+
+def nfe_figure(board: Board, looks: Mapping[str, int]) -> Figure | None:
+    """The main metric against NFE, of the best methods and the controls that bound them.
+
+    Args:
+        board: what to draw.
+        looks: as of `looks_of`.
+    """
     rows = [row for row in board.ordered(board.main) if board.cell(row, board.main)]
     chosen = [row for row in rows if row.role == "method"][:CURVES]
     chosen += [row for row in rows if row.role == "upper"][: CURVES - len(chosen)]
+    names = [name.replace("$", r"\$") for name in short_names([row.label for row in chosen])]
+    taken = _distinct({name: looks[row.label] for name, row in zip(names, chosen, strict=True)})
     lines = [
         {
-            "method": name.replace("$", r"\$"), "nfe": None if one_shot else column.nfe,
+            "method": name, "nfe": None if one_shot else column.nfe,
             "value": cell.mean, "low": cell.low, "high": cell.high, "floor": cell.floor,
         }
-        for row, name in zip(chosen, short_names([row.label for row in chosen]), strict=True)
+        for row, name in zip(chosen, names, strict=True)
         for one_shot in [row.one_shot]
         for column in sorted(board.columns, key=lambda c: c.order)
         if column.metric == board.main_metric
@@ -161,5 +199,7 @@ def nfe_figure(board: Board) -> Figure | None:
     if not lines or board.main is None:
         return None
     name, main = board.main_metric, board.main.nfe or None
-    title = short_names([board.title])[0].replace("$", r"\$")
-    return metric_against_nfe(pd.DataFrame(lines), metric=name, title=title, main_nfe=main)
+    title = board.name if len(board.name) <= WIDEST else board.name[: WIDEST - 1] + "…"
+    title = title.replace("$", r"\$")
+    table = pd.DataFrame(lines)
+    return metric_against_nfe(table, metric=name, title=title, main_nfe=main, looks=taken)

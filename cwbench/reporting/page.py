@@ -19,6 +19,7 @@ from typing import Any
 import jinja2
 import matplotlib as mpl
 from markupsafe import Markup
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 import cwbench
@@ -27,7 +28,7 @@ from cwbench.record import finite
 from cwbench.reporting.board import DISTANCES, Board, Cell, Column, Row, Run
 from cwbench.reporting.leaderboard import note
 from cwbench.reporting.logs import lines
-from cwbench.reporting.overview import heat_map_of, nfe_figure, stages, votes_of
+from cwbench.reporting.overview import heat_map_of, looks_of, nfe_figure, stages, votes_of
 
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
@@ -51,6 +52,7 @@ def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
     """The page of these boards; problems are told on it."""
     script, styles = _resource("page.js"), _resource("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    looks = looks_of(boards)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_resource("page.html")).render(
         version=cwbench.__version__,
@@ -60,7 +62,9 @@ def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
         data=_json_block(_data(boards)),
         problems=problems,
         stages=[(name, _stage_figures(members, name)) for name, members in stages(boards)],
-        figures=[(i, _svg(figure)) for i, b in enumerate(boards) if (figure := nfe_figure(b))],
+        figures=[
+            (i, _svg(figure)) for i, b in enumerate(boards) if (figure := nfe_figure(b, looks))
+        ],
     )
 
 
@@ -77,7 +81,11 @@ def _svg(figure: Figure) -> Markup:
     content = io.StringIO()
     with mpl.rc_context(SVG):
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(content, format="svg", transparent=True, metadata=metadata)
+        for patch in (figure.patch, *(ax.patch for ax in figure.axes)):
+            patch.set(facecolor="none", edgecolor="none")
+        # `savefig` would draw everything twice, the first time for the layout alone
+        canvas: Any = FigureCanvasSVG(figure)  # matplotlib annotates no canvas
+        canvas.print_svg(content, metadata=metadata)
     text = content.getvalue()
     text = UNUSED_ID.sub("", INK.sub("currentColor", text[text.index("<svg") :]))
     for paint, colour in PALE:
@@ -87,7 +95,10 @@ def _svg(figure: Figure) -> Markup:
 
 def _json_block(data: Any) -> Markup:
     """JSON that stands in a script element: nothing in it can end the element."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    try:
+        text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    except ValueError:  # a number that is not finite: rare, and looking for it takes a second
+        text = json.dumps(finite(data), separators=(",", ":"), allow_nan=False)
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(text)  # noqa: S704 - escaped above
@@ -99,7 +110,7 @@ def _data(boards: Sequence[Board]) -> dict[str, Any]:
     stage = {id(b): name for name, members in stages(boards) for b in members}
     shown = [_board(board, stage[id(board)], environments) for board in boards]
     kept = [json.loads(text) for text in environments]
-    return {"boards": finite(shown), "environments": finite(kept), "together": DISTANCES}
+    return {"boards": shown, "environments": kept, "together": DISTANCES}
 
 
 def _board(board: Board, stage: str, environments: dict[str, int]) -> dict[str, Any]:

@@ -10,17 +10,16 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from rich.box import Box
 from rich.console import Console
 from rich.table import Table
 
 from cwbench import registry, settings
 from cwbench.errors import UsageError, unknown
 from cwbench.record import Record
+from cwbench.reporting.ruled import BOX
 from cwbench.task import Task
 
 WIDTH = 160
-RULED = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
 """A rule below the head and below each section, none elsewhere."""
 
 
@@ -48,7 +47,7 @@ def run_table(record: Record) -> str:
 
 def _by_nfe(record: Record) -> Table:
     """One row a metric, those that never rank below a rule; one column an NFE."""
-    table = Table(box=RULED, padding=(0, 1), show_edge=False)
+    table = Table(box=BOX, padding=(0, 1), show_edge=False)
     heads, rows, ranking = cells_by_nfe(record)
     table.add_column(heads[0], no_wrap=True)
     for head in heads[1:]:

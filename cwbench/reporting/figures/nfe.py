@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,12 @@ class _Scale(NamedTuple):
 
 
 def metric_against_nfe(
-    table: pd.DataFrame, *, metric: str, title: str, main_nfe: int | str | None = "adaptive"
+    table: pd.DataFrame,
+    *,
+    metric: str,
+    title: str,
+    main_nfe: int | str | None = "adaptive",
+    looks: Mapping[str, int] | None = None,
 ) -> Figure:
     """A metric of several methods against the number of network evaluations (NFE).
 
@@ -47,6 +53,8 @@ def metric_against_nfe(
         metric: its name, for the axis.
         title: of the figure.
         main_nfe: the NFE at which methods are ranked; it is shaded.
+        looks: for each method the number of its colour and marker, so that several figures agree;
+            default its place in the table.
 
     Raises:
         UsageError: if a column is missing or a method has two rows at one NFE.
@@ -66,7 +74,9 @@ def metric_against_nfe(
             centre = ticks[_label(main_nfe)]
             ax.axvspan(centre - 0.3, centre + 0.3, color="0.93", linewidth=0, zorder=0)
         for index, method in enumerate(methods):
-            _curve(ax, rows[rows["method"] == method], ticks, index, len(methods))
+            shift = 0.0 if len(methods) == 1 else 0.26 * (index / (len(methods) - 1) - 0.5)
+            look = index if looks is None else looks[method]
+            _curve(ax, rows[rows["method"] == method], ticks, shift, look)
         _floor(ax, rows)
         names = [name + "\n(ranked)" * (name == _label(main_nfe)) for name in ticks]
         ax.set_xticks(list(ticks.values()), names)
@@ -176,15 +186,14 @@ def _value_ticks(ax: Axes, scale: _Scale, rows: pd.DataFrame) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _curve(ax: Axes, rows: pd.DataFrame, ticks: dict[str, float], index: int, count: int) -> None:
+def _curve(ax: Axes, rows: pd.DataFrame, ticks: dict[str, float], shift: float, look: int) -> None:
     """One method: a line through its NFEs with intervals, shifted a little against the others."""
-    colour = PALETTE[index % len(PALETTE)]
+    colour = PALETTE[look % len(PALETTE)]
     rows = rows.assign(tick=rows["nfe"].map(ticks)).sort_values("tick")
     present = rows[np.isfinite(rows["value"])]
     absent = list(rows.loc[~np.isfinite(rows["value"]), "nfe"])
     name = str(rows["method"].iloc[0])
     label = name if not absent else f"{name}\n(no value at NFE {', '.join(absent)})"
-    shift = 0.0 if count == 1 else 0.26 * (index / (count - 1) - 0.5)
     values = present["value"].to_numpy()
     below = np.nan_to_num(values - present["low"].to_numpy()).clip(min=0)
     above = np.nan_to_num(present["high"].to_numpy() - values).clip(min=0)
@@ -193,11 +202,11 @@ def _curve(ax: Axes, rows: pd.DataFrame, ticks: dict[str, float], index: int, co
     for value in values[one_shot]:
         ax.axhline(value, color=colour, linewidth=0.8, linestyle=":", zorder=1)
     style: dict[str, Any] = {
-        "color": colour, "marker": MARKERS[index % len(MARKERS)], "markersize": 4.5,
+        "color": colour, "marker": MARKERS[look % len(MARKERS)], "markersize": 4.5,
         "elinewidth": 1.0, "capsize": 2.0, "zorder": 3,
     }  # fmt: skip
     flow = ~one_shot
-    solid = "-" if index < len(PALETTE) else "--"
+    solid = "-" if look < len(PALETTE) else "--"
     ax.errorbar(at[flow], values[flow], (below[flow], above[flow]), linewidth=1.3, linestyle=solid,
                 label=label if flow.any() or not one_shot.any() else None, **style)  # fmt: skip
     if one_shot.any():

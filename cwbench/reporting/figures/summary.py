@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -11,6 +13,8 @@ from matplotlib.figure import Figure
 
 from cwbench.reporting.figures.style import DPI, empty, style
 
+CHARACTERS = 13
+"""Of a note on an inch."""
 DARK, LIGHT = "#111111", "#ffffff"
 """Of numbers on a coloured cell, whatever is around it."""
 
@@ -27,7 +31,7 @@ def heat_map(table: pd.DataFrame, *, title: str, note: str = "") -> Figure:
     if not np.isfinite(scores.to_numpy()).any():
         return empty(title, "no scaled score: the control `prior` is not on record")
     colours = sns.color_palette("viridis", as_cmap=True)
-    text = scores.map(lambda v: "" if np.isnan(v) else f"{v:.2f}".replace("-", "−"))
+    text = scores.map(lambda v: "" if np.isnan(v) else f"{round(v, 2) + 0.0:.2f}".replace("-", "−"))
     return _cells(scores.clip(0, 1), text, colours, (0.0, 1.0), title, note)
 
 
@@ -57,11 +61,11 @@ def _cells(
 ) -> Figure:
     rows, columns = values.shape
     longest = max(len(str(name)) for name in [*values.index, *values.columns])
+    width = 1.6 + 0.07 * longest + 0.72 * columns
+    note = fill(note, int(CHARACTERS * 0.72 * columns) + 12)  # it stands below the columns alone
     with style():
-        figure = Figure(
-            figsize=(1.6 + 0.07 * longest + 0.72 * columns, 1.1 + 0.06 * longest + 0.3 * rows),
-            dpi=DPI, layout="constrained",
-        )  # fmt: skip
+        height = 1.1 + 0.06 * longest + 0.3 * rows + 0.15 * note.count("\n")
+        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         ax = figure.subplots()
         shown = values.set_axis(_literal(values.index), axis=0)
         shown = shown.set_axis(_literal(values.columns), axis=1)

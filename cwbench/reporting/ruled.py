@@ -1,0 +1,104 @@
+"""A table for a terminal: columns two spaces apart, rules below the head and between sections.
+
+rich measures, wraps and pads each cell by itself, which takes seconds for two thousand rows. A
+table that fits the width needs none of it and is laid out here; rich has those that do not, with
+the same look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rich.box import Box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+BOX = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
+HEAD = "table.header"
+
+
+class Heading(NamedTuple):
+    """Of a column. Lines of its title stand below each other."""
+
+    title: str
+    right: bool = False
+    least: int | None = None
+    """Characters down to which it gives way where room is short; None: it does not."""
+
+
+class Ruled:
+    """Rows of plain strings and of `Text` in one style each, in sections."""
+
+    def __init__(self, headings: Sequence[Heading]) -> None:
+        self.headings = headings
+        self.rows: list[list[Text]] = []
+        self.ends: set[int] = set()
+        """Rows with a rule below."""
+
+    def add(self, cells: Iterable[str | Text]) -> None:
+        """A row."""
+        self.rows.append([Text(cell) if isinstance(cell, str) else cell for cell in cells])
+
+    def end_section(self) -> None:
+        """A rule below the last row."""
+        self.ends.add(len(self.rows) - 1)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lines of text, or rich's table where they are too long."""
+        widths = [self._width(place) for place in range(len(self.headings))]
+        lined = any("\n" in cell.plain for row in self.rows for cell in row)
+        if lined or sum(widths) + 3 * len(widths) - 1 > options.max_width:
+            yield self._by_rich()
+            return
+        style = console.get_style(HEAD)
+        titles = [heading.title.split("\n") for heading in self.headings]
+        height = max(map(len, titles))
+        for cells in zip(*([""] * (height - len(t)) + t for t in titles), strict=True):
+            yield from self._line(((cell, style) for cell in cells), widths)
+        rule = Segment("─" * (sum(widths) + 3 * len(widths) - 1) + "\n")
+        yield rule
+        styles: dict[str | Style, Style | None] = {"": None}
+        for place, row in enumerate(self.rows):
+            for cell in row:
+                if cell.style not in styles:
+                    styles[cell.style] = console.get_style(cell.style)
+            yield from self._line(((cell.plain, styles[cell.style]) for cell in row), widths)
+            if place in self.ends and place + 1 < len(self.rows):
+                yield rule
+
+    def _width(self, place: int) -> int:
+        heading = self.headings[place]
+        texts = [*heading.title.split("\n"), *(row[place].plain for row in self.rows)]
+        return max(heading.least or 0, *map(cell_len, texts))
+
+    def _line(
+        self, cells: Iterable[tuple[str, Style | None]], widths: Sequence[int]
+    ) -> Iterable[Segment]:
+        """One row's segments; plain text is put together."""
+        plain = ""
+        for (text, style), heading, width in zip(cells, self.headings, widths, strict=True):
+            room = " " * (width - cell_len(text))
+            before, after = (room, "") if heading.right else ("", room)
+            if style is None:
+                plain += f" {before}{text}{after}  "
+            else:
+                yield Segment(f"{plain} {before}")
+                yield Segment(text, style)
+                plain = f"{after}  "
+        yield Segment(plain[:-1] + "\n")
+
+    def _by_rich(self) -> Table:
+        table = Table(box=BOX, padding=(0, 1), show_edge=False)
+        for heading in self.headings:
+            table.add_column(
+                heading.title, justify="right" if heading.right else "left",
+                no_wrap=heading.least is None, overflow="fold", min_width=heading.least,
+            )  # fmt: skip
+        for place, row in enumerate(self.rows):
+            table.add_row(*row, end_section=place in self.ends)
+        return table

@@ -1,0 +1,98 @@
+"""Records in `results/runs` are small, say what the full ones say, and pass `cwbench verify`."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cwbench import leaderboard
+from cwbench import record as records
+from cwbench.errors import CorruptFileError
+from cwbench.record import Record
+from cwbench.running.verify import verify
+from results.adopt import adopt, small
+
+ROOT = Path(__file__).parents[1]
+RUNS = "gaussian-mixture/{}/quick"
+STANDARD_BYTES = 40_000
+"""Of the values of a run at preset `standard`: 100 observations, 7 NFEs, 15 metrics."""
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> list[Record]:
+    """Records with float64 values of full length and both other columns, as a run writes them."""
+    rng = np.random.default_rng(0)
+    for method in ("fm", "cot-fm"):
+        place = RUNS.format(method)
+        shutil.copytree(ROOT / "results" / "runs" / place, tmp_path / "full" / "runs" / place)
+    found = list(records.iterate(tmp_path / "full"))
+    assert len(found) >= 6
+    for record in found:
+        assert record.directory is not None
+        path = record.directory / "observations.parquet"
+        table = pd.read_parquet(path)
+        table["value"] = table["value"].astype("float64") * (1 + 1e-9 * rng.normal(size=len(table)))
+        table.assign(plug_in=table["value"] + 0.1, floor=0.1).to_parquet(path, index=False)
+        del record.files["observations.parquet"]
+        records.write(record.directory, record)
+    return found
+
+
+def test_a_small_record_says_what_the_full_one_says(full: list[Record], tmp_path: Path) -> None:
+    for record in full:
+        source = record.directory
+        assert source is not None
+        target = adopt(record, tmp_path / "small")
+        table, less = (pd.read_parquet(d / "observations.parquet") for d in (source, target))
+        assert (
+            table[["observation", "metric", "nfe"]]
+            .astype(str)
+            .equals(less[["observation", "metric", "nfe"]].astype(str))
+        )
+        assert np.allclose(table["value"], less["value"], rtol=2**-24, atol=0)
+    before, after = leaderboard(tmp_path / "full"), leaderboard(tmp_path / "small")
+    pd.testing.assert_frame_equal(before, after, rtol=1e-5, atol=1e-9)
+    assert all(one.sound for one in verify(tmp_path / "small", fresh=False))
+
+
+def test_adopted_again_the_bytes_are_the_same(full: list[Record], tmp_path: Path) -> None:
+    first = adopt(full[0], tmp_path / "one")
+    again = records.read(first)
+    assert again is not None
+    second = adopt(again, tmp_path / "two")
+    names = ["record.json", "observations.parquet"]
+    assert filecmp.cmpfiles(first, second, names, shallow=False)[0] == names
+
+
+def test_values_that_are_not_the_records_are_refused(full: list[Record], tmp_path: Path) -> None:
+    source = full[0].directory
+    assert source is not None
+    table = pd.read_parquet(source / "observations.parquet")
+    table.assign(value=table["value"] + 1).to_parquet(source / "observations.parquet", index=False)
+    with pytest.raises(CorruptFileError, match="not the mean"):
+        adopt(full[0], tmp_path / "small")
+    assert not (tmp_path / "small").exists()
+
+
+def test_the_size_of_a_standard_run(tmp_path: Path) -> None:
+    """Values spread over decades, with all their digits: real ones are hardly harder."""
+    rng = np.random.default_rng(0)
+    metrics, grid = [f"metric-{i}" for i in range(15)], ["1", "2", "3", "5", "10", "25", "adaptive"]
+    names = ["metric", "nfe", "observation"]
+    index = pd.MultiIndex.from_product([metrics, grid, range(100)], names=names)
+    table = index.to_frame(index=False).assign(value=rng.lognormal(size=len(index)))
+    table.to_parquet(tmp_path / "values.parquet", index=False)
+    assert len(small(tmp_path / "values.parquet")) < STANDARD_BYTES
+
+
+def test_what_is_committed_is_small() -> None:
+    """Every committed run went through `python -m results.adopt`."""
+    for path in (ROOT / "results" / "runs").rglob("observations.parquet"):
+        assert list(pd.read_parquet(path)) == ["observation", "metric", "nfe", "value"], path
+        assert os.stat(path).st_size < STANDARD_BYTES  # noqa: PTH116

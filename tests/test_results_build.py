@@ -1,0 +1,68 @@
+"""What is shown of the committed records is what `make results` makes of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from results import build
+
+ROOT = Path(__file__).parents[1]
+RESULTS, README = ROOT / "results", ROOT / "README.md"
+
+
+def test_readme_and_tables_are_those_of_the_committed_records() -> None:
+    """To the byte; otherwise: make results."""
+    shown = build.found(RESULTS)
+    text = README.read_text()
+    assert build.refreshed(text, build.section(shown)) == text
+    for name, table in build.tables(shown).items():
+        assert (RESULTS / name).read_bytes() == table.encode(), name
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The records of one task, and a figure of a task that is gone."""
+    place = "runs/gaussian-mixture"
+    shutil.copytree(RESULTS / place, tmp_path / "results" / place)
+    (tmp_path / "results" / "figures").mkdir()
+    for name in ("gone-quick.png", "posterior.png"):
+        (tmp_path / "results" / "figures" / name).write_bytes(b"old")
+    (tmp_path / "README.md").write_text(f"before\n{build.BEGIN}old\n{build.END}after\n")
+    return tmp_path
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    files = (p for p in sorted(directory.rglob("*")) if p.is_file())
+    return {p.relative_to(directory).as_posix(): p.read_bytes() for p in files}
+
+
+def test_equal_records_give_equal_files(copy: Path) -> None:
+    written = build.build(copy / "results", copy / "README.md")
+    first = contents(copy)
+    build.build(copy / "results", copy / "README.md")
+    assert contents(copy) == first
+    assert {p.relative_to(copy).as_posix() for p in written} <= first.keys()
+    assert {p.name for p in written} >= {
+        "leaderboard.html", "leaderboard.md", "leaderboard.csv", "leaderboard.tex", "README.md",
+        "gaussian-mixture-quick.png",
+    }  # fmt: skip
+    assert "results/figures/gone-quick.png" not in first, "figures of what is gone go too"
+    assert first["results/figures/posterior.png"] == b"old", "others are left alone"
+    readme = first["README.md"].decode()
+    assert readme.startswith("before\n") and readme.endswith("after\n") and "\nold\n" not in readme
+    assert "| 1-2 | fm | **" in readme or "| 1 | fm | **" in readme
+
+
+def test_a_record_that_cannot_be_read_stops_it(copy: Path) -> None:
+    broken = next((copy / "results").rglob("record.json"))
+    broken.write_text(broken.read_text()[:100])
+    with pytest.raises(SystemExit, match="record"):
+        build.found(copy / "results")
+
+
+def test_a_readme_without_the_comments_is_left(copy: Path) -> None:
+    with pytest.raises(SystemExit, match="end of leaderboard"):
+        build.refreshed("text", "table")
