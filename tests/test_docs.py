@@ -96,17 +96,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
     for number, image in enumerate(pixels):
         Image.fromarray(image).save(tmp_path / "pictures" / f"{number}.png")
-    _drawn_once_a_task(monkeypatch)
+    _drawn_once(monkeypatch)
     return tmp_path
 
 
-def _drawn_once_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take longer than a smoke run: on a page, the first run on each task has them."""
+def _drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take longer than a smoke run: the first run of a method on a task has them."""
     draw, drawn = api._draw_figures, set()
 
     def draw_first(runner: Runner, record: Record) -> None:
-        if record.task["name"] not in drawn:
-            drawn.add(record.task["name"])
+        if (record.task["name"], record.method["name"]) not in drawn:
+            drawn.add((record.task["name"], record.method["name"]))
             draw(runner, record)
 
     monkeypatch.setattr(api, "_draw_figures", draw_first)

@@ -467,6 +467,8 @@ class Runner:
     def _image_scores(self, wanted: Mapping[str, Metric], nfe: NFE | None) -> dict[str, ImageScore]:
         """Scores of all metrics of labelled images at once; none if an image is not finite."""
         chosen = [metric for metric in wanted.values() if isinstance(metric, ImageMetric)]
+        if not chosen:
+            return {}
         if self.method.real_images("test"):
             return self.image_judge.real_scores(chosen, self.method.real_images)
 
@@ -476,7 +478,7 @@ class Runner:
             return self._finite(self._draw(y, 1, nfe, f"images-{number}"))[:, 0]
 
         try:
-            return self.image_judge.scores(chosen, sampler) if chosen else {}
+            return self.image_judge.scores(chosen, sampler)
         except DivergedError:
             return {}
 
