@@ -43,11 +43,15 @@ def single_threaded() -> Iterator[None]:
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """No search for cyclic garbage inside: where millions of objects stay, it takes a third."""
+    """No search for cyclic garbage inside: where millions of objects stay, it takes a third.
+
+    What is left is not searched later either; it is for commands, after which the process ends.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was_on:
             gc.enable()

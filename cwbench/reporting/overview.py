@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from itertools import combinations, groupby
 from pathlib import Path
 
 import pandas as pd
@@ -78,18 +78,17 @@ def scaled_table(boards: Sequence[Board]) -> pd.DataFrame:
 def vote_table(boards: Sequence[Board]) -> pd.DataFrame:
     """Wins, ties and losses of the row against the column, one vote a task group."""
     methods = common_methods(boards, controls=False)
-    table = pd.DataFrame(None, index=methods, columns=methods, dtype=object)
+    met: dict[tuple[str, str], tuple[int, int, int]] = {}
     rows = [{row.label: row for row in board.rows} for board in boards]
-    for i, a in enumerate(methods):
-        for b in methods[i + 1 :]:
-            found = _votes(list(zip(boards, rows, strict=True)), a, b)
-            if sum(found):
-                table.loc[[a], [b]] = pd.DataFrame([[tuple(found)]], [a], [b], dtype=object)
-                turned = (found.losses, found.ties, found.wins)
-                table.loc[[b], [a]] = pd.DataFrame([[turned]], [b], [a], dtype=object)
-    met = [m for m in methods if any(isinstance(each, tuple) for each in table.loc[m])]
-    met_table = table.loc[met, met]
-    return met_table.where(met_table.map(lambda each: isinstance(each, tuple)), None)
+    for a, b in combinations(methods, 2):
+        found = _votes(list(zip(boards, rows, strict=True)), a, b)
+        if sum(found):
+            met[a, b] = (found.wins, found.ties, found.losses)
+            met[b, a] = (found.losses, found.ties, found.wins)
+    known = {a for a, _ in met}
+    shown = [m for m in methods if m in known]
+    triples = [[met.get((a, b)) for b in shown] for a in shown]
+    return pd.DataFrame(triples, index=shown, columns=shown, dtype=object)
 
 
 def _votes(boards: Sequence[tuple[Board, Mapping[str, Row]]], a: str, b: str) -> Votes:
