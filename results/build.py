@@ -81,10 +81,13 @@ def _best(board: Board) -> str:
     tied = [row.label for row, cell in cells if cell and cell.tied]
     if not tied:
         return "not ranked, fewer than three seeds"
+    methods = [cell for row, cell in cells if cell and row.role == "method"]
+    few = sum(cell.rank is None for cell in methods)
+    among = f" of {len(methods) - few} with three seeds" if few else ""
     if len(tied) > MOST_NAMES:
-        return f"{len(tied)} methods that cannot be told apart"
+        return f"{len(tied)} methods{among} that cannot be told apart"
     names = ", ".join(f"<code>{escape(label)}</code>" for label in tied)
-    return f"best {names}" + (" (cannot be told apart)" if len(tied) > 1 else "")
+    return f"best{among}: {names}" + (" (cannot be told apart)" if len(tied) > 1 else "")
 
 
 def refreshed(readme: str, text: str) -> str:

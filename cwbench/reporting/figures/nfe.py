@@ -140,7 +140,7 @@ def _ticks(labels: pd.Series[str]) -> dict[str, float]:
             position += max(1.0, float(np.log2(number / previous)))
         ticks[str(number)], previous = position, number
     for other in others:
-        position += 1.0 if numbers else 0.0
+        position += max(1.0, position / 5) if numbers else 0.0  # the words are wide
         ticks[other] = position
     return ticks
 
