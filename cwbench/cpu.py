@@ -53,7 +53,7 @@ def without_collection() -> Iterator[None]:
     try:
         yield
     finally:
-        if "triton" not in sys.modules:  # it calls leaked what is left at the end
+        if "triton" not in sys.modules:  # which prints every object frozen at exit as a leak
             gc.freeze()
         if was_on:
             gc.enable()

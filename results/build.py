@@ -83,7 +83,7 @@ def _best(board: Board) -> str:
         return "not ranked, fewer than three seeds"
     methods = [cell for row, cell in cells if cell and row.role == "method"]
     few = sum(cell.rank is None for cell in methods)
-    among = f" of {len(methods) - few} with three seeds" if few else ""
+    among = f" of {len(methods) - few} with three seeds or more" if few else ""
     if len(tied) > MOST_NAMES:
         return f"{len(tied)} methods{among} that cannot be told apart"
     names = ", ".join(f"<code>{escape(label)}</code>" for label in tied)

@@ -66,3 +66,16 @@ def test_a_record_that_cannot_be_read_stops_it(copy: Path) -> None:
 def test_a_readme_without_the_comments_is_left(copy: Path) -> None:
     with pytest.raises(SystemExit, match="end of leaderboard"):
         build.refreshed("text", "table")
+
+
+def test_a_title_says_among_how_many_the_best_was_found() -> None:
+    boards = {(b.title, b.preset): b for b in build.found(RESULTS)}
+    mixture = build._best(boards["gaussian-mixture", "quick"])
+    assert mixture == "best: <code>fm</code>"  # all three have three seeds
+    deblurring = boards["deblurring", "quick"]
+    cells = (
+        deblurring.cell(row, deblurring.main) for row in deblurring.rows if row.role == "method"
+    )
+    ranked = sum(cell is not None and len(cell.values) >= 3 for cell in cells)
+    assert f" of {ranked} with three seeds or more: " in build._best(deblurring)
+    assert build._best(boards["deblurring", "standard"]).startswith("not ranked")

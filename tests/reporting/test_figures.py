@@ -12,7 +12,13 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 
 from cwbench.errors import UsageError
-from cwbench.reporting.figures import corner, flow_paths, metric_against_nfe
+from cwbench.reporting.figures import (
+    corner,
+    flow_paths,
+    heat_map,
+    metric_against_nfe,
+    vote_matrix,
+)
 
 
 def points(n, d, seed=0):
@@ -27,6 +33,11 @@ def texts(figure):
 
 def visible(figure):
     return [ax for ax in figure.axes if ax.axison]
+
+
+def written(ax):
+    """What stands in each cell of a summary, by row and column."""
+    return {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in ax.texts}
 
 
 def table(**values):
@@ -235,3 +246,37 @@ def test_global_settings_and_pyplot_are_left_alone():
     assert dict(mpl.rcParams) == before
     assert plt.get_fignums() == []
     pd.testing.assert_frame_equal(data, copy)
+
+
+def test_summaries_colour_each_cell_by_its_value_and_leave_absent_ones_free() -> None:
+    table = pd.DataFrame(
+        [[1.0, np.nan], [0.0, 0.5], [-3.0, 0.25]], index=["a", "b", "c"], columns=["s", "t"]
+    )
+    (ax,) = heat_map(table, title="scores").axes
+    colours = mpl.colormaps["viridis"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert ax.yaxis_inverted()
+    found = {(int(p.get_y()), int(p.get_x())): p.get_facecolor() for p in ax.patches}
+    expected = {(0, 0): 1.0, (1, 0): 0.0, (1, 1): 0.5, (2, 0): 0.0, (2, 1): 0.25}
+    assert found.keys() == expected.keys()
+    for place, value in expected.items():
+        assert np.allclose(found[place], colours(value), atol=0.01), place
+    words = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in ax.texts}
+    assert words == {
+        (0, 0): "1.00",
+        (1, 0): "0.00",
+        (1, 1): "0.50",
+        (2, 0): "−3.00",
+        (2, 1): "0.25",
+    }
+
+
+def test_votes_are_written_from_the_row_against_the_column() -> None:
+    votes = pd.DataFrame(
+        [[None, (2, 1, 0)], [(0, 1, 2), None]], index=["a", "b"], columns=["a", "b"], dtype=object
+    )
+    (ax,) = vote_matrix(votes, title="votes").axes
+    assert written(ax) == {(0, 1): "2–1–0", (1, 0): "0–1–2"}
+    won, lost = ({int(p.get_y()): p.get_facecolor() for p in ax.patches}[i] for i in (0, 1))
+    assert won[2] > won[0]  # blue
+    assert lost[0] > lost[2]  # red

@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from cwbench.reporting.figures.style import DPI, empty, style
 
@@ -67,17 +68,12 @@ def _cells(
         height = 1.1 + 0.06 * longest + 0.3 * rows + 0.15 * note.count("\n")
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         ax = figure.subplots()
-        # seaborn's heatmap would draw the whole figure twice to see whether labels overlap;
-        # the background shows through the gaps
-        spaced = np.full((2 * rows - 1, 2 * columns - 1), np.nan)
-        spaced[::2, ::2] = values
-        across, down = _edges(columns, 0.03), _edges(rows, 0.07)
-        ax.pcolormesh(across, down, spaced, cmap=colours, vmin=limits[0], vmax=limits[1])
-        ax.invert_yaxis()
+        # seaborn's heatmap would draw the whole figure twice to see whether labels overlap
+        _fill(ax, values, text, colours, limits)
+        ax.set(xlim=(0, columns), ylim=(rows, 0))
         ax.spines[:].set_visible(False)
         ax.set_xticks(np.arange(columns) + 0.5, _literal(values.columns))
         ax.set_yticks(np.arange(rows) + 0.5, _literal(values.index))
-        _write(ax, values, text, colours, limits)
         ax.set(xlabel=note, ylabel="")
         ax.set_title(title)
         ax.tick_params(length=0)
@@ -86,24 +82,21 @@ def _cells(
     return figure
 
 
-def _edges(cells: int, gap: float) -> np.ndarray:
-    """Left and right edges of cells of width 1 that stand `gap` apart."""
-    return np.add.outer(np.arange(cells), (gap / 2, 1 - gap / 2)).ravel()
-
-
-def _write(
+def _fill(
     ax: Axes,
     values: pd.DataFrame,
     text: pd.DataFrame,
     colours: Colormap,
     limits: tuple[float, float],
 ) -> None:
-    """Numbers dark on light cells and light on dark ones."""
+    """Coloured cells, a gap apart; numbers dark on light ones and light on dark ones."""
     low, high = limits
     for (i, j), value in np.ndenumerate(values.to_numpy()):
         if np.isnan(value):
             continue
-        red, green, blue, _ = colours((value - low) / (high - low))
+        colour = colours((value - low) / (high - low))
+        ax.add_patch(Rectangle((j + 0.015, i + 0.035), 0.97, 0.93, facecolor=colour, linewidth=0))
+        red, green, blue, _ = colour
         bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.55
         ax.text(j + 0.5, i + 0.5, str(text.iloc[i, j]), ha="center", va="center", fontsize=7.5,
                 color=DARK if bright else LIGHT)  # fmt: skip
