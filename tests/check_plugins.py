@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -223,6 +223,18 @@ class Excused(Ignorant):
     excused: ClassVar = {"follows-y": "it is a bound", "own-y": "it is a bound", "follows-z": "?"}
 
 
+class UnreadParams(Params):
+    """Settings."""
+
+    width: float | Literal["auto"] = Field("auto", ge=0, description="a limit that text fails")
+
+
+class Unread(Good):
+    """Has a default that a record cannot give back."""
+
+    Params = UnreadParams
+
+
 METHODS = {
     Squeezed: "shapes",
     Whole: "dtypes",
@@ -242,6 +254,7 @@ METHODS = {
     Amnesic: "resumes",
     Undeclared: "metadata",
     Excused: "excuses",
+    Unread: "settings",
 }
 
 

@@ -313,6 +313,7 @@ def test_a_setting_is_described_with_its_range() -> None:
     text = description("gaussian-mixture")
     assert "noise = 0.1  (number, >= 0.0001, <= 10)  standard deviation" in text
     assert "(string, one of partial, full)" in description("cwgan")
+    assert "neighbours = auto  (integer, > 0, or auto)" in description("knn")
 
 
 def test_a_second_copy_further_down_the_path_is_no_clash(

@@ -14,7 +14,7 @@ Conditional Wasserstein Distances with Applications in Bayesian OT Flow Matching
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -37,10 +37,8 @@ class EntropicParams(OTFlowParams):
     epsilon: float = Field(
         0.3, gt=0, description="of the entropy, in deviations of the batch's |z - x|^2"
     )
-    beta: float | Literal["auto"] = Field(
+    beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = Field(
         "auto",
-        ge=0,
-        allow_inf_nan=False,
         description="weight on the squared distance of conditions, compared by posterior means, or "
         "by standardised y where those are blind; auto calibrates it",
     )

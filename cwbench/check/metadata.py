@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from cwbench.check.outcome import UnmetError, require
+from cwbench.settings import json_values
 
 BIBTEX = re.compile(r"@\w+\{[^\s,{}]+,(\s*\w+\s*=\s*[^,].*,?)+\s*\}", re.DOTALL)
 YEAR = re.compile(r"\byear\s*=\s*[{\"]?\d{4}\b")
@@ -32,7 +33,7 @@ def require_metadata(cls: type[Any]) -> None:
 
 
 def require_settings(settings: type[BaseModel]) -> None:
-    """Settings with defaults and descriptions that refuse what they do not know.
+    """Settings with defaults and descriptions, read back from a record, closed to unknown ones.
 
     Raises:
         UnmetError: naming what is missing.
@@ -42,6 +43,11 @@ def require_settings(settings: type[BaseModel]) -> None:
     require(not bare, f"no description: {', '.join(bare)}; write Field(default, description=...)")
     required = [name for name, field in fields.items() if field.is_required()]
     require(not required, f"no default: {', '.join(required)}")
+    defaults = json_values(settings())
+    try:
+        settings.model_validate(defaults)
+    except (TypeError, ValidationError) as error:
+        raise UnmetError(f"a record's settings {defaults} cannot be read back: {error}") from None
     try:
         settings.model_validate({"no_such_setting": 1})
     except ValidationError:

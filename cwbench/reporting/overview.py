@@ -159,10 +159,13 @@ def looks_of(boards: Sequence[Board]) -> dict[str, int]:
     return {label: place for place, label in enumerate(order)}
 
 
-def _distinct(looks: Mapping[str, int]) -> dict[str, int]:
-    """The same, but for methods whose colour one before them has: they get the next free one."""
+def distinct_looks(looks: Mapping[str, int]) -> dict[str, int]:
+    """The same, but of methods with one colour all but the first get the next free one.
+
+    The first is that of `looks_of`, so that a method keeps its colour from figure to figure.
+    """
     found: dict[str, int] = {}
-    for name, look in looks.items():
+    for name, look in sorted(looks.items(), key=lambda each: each[1]):
         used = {each % CURVES for each in found.values()}
         found[name] = next((n for n in range(look, look + CURVES) if n % CURVES not in used), look)
     return found
@@ -179,7 +182,9 @@ def nfe_figure(board: Board, looks: Mapping[str, int]) -> Figure | None:
     chosen = [row for row in rows if row.role == "method"][:CURVES]
     chosen += [row for row in rows if row.role == "upper"][: CURVES - len(chosen)]
     names = [name.replace("$", r"\$") for name in short_names([row.label for row in chosen])]
-    taken = _distinct({name: looks[row.label] for name, row in zip(names, chosen, strict=True)})
+    taken = distinct_looks(
+        {name: looks[row.label] for name, row in zip(names, chosen, strict=True)}
+    )
     lines = [
         {
             "method": name, "nfe": None if one_shot else column.nfe,

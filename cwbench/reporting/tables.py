@@ -19,6 +19,9 @@ from cwbench.record import Record
 from cwbench.reporting.ruled import BOX
 from cwbench.task import Task
 
+BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+"""Of a JSON schema."""
+
 WIDTH = 160
 """A rule below the head and below each section, none elsewhere."""
 
@@ -252,23 +255,21 @@ def _settings(params: type[BaseModel]) -> list[str]:
 
 
 def _setting(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
-    kind = schema.get("type") or _annotation(field.annotation)
-    limits = "".join(f", {_limit(limit)}" for limit in field.metadata)
+    allowed = _allowed(schema) or str(field.annotation).replace("typing.", "")
+    return f"  {name} = {field.get_default()}  ({allowed})  {field.description or ''}"
+
+
+def _allowed(schema: dict[str, Any]) -> str:
+    """`number, > 0, < 1`, `string, one of a, b` or `integer, > 0, or auto`."""
+    if "anyOf" in schema:
+        first, *others = map(_allowed, schema["anyOf"])
+        return first + "".join(f", or {other}" for other in others)
+    if "const" in schema:
+        return str(schema["const"])
     if "enum" in schema:
-        limits = f", one of {', '.join(map(str, schema['enum']))}"
-    return f"  {name} = {field.get_default()}  ({kind}{limits})  {field.description or ''}"
-
-
-def _limit(limit: Any) -> str:
-    """`Gt(gt=0)` as `> 0`."""
-    for name, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
-        if hasattr(limit, name):
-            return f"{sign} {getattr(limit, name)}"
-    return str(limit)
-
-
-def _annotation(annotation: Any) -> str:
-    return str(annotation).replace("typing.", "")
+        return f"{schema['type']}, one of {', '.join(map(str, schema['enum']))}"
+    limits = [f"{sign} {schema[bound]}" for bound, sign in BOUNDS.items() if bound in schema]
+    return ", ".join([schema.get("type", ""), *limits])
 
 
 def _presets(presets: Any) -> list[str]:

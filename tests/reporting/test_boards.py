@@ -16,7 +16,7 @@ from cwbench.errors import UsageError
 from cwbench.reporting.board import Board
 from cwbench.reporting.boards import boards
 from cwbench.reporting.leaderboard import frame
-from cwbench.reporting.overview import scaled_table, vote_table
+from cwbench.reporting.overview import CURVES, distinct_looks, scaled_table, vote_table
 from cwbench.reporting.statistics import crossed_interval
 from cwbench.shipped import YOURS, Source
 
@@ -311,3 +311,12 @@ def test_across_tasks(results: Path, write: Write) -> None:
     scaled = scaled_table(found)
     assert scaled.loc["m"].tolist() == pytest.approx([1 - (5 + NOISE[:4].mean()) / 10] * 3)
     assert scaled.loc["prior"].tolist() == pytest.approx([0] * 3)
+
+
+def test_a_later_method_takes_another_colour_wherever_it_stands() -> None:
+    assert distinct_looks({"fm": 0, "ot-fm": 1, "later": CURVES}) == {
+        "fm": 0,
+        "ot-fm": 1,
+        "later": 12,
+    }
+    assert distinct_looks({"later": CURVES, "ot-fm": 1, "fm": 0})["fm"] == 0

@@ -13,8 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from cwbench import record as records
 from cwbench.errors import UsageError
 from cwbench.record import Record
+from cwbench.running.score import request_of
 from cwbench.running.verify import Verified, verify
 
 Run = Callable[..., Record]
@@ -146,6 +148,15 @@ def test_the_command(results: Path, place: Path, cli: Callable) -> None:
     done = cli("verify", results, "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)[0]["sound"] is False
+
+
+def test_our_own_records_are_understood() -> None:
+    stored = [records.read(place) for place in records.run_directories(SHIPPED)]
+    assert stored
+    for record in stored:
+        assert record is not None
+        if record.status == "ok":
+            request_of(record)
 
 
 @pytest.mark.slow
