@@ -17,13 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench import record as records
-from cwbench import settings as settings_module
 from cwbench.cpu import single_threaded
 from cwbench.errors import (
     CorruptFileError,
@@ -47,9 +45,11 @@ from cwbench.running.evaluation import (
 from cwbench.running.failures import disk_is_full, full_disk_told, out_of_memory, told
 from cwbench.running.image_sets import ImageJudge, ImageScore, image_summary
 from cwbench.running.progress import shown
+from cwbench.running.recorded import identity_of, metric_id, score_table, suffixed
 from cwbench.running.request import Request, problem_spec
 from cwbench.running.signals import stop_on_signal
 from cwbench.running.tracking import Callback, RunStart, Tracking
+from cwbench.settings import changed as changed_settings
 from cwbench.task import JointSamples, Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.following import Following
@@ -151,7 +151,7 @@ class Runner:
         tracking = Tracking(self.callbacks, self.show.message)
         self.show.track = tracking.log
         request = self.request
-        changed = settings_module.changed(request.method_params)
+        changed = changed_settings(request.method_params)
         tracking.start(
             RunStart(
                 run_id=request.run_id,
@@ -300,7 +300,7 @@ class Runner:
         """Whether a metric that is missing needs samples that are not stored."""
         stored = storage.load_samples(self.directory) if kept else {}
         return any(
-            _suffixed("samples", nfe) not in stored
+            suffixed("samples", nfe) not in stored
             or any(isinstance(metric, SetMetric | ImageMetric) for metric in wanted.values())
             for nfe, wanted in self._missing(kept)
         )
@@ -407,7 +407,7 @@ class Runner:
 
         floor = known.floors[name]
         about = {
-            "metric": _suffixed(metric.identifier, nfe),
+            "metric": suffixed(metric.identifier, nfe),
             "images": metric.n,
             "floor": None if floor is None else float(floor.mean()),
         }
@@ -425,7 +425,7 @@ class Runner:
                 raise Interrupted("stopped while measuring; the same command goes on")
             phase = f"NFE {nfe}" if nfe else "measure"
             self.show.update(phase, 0.0, {})
-            key = _suffixed("samples", nfe)
+            key = suffixed("samples", nfe)
             if key not in samples:
                 y, n = self.judge.observations.y, 2 * self.request.preset.samples
                 samples[key] = self._draw(y, n, nfe)
@@ -442,12 +442,12 @@ class Runner:
                     metrics[identifier] = image_summary(metric, of_images.get(name))
                     if name in of_images and len(of_images[name].value) > 1:
                         score = of_images[name]
-                        table = _table(name, nfe, Scores(score.value, floor=score.floor))
+                        table = score_table(name, nfe, Scores(score.value, floor=score.floor))
                         observations.append(table)
                 elif finite:
                     scores = self.judge.score(metric, drawn)
                     metrics[identifier] = summary(metric, scores, self.request.preset)
-                    observations.append(_table(name, nfe, scores))
+                    observations.append(score_table(name, nfe, scores))
                 else:
                     metrics[identifier] = null_summary(metric, self.request.preset)
             self.show.update(phase, 1.0, {})
@@ -508,7 +508,7 @@ class Runner:
         if self.cost:
             self.cost["peak_memory_bytes"] = environment.peak_memory_bytes(self.device)
         return Record(
-            **self.identity(),
+            **identity_of(self.request),
             status=status,
             error=error,
             metrics=records.finite(metrics),
@@ -519,44 +519,6 @@ class Runner:
             started=started.isoformat(timespec="seconds"),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-
-    def identity(self) -> dict[str, Any]:
-        """The part of the record that says what was asked, whatever comes of it."""
-        request = self.request
-        task, method = request.task.info, request.method.info
-        return {
-            "schema": records.SCHEMA,
-            "run_id": request.run_id,
-            "fit_key": request.fit_key,
-            "task": {
-                "name": task.name,
-                "version": task.version,
-                "main_metric": request.task.main_metric,
-                "main_nfe": task.main_nfe,
-                "second_nfe": task.second_nfe,
-                "group": task.group,
-                "x_shape": list(request.task.x_shape),
-                "distribution": _distribution(request.task_origin),
-                "params": settings_module.json_values(request.task.params),
-                "changed": settings_module.changed(request.task.params),
-                "fingerprint": request.task.fingerprint(),
-                "source_sha256": request.task_origin.source_sha256,
-            },
-            "method": {
-                "name": method.name,
-                "version": method.version,
-                "role": method.role,
-                "distribution": _distribution(request.method_origin),
-                "params": settings_module.json_values(request.method_params),
-                "changed": settings_module.changed(request.method_params),
-                "source_sha256": request.method_origin.source_sha256,
-            },
-            "preset": request.preset_name,
-            "preset_values": request.preset.model_dump(mode="json"),
-            "settings": {key: str(value) for key, value in request.settings.items()},
-            "track": request.track,
-            "seed": request.seed,
-        }
 
 
 def training_data(task: Task, preset: Preset, seed: int) -> Dataset[tuple[Tensor, Tensor]]:
@@ -571,30 +533,3 @@ def validation_pairs(task: Task, preset: Preset, seed: int) -> JointSamples | No
         return None
     generator = stream(task.info.name, task.info.version, seed, "validation")
     return task.sample_joint(preset.validation_pairs, generator)
-
-
-def metric_id(metric: Metric, nfe: NFE | None) -> str:
-    """`ew2sq@nfe=10`, `w2sq-marginal-10000@nfe=1`, or `ew2sq` for one-shot samplers."""
-    if isinstance(metric, ImageMetric):
-        return _suffixed(metric.identifier, nfe)
-    name = f"{metric.info.name}-{metric.n}" if isinstance(metric, SetMetric) else metric.info.name
-    return _suffixed(name, nfe)
-
-
-def _suffixed(name: str, nfe: NFE | None) -> str:
-    return name if nfe is None else f"{name}@nfe={nfe}"
-
-
-def _table(name: str, nfe: NFE | None, scores: Scores) -> pd.DataFrame:
-    """The rows of `observations.parquet` for one metric."""
-    parts = {"value": scores.value, "plug_in": scores.plug_in, "floor": scores.floor}
-    columns = {k: None if v is None else v.numpy() for k, v in parts.items()}
-    table = pd.DataFrame({"observation": range(len(scores.value)), "metric": name})
-    table["nfe"] = "" if nfe is None else str(nfe)
-    for column, values in columns.items():
-        table[column] = pd.Series(values, dtype="float64", index=table.index)
-    return table
-
-
-def _distribution(origin: Any) -> str:
-    return f"{origin.distribution} {origin.version}".strip()

@@ -30,6 +30,7 @@ from cwbench.running.engines import Engine, EngineOptions
 from cwbench.running.environment import device_of
 from cwbench.running.job import Job, run_name
 from cwbench.running.matrix import Asked, Matrix, absolute
+from cwbench.running.recorded import identity_of
 from cwbench.running.run import Runner
 from cwbench.running.signals import stop_on_signal
 from cwbench.running.worker import Outcome
@@ -125,7 +126,7 @@ class Planned:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What its record says before anything is computed."""
-        return self.runner.identity()
+        return identity_of(self.runner.request)
 
     @property
     def name(self) -> str:

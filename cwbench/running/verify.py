@@ -26,8 +26,9 @@ from cwbench.preset import NFE
 from cwbench.record import Record, key_of
 from cwbench.running import storage
 from cwbench.running.evaluation import Judge
+from cwbench.running.recorded import metric_id
 from cwbench.running.request import Request
-from cwbench.running.run import Runner, metric_id
+from cwbench.running.run import Runner
 from cwbench.running.score import request_of
 from cwbench.values import gathered
 
