@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cwbench.cpu import cores
 from cwbench.reporting import ranking as ranks
 from cwbench.reporting.board import DISTANCES, Array, Board, Cell, Column, Row
 from cwbench.reporting.statistics import (
@@ -28,16 +30,23 @@ def judge(board: Board, methods: set[str]) -> None:
         _measure(board, column)
     if methods:
         board.rows = [r for r in board.rows if {r.label, r.method["name"]} & methods]
-    comparisons: dict[Column, ranks.Pairs] = {}
-    ranked: dict[Column, list[Row]] = {}
-    for column, entry in board.columns.items():
-        if entry.ranks:
-            ranked[column] = [row for row in board.rows if _ranked(board, row, column)]
-            values = [board.cells[row.key, column].values for row in ranked[column]]
-            comparisons[column] = ranks.pairs(values, board.direction(column))
-    for column in comparisons:
+    ranked = {
+        column: [row for row in board.rows if _ranked(board, row, column)]
+        for column, entry in board.columns.items()
+        if entry.ranks
+    }
+
+    def compared(column: Column) -> ranks.Pairs:
+        values = [board.cells[row.key, column].values for row in ranked[column]]
+        return ranks.pairs(values, board.direction(column))
+
+    def rank(column: Column) -> None:
         void = _contradicted(board, column, ranked, comparisons)
         _rank(board, column, ranked[column], comparisons[column], void)
+
+    with ThreadPoolExecutor(cores()) as pool:  # the arrays' work goes on side by side
+        comparisons = dict(zip(ranked, pool.map(compared, ranked), strict=True))
+        list(pool.map(rank, ranked))
 
 
 def _ranked(board: Board, row: Row, column: Column) -> bool:
