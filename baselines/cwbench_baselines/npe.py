@@ -28,7 +28,7 @@ from cwbench.task import Params
 from cwbench.training.loop import Trainer
 from cwbench.training.networks import Condition
 
-CHUNK = 2**13
+CHUNK = 500
 """Rows that are sampled at a time."""
 
 WIDEST = 2_048

@@ -159,16 +159,27 @@ def looks_of(boards: Sequence[Board]) -> dict[str, int]:
     return {label: place for place, label in enumerate(order)}
 
 
-def distinct_looks(looks: Mapping[str, int]) -> dict[str, int]:
-    """The same, but of methods with one colour all but the first get the next free one.
+def looks_on(board: Board, looks: Mapping[str, int]) -> dict[str, int]:
+    """The looks of a board's rows; those that its figure draws have different colours.
 
-    The first is that of `looks_of`, so that a method keeps its colour from figure to figure.
+    Of several with one colour all but the first get the next free one.
+
+    Args:
+        board: its rows.
+        looks: as of `looks_of`.
     """
     found: dict[str, int] = {}
-    for name, look in sorted(looks.items(), key=lambda each: each[1]):
-        used = {each % CURVES for each in found.values()}
+    for name in sorted((row.label for row in _drawn(board)), key=looks.__getitem__):
+        used, look = {each % CURVES for each in found.values()}, looks[name]
         found[name] = next((n for n in range(look, look + CURVES) if n % CURVES not in used), look)
-    return found
+    return {row.label: looks[row.label] for row in board.rows} | found
+
+
+def _drawn(board: Board) -> list[Row]:
+    """The best methods and the controls that bound them, as many as there are colours."""
+    rows = [row for row in board.ordered(board.main) if board.cell(row, board.main)]
+    chosen = [row for row in rows if row.role == "method"][:CURVES]
+    return chosen + [row for row in rows if row.role == "upper"][: CURVES - len(chosen)]
 
 
 def nfe_figure(board: Board, looks: Mapping[str, int]) -> Figure | None:
@@ -178,13 +189,9 @@ def nfe_figure(board: Board, looks: Mapping[str, int]) -> Figure | None:
         board: what to draw.
         looks: as of `looks_of`.
     """
-    rows = [row for row in board.ordered(board.main) if board.cell(row, board.main)]
-    chosen = [row for row in rows if row.role == "method"][:CURVES]
-    chosen += [row for row in rows if row.role == "upper"][: CURVES - len(chosen)]
+    chosen, taken = _drawn(board), looks_on(board, looks)
     names = [name.replace("$", r"\$") for name in short_names([row.label for row in chosen])]
-    taken = distinct_looks(
-        {name: looks[row.label] for name, row in zip(names, chosen, strict=True)}
-    )
+    colours = {name: taken[row.label] for name, row in zip(names, chosen, strict=True)}
     lines = [
         {
             "method": name, "nfe": None if one_shot else column.nfe,
@@ -206,4 +213,4 @@ def nfe_figure(board: Board, looks: Mapping[str, int]) -> Figure | None:
     title = board.name if len(board.name) <= WIDEST else board.name[: WIDEST - 1] + "…"
     title = title.replace("$", r"\$")
     table = pd.DataFrame(lines)
-    return metric_against_nfe(table, metric=name, title=title, main_nfe=main, looks=taken)
+    return metric_against_nfe(table, metric=name, title=title, main_nfe=main, looks=colours)

@@ -28,7 +28,7 @@ from cwbench.record import finite
 from cwbench.reporting.board import DISTANCES, Board, Cell, Column, Row, Run
 from cwbench.reporting.leaderboard import note
 from cwbench.reporting.logs import lines
-from cwbench.reporting.overview import heat_map_of, looks_of, nfe_figure, stages, votes_of
+from cwbench.reporting.overview import heat_map_of, looks_of, looks_on, nfe_figure, stages, votes_of
 
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
@@ -59,7 +59,7 @@ def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
         policy=f"{POLICY}; script-src 'sha256-{digest}'",
         script=Markup(script),  # noqa: S704 - our own file
         styles=Markup(styles),  # noqa: S704 - our own file
-        data=_json_block(_data(boards)),
+        data=_json_block(_data(boards, looks)),
         problems=problems,
         stages=[(name, _stage_figures(members, name)) for name, members in stages(boards)],
         figures=[
@@ -104,16 +104,20 @@ def _json_block(data: Any) -> Markup:
     return Markup(text)  # noqa: S704 - escaped above
 
 
-def _data(boards: Sequence[Board]) -> dict[str, Any]:
+def _data(boards: Sequence[Board], looks: Mapping[str, int]) -> dict[str, Any]:
     """All that the script shows. Environments, of which there are few, are kept once."""
     environments: dict[str, int] = {}
     stage = {id(b): name for name, members in stages(boards) for b in members}
-    shown = [_board(board, stage[id(board)], environments) for board in boards]
+    shown = [
+        _board(board, stage[id(board)], looks_on(board, looks), environments) for board in boards
+    ]
     kept = [json.loads(text) for text in environments]
     return {"boards": shown, "environments": kept, "together": DISTANCES}
 
 
-def _board(board: Board, stage: str, environments: dict[str, int]) -> dict[str, Any]:
+def _board(
+    board: Board, stage: str, looks: Mapping[str, int], environments: dict[str, int]
+) -> dict[str, Any]:
     columns = sorted(board.columns, key=lambda column: column.order)
     place = {column: index for index, column in enumerate(columns)}
     return {
@@ -123,7 +127,10 @@ def _board(board: Board, stage: str, environments: dict[str, int]) -> dict[str, 
         "budget": board.rows[0].runs[0].content["preset_values"] if board.rows else {},
         "main": place.get(board.main) if board.main else None,
         "columns": [_column(board, column) for column in columns],
-        "rows": [_row(board, row, columns, environments) for row in board.ordered(board.main)],
+        "rows": [
+            _row(board, row, columns, environments) | {"look": looks[row.label]}
+            for row in board.ordered(board.main)
+        ],
     }  # fmt: skip
 
 

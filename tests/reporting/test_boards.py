@@ -16,9 +16,10 @@ from cwbench.errors import UsageError
 from cwbench.reporting.board import Board
 from cwbench.reporting.boards import boards
 from cwbench.reporting.leaderboard import frame
-from cwbench.reporting.overview import CURVES, distinct_looks, scaled_table, vote_table
+from cwbench.reporting.overview import CURVES, looks_on, scaled_table, vote_table
 from cwbench.reporting.statistics import crossed_interval
 from cwbench.shipped import YOURS, Source
+from tests.reporting.conftest import write_run
 
 Write = Callable[..., Path]
 NOISE = np.random.default_rng(0).normal(size=(5, 40))
@@ -313,10 +314,11 @@ def test_across_tasks(results: Path, write: Write) -> None:
     assert scaled.loc["prior"].tolist() == pytest.approx([0] * 3)
 
 
-def test_a_later_method_takes_another_colour_wherever_it_stands() -> None:
-    assert distinct_looks({"fm": 0, "ot-fm": 1, "later": CURVES}) == {
-        "fm": 0,
-        "ot-fm": 1,
-        "later": 12,
-    }
-    assert distinct_looks({"later": CURVES, "ot-fm": 1, "fm": 0})["fm"] == 0
+def test_a_later_method_takes_another_colour_wherever_it_stands(results: Path) -> None:
+    for name, mean in (("later", 1.0), ("fm", 2.0), ("ot-fm", 3.0)):
+        for seed in range(3):
+            write_run(results, {"ew2sq": mean + NOISE[seed]}, task="n", method=name, seed=seed)
+    (board,) = judged(results, tasks=["n"])
+    looks = {"fm": 0, "ot-fm": 1, "later": CURVES}
+    assert [row.label for row in board.ordered(board.main)] == ["later", "fm", "ot-fm"]
+    assert looks_on(board, looks) == {"fm": 0, "ot-fm": 1, "later": CURVES + 2}

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from cwbench.reporting.boards import boards
+from cwbench.reporting.figures.style import PALETTE
 from cwbench.reporting.page import page
 from cwbench.shipped import YOURS, Source
 from tests.reporting.conftest import write_run
@@ -182,6 +184,10 @@ def test_filter_metric_nfe_and_scale(opened: Callable[..., Page]) -> None:
     assert names(shown)[0] != "prior"
     shown.select_option("#cost", "sampling")
     assert shown.locator("#plot circle").count() > 3
+    marks = "all => all.map(mark => [mark.textContent.split(',')[0], mark.getAttribute('stroke')])"
+    drawn = dict(shown.locator("#plot > svg circle").evaluate_all(marks))
+    looks = (("bad", 1), ("good", 3), ("twin", 4))  # of the figures: by name, after two others
+    assert {name: drawn[name] for name, _ in looks} == {n: to_hex(PALETTE[i]) for n, i in looks}
 
 
 @needs_browser

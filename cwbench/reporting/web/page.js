@@ -203,6 +203,7 @@
 
   // --- quality against cost
   const COLOURS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#e48bc0", "#949494", "#b8a800", "#56b4e9"];
+  const colourOf = row => COLOURS[row.look % COLOURS.length];  // that of the figures
   function points() {
     const b = board(), by = at("cost").value, out = [];
     b.rows.forEach(row => {
@@ -259,19 +260,19 @@
     let best = Infinity;
     const front = [...found].sort((p, q) => p.x - q.x || sign * (p.y - q.y)).filter(p => sign * p.y < best && ((best = sign * p.y), true));
     svg.append(draw("path", { class: "front", d: front.map((p, i) => i ? `H${x.place(p.x)}V${y.place(p.y)}` : `M${x.place(p.x)} ${y.place(p.y)}`).join("") }));
-    const labels = unique(found.map(p => p.row.label));
+    const rows = [...new Map(found.map(p => [p.row.label, p.row])).values()];
     for (const p of found) {
-      const colour = COLOURS[labels.indexOf(p.row.label) % COLOURS.length];
+      const colour = colourOf(p.row);
       const dot = draw("circle", { cx: x.place(p.x), cy: y.place(p.y), r: front.includes(p) ? 5 : 3.5, fill: y.clipped(p.y) ? "none" : colour, stroke: colour },
         draw("title", {}, `${p.row.label}, ${p.nfe}: ${short(p.y)} at ${short(p.x)}`));
       svg.append(dot);
     }
     const legend = make("p", { className: "legend" });
-    labels.slice(0, 14).forEach((label, i) => {
-      const dot = draw("svg", { width: 10, height: 10, viewBox: "0 0 10 10", style: "width:10px;height:10px" }, draw("circle", { cx: 5, cy: 5, r: 4, fill: COLOURS[i % COLOURS.length] }));
-      legend.append(dot, ` ${label}\u2003`);
+    rows.slice(0, 14).forEach(row => {
+      const dot = draw("svg", { width: 10, height: 10, viewBox: "0 0 10 10", style: "width:10px;height:10px" }, draw("circle", { cx: 5, cy: 5, r: 4, fill: colourOf(row) }));
+      legend.append(dot, ` ${row.label}\u2003`);
     });
-    if (labels.length > 14) legend.append(`and ${labels.length - 14} more`);
+    if (rows.length > 14) legend.append(`and ${rows.length - 14} more. `);
     legend.append("Line: what no other method beats at no more cost. Hollow: at or below the axis.");
     plot.replaceChildren(svg, legend);
   }
