@@ -186,7 +186,7 @@ def test_filter_metric_nfe_and_scale(opened: Callable[..., Page]) -> None:
     assert shown.locator("#plot circle").count() > 3
     marks = "all => all.map(mark => [mark.textContent.split(',')[0], mark.getAttribute('stroke')])"
     drawn = dict(shown.locator("#plot > svg circle").evaluate_all(marks))
-    looks = (("bad", 1), ("good", 3), ("twin", 4))  # of the figures: by name, after two others
+    looks = (("bad", 1), ("good", 2), ("twin", 4))  # of the figures: by name, between others
     assert {name: drawn[name] for name, _ in looks} == {n: to_hex(PALETTE[i]) for n, i in looks}
 
 
