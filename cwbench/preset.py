@@ -34,12 +34,17 @@ class Preset(BaseModel):
     batch_size: PositiveInt = Field(200, description="pairs in a network batch")
     width: PositiveInt = Field(256, description="units in a hidden layer")
     depth: PositiveInt = Field(3, description="hidden layers")
-    activation: Literal["silu", "leaky-relu"] = Field("silu", description="between the layers")
-    network: Literal["auto", "mlp", "convolutional", "unet-small", "unet-192", "unet-256"] = Field(
+    activation: Literal["silu", "leaky-relu", "gelu"] = Field(
+        "silu", description="between the layers of an mlp"
+    )
+    network: Literal[
+        "auto", "mlp", "residual", "convolutional", "unet-small", "unet-192", "unet-256"
+    ] = Field(
         "auto",
         json_schema_extra=LATER,
         description="auto is convolutional for images of at least 12x12 pixels that have A^T y or "
-        "classes; unet-* are diffusers' U-Nets, see cwbench.training.unet",
+        "classes, else mlp; residual is an mlp of residual blocks, its hidden layers four times "
+        "the width; unet-* are diffusers' U-Nets, see cwbench.training.unet",
     )
     learning_rate: float | None = Field(
         None, gt=0, description="overrides the family's own, where a paper fixes it"

@@ -19,7 +19,11 @@ from cwbench.task import Task
 from cwbench.training.convolutional import ConvolutionalNetwork
 from cwbench.training.unet import RECIPES, UNet
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"silu": nn.SiLU, "leaky-relu": nn.LeakyReLU}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "silu": nn.SiLU,
+    "leaky-relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+}
 
 Projection = Callable[[Tensor], Tensor | None]
 
@@ -28,6 +32,9 @@ SMALLEST_IMAGE = 12
 
 WIDTH_A_CHANNEL = 32
 """Units of the preset's width for each channel."""
+
+EXPANSION = 4
+"""Hidden units of a residual block for each unit of the preset's width."""
 
 CHANNELS = 4
 """Channels come in multiples of it, for group normalisation."""
@@ -85,7 +92,8 @@ class Networks:
         """A network as `cwbench.method.NetworkFactory` says, initialised from the global stream."""
         parts = (inputs,) if isinstance(inputs, int) else tuple(inputs)
         if self.image_shape is None:
-            return self.meter.attach(self._perceptron(sum(parts), outputs))
+            make = self._residual if self.preset.network == "residual" else self._perceptron
+            return self.meter.attach(make(sum(parts), outputs))
         size = int(torch.Size(self.image_shape).numel())
         if self.preset.network in RECIPES and outputs == size:
             recipe = RECIPES[self.preset.network]
@@ -103,6 +111,28 @@ class Networks:
             layers += [nn.Linear(size_in, size_out), ACTIVATIONS[self.preset.activation]()]
         return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
 
+    def _residual(self, inputs: int, outputs: int) -> nn.Module:
+        width, depth = self.preset.width, self.preset.depth
+        blocks = [PerceptronBlock(width, ACTIVATIONS[self.preset.activation]()) for _ in range(depth)]
+        return nn.Sequential(nn.Linear(inputs, width), *blocks, nn.Linear(width, outputs))
+
+
+class PerceptronBlock(nn.Module):
+    """h + W_2 a(W_1 h), with `EXPANSION` hidden units for each of h.
+
+    The network of C^2OT's toy (Cheng, Schwing, 2025), https://arxiv.org/abs/2503.10636
+    """
+
+    def __init__(self, width: int, activation: nn.Module) -> None:
+        super().__init__()
+        hidden = EXPANSION * width
+        self.change = nn.Sequential(nn.Linear(width, hidden), activation, nn.Linear(hidden, width))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """`(n, width)` to `(n, width)`."""
+        changed: Tensor = h + self.change(h)
+        return changed
+
 
 def networks_of(task: Task, preset: Preset, meter: Meter) -> Networks:
     """The networks for a task: convolutional ones need images of even sides, and A^T y or classes.
@@ -110,7 +140,7 @@ def networks_of(task: Task, preset: Preset, meter: Meter) -> Networks:
     Raises:
         UsageError: if the preset insists on convolutions where they cannot be had.
     """
-    if preset.network == "mlp":
+    if preset.network in ("mlp", "residual"):
         return Networks(preset, meter)
     shape = task.x_shape
     fits = len(shape) == 3 and not any(side % 2 for side in shape[1:])
@@ -118,7 +148,7 @@ def networks_of(task: Task, preset: Preset, meter: Meter) -> Networks:
         task.num_classes is not None
         or task.back_projection(torch.zeros(1, *task.y_shape)) is not None
     )
-    if preset.network not in ("auto", "mlp") and not able:
+    if preset.network != "auto" and not able:
         raise UsageError(
             f"{task.info.name} has x of shape {shape}: a convolutional network needs images with "
             "even sides and an observation that can be projected back or is a class; type "
