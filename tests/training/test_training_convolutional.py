@@ -79,6 +79,7 @@ def test_small_images_and_vectors_get_a_perceptron() -> None:
     assert shape_of("deblurring", "convolutional") == (1, 8, 8)
     assert shape_of("tomography", prior="patches") == (1, 16, 16)
     assert shape_of("tomography", "mlp", prior="patches") is None
+    assert shape_of("tomography", "residual", prior="patches") is None
     with pytest.raises(UsageError, match=r"preset\.network=mlp"):
         shape_of("gaussian-linear", "convolutional")
 

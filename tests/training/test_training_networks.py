@@ -59,6 +59,23 @@ def test_network_has_the_layers_of_the_preset() -> None:
     ]  # fmt: skip
 
 
+def test_residual_blocks_add_a_change_made_by_four_times_the_width() -> None:
+    preset = PRESET.model_copy(update={"network": "residual", "activation": "gelu"})
+    network = Networks(preset, Meter())(3, 2)
+    block = (7 + 1) * 28 + (28 + 1) * 7
+    assert sum(p.numel() for p in network.parameters()) == (3 + 1) * 7 + 2 * block + (7 + 1) * 2
+    value = dict(network.named_parameters())
+    x = torch.randn(5, 3)
+    h = x @ value["0.weight"].T + value["0.bias"]
+    for place in (1, 2):
+        first, second = f"{place}.change.0", f"{place}.change.2"
+        inside = h @ value[f"{first}.weight"].T + value[f"{first}.bias"]
+        hidden = inside * (1 + torch.erf(inside / 2**0.5)) / 2
+        h = h + hidden @ value[f"{second}.weight"].T + value[f"{second}.bias"]
+    expected = h @ value["3.weight"].T + value["3.bias"]
+    assert torch.allclose(network(x), expected, atol=1e-5)
+
+
 def test_condition_is_standardised_by_the_training_conditions() -> None:
     y = 5 + 3 * torch.randn(1_000, 2, 2)
     y[:, 1, 1] = 4.0
