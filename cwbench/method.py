@@ -243,6 +243,11 @@ class Method(ABC):
         return {}
 
 
+def some_of(dataset: Dataset[tuple[Tensor, Tensor]], most: int = 100_000) -> JointSamples:
+    """The first pairs, at most `most`: enough to tell means and deviations."""
+    return take(dataset, torch.arange(min(len(dataset), most)))  # type: ignore[arg-type]  # map-style
+
+
 def tensors_of(dataset: Dataset[tuple[Tensor, Tensor]]) -> JointSamples:
     """All pairs of a data set that fits into memory, x with shape `(n, *x_shape)`."""
     return take(dataset, torch.arange(len(dataset)))  # type: ignore[arg-type]  # map-style has len

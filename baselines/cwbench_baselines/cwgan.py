@@ -22,17 +22,13 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from cwbench.method import FitContext, Method, MethodInfo, State, Stateful, take
-from cwbench.preset import NFE
+from cwbench.method import FitContext, MethodInfo, Stateful
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
-from cwbench.training.networks import Condition
-
-CHUNK = 2**14
-"""Rows that are sampled at a time."""
+from cwbench_baselines.generator import OnePassGenerator
 
 
 class WassersteinGANParams(Params):
@@ -49,7 +45,7 @@ class WassersteinGANParams(Params):
     ema: float = Field(0.99, ge=0, lt=1, description="decay of the generator's averaged weights")
 
 
-class ConditionalWassersteinGAN(Method):
+class ConditionalWassersteinGAN(OnePassGenerator):
     """A generator G(z, y) against a critic D(x, y)."""
 
     info = MethodInfo(
@@ -72,17 +68,10 @@ class ConditionalWassersteinGAN(Method):
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Alternate critic and generator steps until the budget of network passes is spent."""
         spec, params = self.spec, self.params
-        condition = Condition.of(spec)
-        if context.standardise:
-            some = torch.arange(min(len(data), 100_000))  # type: ignore[arg-type]  # map-style
-            condition.fit(take(data, some).y)
-        self.condition = condition.to(context.device)
-        self.latent_size = spec.sample_latent(1, Generator()).numel()
-        self.generator = context.network(
-            (self.latent_size, condition.size), spec.x_size, "generator"
-        )
+        self.build(data, context)
         judged = 2 if params.critic == "pair" else 1
-        self.critic = context.network((*[spec.x_size] * judged, condition.size), 1, "critic")
+        sizes = (*[spec.x_size] * judged, self.condition.size)
+        self.critic = context.network(sizes, 1, "critic")
         betas = (params.beta_1, params.beta_2)
         rate = params.learning_rate
         generator_trainer = Trainer(
@@ -95,7 +84,7 @@ class ConditionalWassersteinGAN(Method):
         def prepare(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
             generator = context.generator("noise", step)
             latents = [spec.sample_latent(len(x), generator).flatten(1) for _ in range(2)]
-            fed = condition(y.to(context.device))
+            fed = self.condition(y.to(context.device))
             return x.flatten(1), fed, *latents, torch.rand(len(x), 2, generator=generator)
 
         for step, batch in enumerate(context.batches(prepare), start=context.step):
@@ -159,28 +148,3 @@ class ConditionalWassersteinGAN(Method):
         if self.pairs:
             loss = loss + self.critic(torch.cat([real, y], 1)).mean()
         return loss
-
-    @torch.no_grad()
-    def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
-        """X = G(z, y), one network pass."""
-        device = self.spec.device
-        z = self.spec.sample_latent(len(y) * n, generator).flatten(1).to(device)
-        condition = self.condition(y.to(device)).repeat_interleave(n, 0)
-        chunks = torch.cat([z, condition], 1).split(CHUNK)
-        x = torch.cat([self.generator(chunk) for chunk in chunks])
-        return x.cpu().reshape(len(y), n, *self.spec.x_shape)
-
-    def state_dict(self) -> State:
-        """Generator and the condition's standardisation; the critic is not needed to sample."""
-        return self.generator.state_dict(prefix="generator.") | self.condition.state_dict(
-            prefix="condition."
-        )
-
-    def load_state_dict(self, state: State) -> None:
-        """Rebuild the generator."""
-        self.condition = Condition.of(self.spec).to(self.spec.device)
-        latent_size = self.spec.sample_latent(1, Generator()).numel()
-        generator = self.spec.network((latent_size, self.condition.size), self.spec.x_size)
-        self.generator = generator.to(self.spec.device)
-        parts = nn.ModuleDict({"generator": self.generator, "condition": self.condition})
-        parts.load_state_dict(dict(state))

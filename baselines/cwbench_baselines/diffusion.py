@@ -27,7 +27,7 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cwbench.method import FitContext, Method, MethodInfo, State, take
+from cwbench.method import FitContext, Method, MethodInfo, State, some_of
 from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
@@ -106,13 +106,10 @@ class Diffusion(Method):
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Regress clean data on noisy ones."""
         spec, params = self.spec, self.params
-        some = take(data, torch.arange(min(len(data), 100_000)))  # type: ignore[arg-type]  # map-style
-        condition = Condition.of(spec)
-        if context.standardise:
-            condition.fit(some.y)
+        condition = Condition.fitted(spec, data, context)
         network = context.network((spec.x_size, 1, condition.size), spec.x_size)
         self.denoiser = Denoiser(network, condition, spec.x_size)
-        self.denoiser.fit_scale(some.x.flatten(1))
+        self.denoiser.fit_scale(some_of(data).x.flatten(1))
         self.denoiser.to(context.device)
         trainer = Trainer(
             self.denoiser, context, learning_rate=params.learning_rate, average=params.ema

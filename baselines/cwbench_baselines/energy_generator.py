@@ -17,17 +17,13 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from cwbench.method import FitContext, Method, MethodInfo, State, take
-from cwbench.preset import NFE
+from cwbench.method import FitContext, MethodInfo
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
-from cwbench.training.networks import Condition
-
-CHUNK = 2**14
-"""Rows that are sampled at a time."""
+from cwbench_baselines.generator import OnePassGenerator
 
 
 class EnergyGeneratorParams(Params):
@@ -38,7 +34,7 @@ class EnergyGeneratorParams(Params):
     samples: int = Field(2, ge=2, description="m, samples of each observation in a step")
 
 
-class EnergyGenerator(Method):
+class EnergyGenerator(OnePassGenerator):
     """G(z, y), trained by scoring its samples against x."""
 
     info = MethodInfo(
@@ -59,14 +55,7 @@ class EnergyGenerator(Method):
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Descend on the energy score until the budget of network passes is spent."""
         spec, m = self.spec, self.params.samples
-        condition = Condition.of(spec)
-        if context.standardise:
-            some = torch.arange(min(len(data), 100_000))  # type: ignore[arg-type]  # map-style
-            condition.fit(take(data, some).y)
-        self.condition = condition.to(context.device)
-        self.generator = context.network(
-            (self._latent_size(), condition.size), spec.x_size, "generator"
-        )
+        self.build(data, context)
         trainer = Trainer(
             self.generator,
             context,
@@ -89,33 +78,6 @@ class EnergyGenerator(Method):
         condition = self.condition(y).repeat_interleave(m, 0)
         fakes = self.generator(torch.cat([z.flatten(0, 1), condition], 1)).view(n, m, -1)
         return energy_score(x, fakes)
-
-    def _latent_size(self) -> int:
-        return self.spec.sample_latent(1, Generator()).numel()
-
-    @torch.no_grad()
-    def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
-        """X = G(z, y), one network pass."""
-        device = self.spec.device
-        z = self.spec.sample_latent(len(y) * n, generator).flatten(1).to(device)
-        condition = self.condition(y.to(device)).repeat_interleave(n, 0)
-        chunks = torch.cat([z, condition], 1).split(CHUNK)
-        x = torch.cat([self.generator(chunk) for chunk in chunks])
-        return x.cpu().reshape(len(y), n, *self.spec.x_shape)
-
-    def state_dict(self) -> State:
-        """Generator and the condition's standardisation."""
-        return self.generator.state_dict(prefix="generator.") | self.condition.state_dict(
-            prefix="condition."
-        )
-
-    def load_state_dict(self, state: State) -> None:
-        """Rebuild the generator."""
-        self.condition = Condition.of(self.spec).to(self.spec.device)
-        sizes = (self._latent_size(), self.condition.size)
-        self.generator = self.spec.network(sizes, self.spec.x_size).to(self.spec.device)
-        parts = nn.ModuleDict({"generator": self.generator, "condition": self.condition})
-        parts.load_state_dict(dict(state))
 
 
 def energy_score(x: Tensor, fakes: Tensor) -> Tensor:

@@ -179,12 +179,9 @@ class BaseFlow(Method):
         spec = self.spec
         if self.params.condition_dropout and spec.num_classes is None:
             raise UsageError("condition_dropout needs classes: a y of zeros is an observation too")
-        condition = Condition.of(spec)
-        if context.standardise:
-            some = torch.arange(min(len(data), 100_000))  # type: ignore[arg-type]  # map-style
-            condition.fit(take(data, some).y)
+        condition = Condition.fitted(spec, data, context)
         network = context.network((spec.x_size, 1, condition.size), spec.x_size)
-        self.velocity = VelocityNetwork(network, condition.to(context.device))
+        self.velocity = VelocityNetwork(network, condition)
         rule = self.coupling(data, context)
         with context.clock("diagnosis"):
             self._diagnostics = self.diagnose(rule, data, context)

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec, State, take
+from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec, State, some_of
 from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
@@ -108,7 +108,7 @@ class NeuralPosteriorEstimation(Method):
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Maximise the likelihood of training pairs."""
-        some = take(data, torch.arange(min(len(data), 100_000)))  # type: ignore[arg-type]  # map-style
+        some = some_of(data)
         with torch.random.fork_rng():  # zuko initialises from the global stream
             torch.manual_seed(context.generator("init").initial_seed())
             self.flow = self._flow()

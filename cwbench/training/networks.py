@@ -11,9 +11,10 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from cwbench.errors import UsageError
-from cwbench.method import ProblemSpec
+from cwbench.method import FitContext, ProblemSpec, some_of
 from cwbench.preset import Preset
 from cwbench.task import Task
 from cwbench.training.convolutional import ConvolutionalNetwork
@@ -113,7 +114,8 @@ class Networks:
 
     def _residual(self, inputs: int, outputs: int) -> nn.Module:
         width, depth = self.preset.width, self.preset.depth
-        blocks = [PerceptronBlock(width, ACTIVATIONS[self.preset.activation]()) for _ in range(depth)]
+        activation = ACTIVATIONS[self.preset.activation]
+        blocks = [PerceptronBlock(width, activation()) for _ in range(depth)]
         return nn.Sequential(nn.Linear(inputs, width), *blocks, nn.Linear(width, outputs))
 
 
@@ -193,6 +195,16 @@ class Condition(nn.Module):
     def of(cls, spec: ProblemSpec) -> Self:
         """What the networks of a task are fed."""
         return cls(spec.y_shape, spec.num_classes, spec.back_projection)
+
+    @classmethod
+    def fitted(
+        cls, spec: ProblemSpec, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
+    ) -> Self:
+        """The same, standardised by the first training pairs unless the preset feeds raw y."""
+        condition = cls.of(spec)
+        if context.standardise:
+            condition.fit(some_of(data).y)
+        return condition.to(context.device)
 
     def fit(self, y: Tensor) -> None:
         """Take mean and deviation from training conditions `(n, *y_shape)`."""

@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from cwbench import FitContext, Method, MethodInfo, Params
-from cwbench.method import State, tensors_of
+from cwbench.method import State
 from cwbench.preset import NFE
 from cwbench.training.loop import Trainer
 from cwbench.training.networks import Condition
@@ -50,9 +50,7 @@ class PluginClass(Method):
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Spend the harness's batches; it counts them, and it saves and resumes the trainer."""
         d = self.spec.x_size
-        self.condition = Condition.of(self.spec)
-        self.condition.fit(tensors_of(data).y)
-        self.condition.to(context.device)
+        self.condition = Condition.fitted(self.spec, data, context)
         self.network = context.network((d, self.condition.size), d)
         trainer = Trainer(self.network, context, learning_rate=self.params.learning_rate)
         context.save({"trainer": trainer})
