@@ -105,15 +105,24 @@ def keyed_values(model: BaseModel) -> dict[str, Any]:
     A path does not, what it leads to has a fingerprint. A setting that came later, marked `LATER`,
     does not at its default: the records of older versions keep their keys.
     """
+    return {
+        name: value
+        for name, value in recorded_values(model).items()
+        if not isinstance(getattr(model, name), Path)
+    }
+
+
+def recorded_values(model: BaseModel) -> dict[str, Any]:
+    """The settings as JSON values, in the words of older records where these say all.
+
+    They lack what came later, so what is marked `LATER` and has its default is left out.
+    """
     fields = type(model).model_fields
     return {
         name: value
         for name, value in json_values(model).items()
-        if not isinstance(getattr(model, name), Path)
-        and not (
-            fields[name].json_schema_extra == LATER
-            and getattr(model, name) == fields[name].get_default(call_default_factory=True)
-        )
+        if fields[name].json_schema_extra != LATER
+        or getattr(model, name) != fields[name].get_default(call_default_factory=True)
     }
 
 

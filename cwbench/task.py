@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from cwbench.preset import NFE, Preset
+from cwbench.settings import keyed_values
 
 if TYPE_CHECKING:
     from cwbench.images import ImageSet
@@ -202,12 +203,11 @@ class Task(ABC):
     def fingerprint(self) -> str:
         """SHA-256 (16 digits) of what the data depends on: name, version, settings.
 
-        Tasks that read files hash their bytes as well; a path is never part of it.
+        Tasks that read files hash their bytes as well; a path is never part of it, nor is a
+        setting that came later while it has its default.
         """
-        text = json.dumps(
-            [self.info.name, self.info.version, self.params.model_dump(mode="json")],
-            sort_keys=True,
-        )
+        decisive = keyed_values(self.params)
+        text = json.dumps([self.info.name, self.info.version, decisive], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

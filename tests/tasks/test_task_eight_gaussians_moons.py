@@ -11,6 +11,7 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from cwbench.errors import UsageError
+from cwbench.settings import recorded_values
 from cwbench_tasks.eight_gaussians_moons import EightGaussiansMoons, EightGaussiansMoonsParams
 
 
@@ -106,6 +107,21 @@ def test_latents_are_eight_gaussians_on_a_circle(task: EightGaussiansMoons) -> N
     nearest, index = distance.min(1)
     assert float(nearest.square().mean()) == pytest.approx(2 * 0.1, rel=0.02)
     assert torch.allclose(torch.bincount(index) / 80_000, torch.full((8,), 0.125), atol=0.005)
+
+
+def test_latents_take_the_variance_of_the_published_numbers() -> None:
+    params = EightGaussiansMoonsParams(latent_variance=0.316)
+    z = EightGaussiansMoons(params).sample_latent(80_000, Generator().manual_seed(5)).double()
+    centre = z[(z - torch.tensor([-5.0, 0.0])).norm(dim=1) < 2]
+    assert torch.allclose(centre.var(0), torch.full((2,), 0.316).double(), rtol=0.03)
+
+
+def test_a_later_setting_leaves_older_records_on_its_board(task: EightGaussiansMoons) -> None:
+    assert task.fingerprint() == "94aa7f7a5b689525"  # of the committed records
+    assert recorded_values(task.params) == {"condition": "continuous"}
+    changed = EightGaussiansMoonsParams(latent_variance=0.316)
+    assert EightGaussiansMoons(changed).fingerprint() != task.fingerprint()
+    assert recorded_values(changed) == {"condition": "continuous", "latent_variance": 0.316}
 
 
 def ends(coordinate: float) -> Tensor:
