@@ -158,12 +158,14 @@ def sweep(
     The same command again does only what is missing. FILE has the flags as keys; flags win.
     """  # noqa: D301 - click reads the character
     from cwbench.running import sweep_file
+    from cwbench.running.sweep_request import overridden
     from cwbench.settings import parse
 
     options["json"] = options.pop("as_json")
     flags = {name.replace("_", "-"): value for name, value in options.items()}
+    said = {name: value for name, value in flags.items() if value not in (None, False)}
     words = sweep_file.read(file, [*flags, *sweep_file.TABLES]) if file else {}
-    words |= {name: value for name, value in flags.items() if value not in (None, False)}
+    words = overridden(words, said)
     if assignments:
         from cwbench.running.matrix import assignments as by_key
 

@@ -88,6 +88,15 @@ class Matrix:
             request = replace(first, seed=seed)
             yield Asked(task, method, settings, nfe, list(self.metrics), request)
 
+    def known(self) -> set[str]:
+        """The keys of its settings that some combination has.
+
+        Raises:
+            UsageError: if a task or method does not exist.
+        """
+        pairs = itertools.product(self.tasks, self.methods)
+        return {key for pair in pairs for key in _values_by_key(self.settings, _owners(*pair))}
+
     def _refuse_nothing(self) -> None:
         for flag, given in {
             "task": self.tasks,

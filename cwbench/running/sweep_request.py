@@ -86,6 +86,25 @@ def asked(words: Mapping[str, Any]) -> SweepRequest:
     return SweepRequest(matrix, options, results_directory(said.get("results")))
 
 
+def overridden(file: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The words of a file where flags say nothing else.
+
+    Flags that leave out methods or tasks of the file leave out the settings that only those have.
+
+    Raises:
+        UsageError: if a task or method does not exist.
+    """
+    words = {**file, **flags}
+    if "set" not in file or not {"task", "method"} & flags.keys():
+        return words
+    wide, narrow = (
+        Matrix(_words(w.get("task", ())), _words(w.get("method", ())), settings=file["set"]).known()
+        for w in (file, words)
+    )
+    left = {k: v for k, v in file["set"].items() if k in narrow or k not in wide}
+    return words | {"set": left}
+
+
 def _engine(said: Mapping[str, Any]) -> EngineOptions:
     jobs, timeout = said.get("jobs"), said.get("timeout")
     return EngineOptions(

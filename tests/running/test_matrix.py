@@ -16,7 +16,7 @@ from cwbench.running.matrix import (
     seeds_of,
     split_at_commas,
 )
-from cwbench.running.sweep_request import asked, bytes_of
+from cwbench.running.sweep_request import asked, bytes_of, overridden
 
 WORDS = {"task": "gaussian-linear", "preset": "smoke"}
 
@@ -96,6 +96,24 @@ def test_a_setting_applies_to_the_methods_that_have_it() -> None:
 def test_a_setting_that_nothing_has_is_refused_with_the_near_one() -> None:
     with pytest.raises(UsageError, match=r"unknown setting 'method.betta'.*method.beta'"):
         spanned("method.betta=1", method="fm,cot-fm")
+
+
+def test_flags_that_narrow_a_file_leave_out_the_settings_of_what_they_leave_out() -> None:
+    file = {
+        "task": "gaussian-mixture",
+        "method": ["fm", "cot-fm"],
+        "set": {"method.beta": "1", "preset.steps": "7"},
+    }
+    assert overridden(file, {"seeds": "1"}) == file | {"seeds": "1"}
+    assert overridden(file, {"method": "cot-fm"})["set"] == file["set"]
+    narrow = overridden(file, {"method": "fm"})
+    assert narrow == file | {"method": "fm", "set": {"preset.steps": "7"}}
+    assert len(asked(narrow).matrix.combinations()) == 1
+    misspelt = overridden(file | {"set": {"method.betta": "1"}}, {"method": "fm"})
+    with pytest.raises(UsageError, match=r"unknown setting 'method.betta'"):
+        asked(misspelt).matrix.combinations()
+    with pytest.raises(UsageError, match="unknown method 'fn'"):
+        overridden(file, {"method": "fn"})
 
 
 def test_equal_combinations_are_one_run() -> None:
