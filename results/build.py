@@ -29,9 +29,17 @@ ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- leaderboard: made by `make results` -->\n", "<!-- end of leaderboard -->\n"
 HEAD = """\
 Mean ± half the 95 % interval over seeds and observations, lower is better, 0 is exact. **Bold**:
-the best and what cannot be told from it (paired differences, Holm over all pairs); rank: its 95 %
-interval, of methods with at least three seeds; scaled: 0 ignores y as `prior` does, 1 is exact;
-*controls* stand below.
+the best and what cannot be told from it (paired differences, Holm over all pairs; of images no
+verdict either where distances contradict each other); rank: its 95 % interval, of methods with at
+least three seeds; scaled: 0 ignores y as `prior` does, 1 is exact; *controls* stand below. The same
+at every NFE: [results/nfe.md](results/nfe.md).
+"""
+NFE_HEAD = """\
+# Every method at every number of evaluations
+
+The main metric of each task, mean ± half the 95 % interval over seeds and observations; lower is
+better, 0 is exact. One-shot samplers have one value. **Bold**: the best at that NFE and what cannot
+be told from it. Rank and scaled score are at the NFE that is judged, by which the rows are sorted.
 """
 MOST_NAMES = 5
 """Of the best in a title."""
@@ -85,9 +93,10 @@ def _best(board: Board) -> str:
     few = sum(cell.rank is None for cell in methods)
     among = f" of {len(methods) - few} with three seeds or more" if few else ""
     if len(tied) > MOST_NAMES:
-        return f"{len(tied)} methods{among} that cannot be told apart"
-    names = ", ".join(f"<code>{escape(label)}</code>" for label in tied)
-    return f"best{among}: {names}" + (" (cannot be told apart)" if len(tied) > 1 else "")
+        return f"the best{among} and {len(tied) - 1} that cannot be told from it"
+    labels = [f"<code>{escape(label)}</code>" for label in tied]
+    first, rest = labels[0], ", ".join(labels[1:])
+    return f"best{among}: {first}" + (f"; not told from it: {rest}" if rest else "")
 
 
 def refreshed(readme: str, text: str) -> str:
@@ -103,10 +112,24 @@ def refreshed(readme: str, text: str) -> str:
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
+def by_nfe(shown: Sequence[Board]) -> str:
+    """The main metric of boards with several methods at each NFE of theirs."""
+    parts = [NFE_HEAD]
+    for board in shown:
+        columns = sorted(
+            (c for c in board.columns if c.metric == board.main_metric), key=lambda c: c.order
+        )
+        if _methods(board) > 1 and len(columns) > 1:
+            table = formats.markdown_table(board, columns, board.main)
+            parts.append(f"## {formats.markdown_text(board.name)}\n\n{table}")
+    return "\n".join(parts)
+
+
 def tables(shown: Sequence[Board]) -> dict[str, str]:
     """The leaderboard as text, by file name."""
     return {
         "leaderboard.md": formats.markdown(shown),
+        "nfe.md": by_nfe(shown),
         "leaderboard.csv": frame(shown).to_csv(index=False, float_format="%.6g"),
         "leaderboard.tex": formats.latex(shown),
     }

@@ -48,7 +48,8 @@ def test_equal_records_give_equal_files(copy: Path) -> None:
     assert contents(copy) == first
     assert {p.relative_to(copy).as_posix() for p in written} <= first.keys()
     assert {p.name for p in written} >= {
-        "leaderboard.html", "leaderboard.md", "leaderboard.csv", "leaderboard.tex", "README.md",
+        "leaderboard.html", "leaderboard.md", "leaderboard.csv", "leaderboard.tex", "nfe.md",
+        "README.md",
         "gaussian-mixture-quick.png",
     }  # fmt: skip
     assert "results/figures/gone-quick.png" not in first, "figures of what is gone go too"
@@ -85,4 +86,18 @@ def test_a_title_says_among_how_many_the_best_was_found(tmp_path: Path) -> None:
     assert told("lone", 2.0, 3) == "best: <code>good</code>"
     for number in range(build.MOST_NAMES):
         title = told(f"twin-{number}", 1.0, 3)
-    assert title == f"{build.MOST_NAMES + 1} methods that cannot be told apart"
+    assert title == f"the best and {build.MOST_NAMES} that cannot be told from it"
+    (board,) = build.found(tmp_path)
+    assert build._best(board) == title
+
+
+def test_the_main_metric_stands_at_every_nfe(tmp_path: Path) -> None:
+    grid = ("10", "3", "100", "adaptive")
+    for method in "ab":
+        names = (f"{metric}@nfe={nfe}" for metric in ("ew2sq", "ew1") for nfe in grid)
+        write_run(tmp_path, dict.fromkeys(names, np.arange(40.0)), method=method)
+    text = build.by_nfe(build.found(tmp_path))
+    head = next(line for line in text.splitlines() if line.startswith("| rank"))
+    names = [cell.strip() for cell in head.split("|")]
+    assert names[3:7] == [f"ew2sq, NFE {nfe}" for nfe in (3, 10, 100, "adaptive")]
+    assert "ew1" not in text

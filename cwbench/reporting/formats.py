@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from cwbench.record import finite
 from cwbench.reporting.board import DISTANCES, Board, Cell, Column, Row
 from cwbench.reporting.leaderboard import frame, note
-from cwbench.reporting.ruled import BOX, Heading, Ruled
+from cwbench.reporting.ruled import Heading, Ruled
 
 NOTES_SHOWN = 12
 
@@ -93,25 +92,37 @@ def terminal(found: Sequence[Board], sort: str = "") -> RenderableType:
 
 
 LEGEND = (
-    "± 95 % interval over seeds and observations; = cannot be told from the best (Holm); "
-    "rank: 95 % interval.\n"
+    "± 95 % interval over seeds and observations; rank: 95 % interval; = cannot be told from the "
+    "best\n(Holm over all pairs; of images also where distances contradict each other).\n"
     "scaled: 0 ignores y, 1 is exact; log10 G: log10 of the ratio to the Gaussian with the exact "
     "moments; p90: over observations.\n"
     "Below the rule: controls."
 )
 
 
-FACTS = ("scaled", "log10 G", "p90", "seeds", "fit s")
+FACTS = {"scaled": 2, "log10 G": 97, "p90": 98, "seeds": 1, "fit s": 99}
+"""What a row tells besides its columns, and what goes first where room is short."""
+
+COLUMNS_SPARED = 3
+"""And the columns that do not rank, the last of them first."""
+
+METHOD_FOLDS = 24
+"""Characters down to which a method's settings fold."""
 
 
 def _table(board: Board, sort: str) -> Ruled:
     columns, key = columns_shown(board, sort), sorted_by(board, sort)
     titles = [heading(board, column).replace(", ", "\n") for column in columns]
+    facts = list(FACTS.items())
     headings = [
         Heading("rank"),
-        Heading("method", least=16),
-        *(Heading(name, right=True) for name in (*titles, *FACTS)),
-        Heading("from", least=4),
+        Heading("method", least=METHOD_FOLDS),
+        *(
+            Heading(title, right=True, spare=0 if column == key else COLUMNS_SPARED + place)
+            for place, (title, column) in enumerate(zip(titles, columns, strict=True))
+        ),
+        *(Heading(name, right=True, spare=spare) for name, spare in facts),
+        Heading("from", spare=96),
     ]
     table = Ruled(headings)
     rows = board.ordered(key)
@@ -250,7 +261,8 @@ def _caption(board: Board) -> str:
         f"\\texttt{{{_latex_text(board.title)}}}, preset \\texttt{{{_latex_text(board.preset)}}}"
         + (f", track {_latex_text(board.track)}" if board.track != "fixed" else "")
         + ". Mean with half its 95\\,\\% interval over seeds and observations; in bold the best "
-        "and what cannot be told from it (paired differences, Holm)."
+        "and what cannot be told from it (paired differences, Holm"
+        + ("; or where distances contradict each other)." if board.together else ").")
     )
 
 
@@ -309,21 +321,30 @@ TEXTS: dict[str, Callable[[Sequence[Board], str], str]] = {
 }  # fmt: skip
 
 
-def comparison_table(rows: Iterable[dict[str, Any]]) -> Table:
+COMPARED = (
+    "Difference: the first less the second, paired, ± half its 95 % interval; where lower is "
+    "wanted, negative speaks for the first.\nEach line is a verdict by itself, not corrected for "
+    "how many there are, as ties on the leaderboard are."
+)
+
+
+def comparison_table(rows: Iterable[dict[str, Any]]) -> RenderableType:
     """Comparisons on a terminal."""
-    table = Table(box=BOX, padding=(0, 1), show_edge=False)
-    for name in ("task", "preset", "metric", "difference", "seeds", "verdict"):
-        table.add_column(name, overflow="fold", justify="right" if name == "difference" else "left")
+    table = Ruled([
+        Heading("task", least=20), Heading("preset", spare=2), Heading("metric"),
+        Heading("difference", right=True), Heading("seeds", right=True, spare=1),
+        Heading("verdict"),
+    ])  # fmt: skip
+    reasons = []
     for row in rows:
-        nfe = f", NFE {row['nfe']}" if row["nfe"] else ""
+        metric = row["metric"] + (f", NFE {row['nfe']}" if row["nfe"] else "")
         verdict = Text(row["verdict"], style=STYLES.get(row["verdict"], ""))
+        table.add([
+            row["task"], row["preset"], metric, _difference(row), str(row["seeds"]), verdict,
+        ])  # fmt: skip
         if row["reason"]:
-            verdict.append(f" ({row['reason']})", style="dim")
-        table.add_row(
-            Text(row["task"]), Text(row["preset"]), row["metric"] + nfe, _difference(row),
-            str(row["seeds"]), verdict,
-        )  # fmt: skip
-    return table
+            reasons.append(Text(f"{row['task']}, {metric}: {row['reason']}", style="dim"))
+    return Group(table, *reasons, Text(COMPARED, style="dim"))
 
 
 STYLES = {"better": "green", "worse": "red"}

@@ -2,7 +2,8 @@
 
 rich measures, wraps and pads each cell by itself, which takes seconds for two thousand rows. A
 table that fits the width needs none of it and is laid out here; rich has those that do not, with
-the same look.
+the same look. Where room is short, columns that can be spared go first, and a line below the table
+names them; then those fold that may.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Heading(NamedTuple):
     title: str
     right: bool = False
     least: int | None = None
-    """Characters down to which it gives way where room is short; None: it does not."""
+    """Characters down to which it folds where room is short; None: it does not."""
+    spare: int = 0
+    """Columns that can be spared go where room is short, the highest number first; 0: it stays."""
 
 
 class Ruled:
@@ -50,9 +53,32 @@ class Ruled:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lines of text, or rich's table where they are too long."""
+        shown, left_out = self.within(options.max_width)
+        yield from shown.lines(console, options.max_width)
+        if left_out:
+            names = ", ".join(" ".join(heading.title.split()) for heading in left_out)
+            yield Text(f"For want of room without {names}.", style="dim")
+
+    def within(self, width: int) -> tuple[Ruled, list[Heading]]:
+        """The table without the columns that must be spared to fit, and the headings of those."""
+        least = [self._width(place, folded=True) for place in range(len(self.headings))]
+        places = list(range(len(self.headings)))
+        spared = sorted((p for p in places if self.headings[p].spare), key=self._spare)
+        while spared and _total([least[place] for place in places]) > width:
+            places.remove(spared.pop())
+        shown = Ruled([self.headings[place] for place in places])
+        shown.rows = [[row[place] for place in places] for row in self.rows]
+        shown.ends = self.ends
+        return shown, [h for p, h in enumerate(self.headings) if p not in places]
+
+    def _spare(self, place: int) -> int:
+        return self.headings[place].spare
+
+    def lines(self, console: Console, width: int) -> RenderResult:
+        """All columns, folded where they are too wide and may be."""
         widths = [self._width(place) for place in range(len(self.headings))]
         lined = any("\n" in cell.plain for row in self.rows for cell in row)
-        if lined or sum(widths) + 3 * len(widths) - 1 > options.max_width:
+        if lined or _total(widths) > width:
             yield self._by_rich()
             return
         style = console.get_style(HEAD)
@@ -60,7 +86,7 @@ class Ruled:
         height = max(map(len, titles))
         for cells in zip(*([""] * (height - len(t)) + t for t in titles), strict=True):
             yield from self._line(((cell, style) for cell in cells), widths)
-        rule = Segment("─" * (sum(widths) + 3 * len(widths) - 1) + "\n")
+        rule = Segment("─" * _total(widths) + "\n")
         yield rule
         styles: dict[str | Style, Style | None] = {"": None}
         for place, row in enumerate(self.rows):
@@ -71,10 +97,11 @@ class Ruled:
             if place in self.ends and place + 1 < len(self.rows):
                 yield rule
 
-    def _width(self, place: int) -> int:
+    def _width(self, place: int, *, folded: bool = False) -> int:
         heading = self.headings[place]
         texts = [*heading.title.split("\n"), *(row[place].plain for row in self.rows)]
-        return max(heading.least or 0, *map(cell_len, texts))
+        width = max(cell_len(line) for text in texts for line in text.split("\n"))
+        return min(width, heading.least) if folded and heading.least else width
 
     def _line(
         self, cells: Iterable[tuple[str, Style | None]], widths: Sequence[int]
@@ -102,3 +129,8 @@ class Ruled:
         for place, row in enumerate(self.rows):
             table.add_row(*row, end_section=place in self.ends)
         return table
+
+
+def _total(widths: Sequence[int]) -> int:
+    """Characters of a line."""
+    return sum(widths) + 3 * len(widths) - 1
