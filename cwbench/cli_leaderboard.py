@@ -197,7 +197,9 @@ def verify(directory: Path, fresh: bool, as_json: bool) -> None:
         for one in found:
             click.echo(str(one))
     flawed = sum(not one.sound for one in found)
-    click.echo(f"{len(found)} runs, {flawed} with problems", err=as_json)
+    rescored, drawn = (sum(getattr(one, how) for one in found) for how in ("rescored", "fresh"))
+    told = f"scored again from samples: {rescored}, on fresh observations: {drawn}"
+    click.echo(f"{len(found)} runs, {flawed} with problems; {told}", err=as_json)
     if flawed:
         sys.exit(1)
 

@@ -46,6 +46,10 @@ class Verified:
     name: str = ""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    rescored: bool = False
+    """Whether stored samples were scored again."""
+    fresh: bool = False
+    """Whether a stored model was scored on fresh observations."""
 
     @property
     def sound(self) -> bool:
@@ -56,7 +60,8 @@ class Verified:
         """For `--json`."""
         return {
             "directory": str(self.directory), "name": self.name, "sound": self.sound,
-            "problems": self.problems, "notes": self.notes,
+            "problems": self.problems, "notes": self.notes, "rescored": self.rescored,
+            "fresh": self.fresh,
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -189,6 +194,7 @@ def _score(record: Record, request: Request, found: Verified) -> None:
                     f"{metric_id(metric, nfe)} is {entry['value']:.6g} on record, {value:.6g} from "
                     "the samples beside it"
                 )
+    found.rescored = again > 0
     found.notes.append(f"{again} values scored again from samples" if again else "no samples")
 
 
@@ -217,6 +223,7 @@ def _score_fresh(record: Record, request: Request, found: Verified) -> None:
         f"{metric_id(metric, nfe)} on fresh observations {float(values.mean()):.4g}, on record "
         f"{entry['value']:.4g}: {abs(gap) / error:.1f} standard errors apart"
     )
+    found.fresh = True
     (found.problems if abs(gap) > GAP * error else found.notes).append(told)
 
 

@@ -68,6 +68,7 @@ def test_an_honest_run_passes_by_samples_and_by_model(results: Path, place: Path
     assert found.sound, found
     assert any("values scored again from samples" in note for note in found.notes)
     assert any("on fresh observations" in note for note in found.notes)
+    assert found.rescored and found.fresh
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
     assert not (results / ".cache" / "values").exists()
 
@@ -144,6 +145,7 @@ def test_the_command(results: Path, place: Path, cli: Callable) -> None:
     done = cli("verify", results)
     assert done.exit_code == 0
     assert done.stdout.startswith("ok ")
+    assert "1 runs, 0 with problems; scored again from samples: 1, on fresh obs" in done.stdout
     improve(place)
     done = cli("verify", results, "--json")
     assert done.exit_code == 1
