@@ -1,8 +1,9 @@
 """What each coupling rule costs a batch, by itself: the assignment, the search or the plan.
 
 In training the rule runs beside the network; what a step then waits is in `coupling`. The ratio is
-to the plain minibatch assignment of the same batch. Calibration and potentials are made once and
-not counted.
+to the plain minibatch assignment of the same batch, each rule at its method's defaults. Calibration
+and potentials are made once and not counted. `w-cfm` weighs the pairs as drawn and has no plan; the
+A2A rule is the assignment of `cot-fm` at another beta.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from cwbench.ot import (
     Semidiscrete,
 )
 from cwbench.training.streams import stream
+from cwbench_baselines.c2ot import ConditionAwareParams
+from cwbench_baselines.sinkhorn_fm import EntropicParams
 
 BATCHES, REPEATS = (256, 640, 2048), 3
 PAIRS, BETA = 20_000, 10.0
@@ -52,8 +55,8 @@ def measurements(size: int) -> dict[str, Measurement]:
         "independent": Independent(),
         "ot-fm": MinibatchOT(),
         "cot-fm": ConditionalOT(BETA),
-        "c2ot": ConditionAwareOT(0.05),
-        "sinkhorn-fm": EntropicOT(0.1, BETA),
+        "c2ot": ConditionAwareOT(ConditionAwareParams().r_tar),
+        "sinkhorn-fm": EntropicOT(EntropicParams().epsilon, BETA),
     }
     found: dict[str, Measurement] = {
         name: partial(seconds_of, rule, z, x[:size], y[:size]) for name, rule in rules.items()

@@ -296,18 +296,25 @@ def describe(
 @main.command()
 @click.argument("run", required=False)
 @click.option(
+    "--task", help="Compare the methods of this task at each NFE.", shell_complete=names("task")
+)
+@click.option(
     "--sweep",
     "file",
     type=click.Path(path_type=Path),
     help="Draw what is on record of this sweep file against the setting it varies.",
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="With --sweep: default FILE-figures."
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A directory; default TASK-figures, and with --sweep FILE-figures.",
 )
 @results_option
 @reports_errors
-def plot(run: str | None, file: Path | None, output: Path | None, results: Path | None) -> None:
-    """Draw the figures of a run again, from what is stored, or those of a sweep.
+def plot(
+    run: str | None, task: str | None, file: Path | None, output: Path | None, results: Path | None
+) -> None:
+    """Draw the figures of a run again, from what is stored, or those of a task or a sweep.
 
     RUN is its directory, its record.json, its id, or the first digits of that.
     """
@@ -316,13 +323,28 @@ def plot(run: str | None, file: Path | None, output: Path | None, results: Path 
     from cwbench.record import results_directory
     from cwbench.reporting.run_figures import draw
 
-    if (run is None) == (file is None):
-        raise UsageError("give a RUN or --sweep FILE, one of the two")
+    if (run, task, file).count(None) != 2:
+        raise UsageError("give a RUN, --task NAME or --sweep FILE, one of the three")
+    if task is not None:
+        _plot_task(task, output or Path(f"{task}-figures"), results)
+        return
     if file is not None:
         _plot_sweep(file, output or file.with_name(f"{file.stem}-figures"), results)
         return
     record = find_record(str(run), results_directory(results))
     for path in draw(record):
+        click.echo(path)
+
+
+def _plot_task(task: str, output: Path, results: Path | None) -> None:
+    """A figure for each preset of a task on record."""
+    from cwbench.files import writable_directory
+    from cwbench.reporting.leaderboard import selected
+    from cwbench.reporting.overview import draw_tasks
+
+    found = selected(results, task=task)
+    writable_directory(output)
+    for path in draw_tasks(found.boards, output):
         click.echo(path)
 
 

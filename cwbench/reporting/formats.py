@@ -156,8 +156,13 @@ def _facts(row: Row, cell: Cell | None) -> list[str]:
     ]
 
 
+UNRANKED = "no ranks: a verdict needs three seeds of two methods or more"
+
+
 def _notes(board: Board) -> list[Text]:
-    told = [f"  {row.label}: {note(row)}" for row in board.rows if note(row)]
+    ranked = any(cell.rank for row in board.rows if (cell := board.cell(row, board.main)))
+    told = [] if ranked else [f"  {UNRANKED}"]
+    told += [f"  {row.label}: {note(row)}" for row in board.rows if note(row)]
     rest = [f"  and {len(told) - NOTES_SHOWN} more"] if len(told) > NOTES_SHOWN else []
     return [Text(line, style="yellow") for line in told[:NOTES_SHOWN] + rest]
 

@@ -132,11 +132,27 @@ def draw(boards: Sequence[Board], directory: Path) -> list[Path]:
             figures[f"scaled-scores-{name}"] = heat_map_of(members, name)
         if len(vote_table(members)):
             figures[f"votes-{name}"] = votes_of(members, name)
+    return _saved(figures | _of_tasks(boards), directory)
+
+
+def draw_tasks(boards: Sequence[Board], directory: Path) -> list[Path]:
+    """Write metric against NFE of each task as PNG.
+
+    Raises:
+        OSError: if the directory cannot be written.
+    """
+    return _saved(_of_tasks(boards), directory)
+
+
+def _of_tasks(boards: Sequence[Board]) -> dict[str, Figure]:
     looks = looks_of(boards)
-    for board in boards:
-        figure = nfe_figure(board, looks)
-        if figure is not None:
-            figures[f"{board.title}-{board.preset}-{board.track}"] = figure
+    figures = {
+        f"{board.title}-{board.preset}-{board.track}": nfe_figure(board, looks) for board in boards
+    }
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def _saved(figures: Mapping[str, Figure], directory: Path) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, figure in figures.items():

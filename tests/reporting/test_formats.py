@@ -129,6 +129,31 @@ def test_figures_are_drawn(cli: Cwbench, results: Path, five: object, tmp_path: 
     assert cli("leaderboard", "--figures", tmp_path / "file").exit_code == 2
 
 
+def test_plot_compares_the_methods_of_a_task(
+    cli: Cwbench, results: Path, five: object, tmp_path: Path
+) -> None:
+    done = cli("plot", "--task", "t", "--results", results, "--output", tmp_path / "t")
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in (tmp_path / "t").iterdir()] == ["t-quick.png"]
+    assert str(tmp_path / "t" / "t-quick.png") in done.stdout
+    for words, told in {
+        ("--task", "u"): "unknown task on record 'u'",
+        (): "give a RUN, --task NAME or --sweep FILE",
+        ("run", "--task", "t"): "one of the three",
+    }.items():
+        done = cli("plot", *words, "--results", results)
+        assert done.exit_code == 2
+        assert told in done.stderr
+
+
+def test_few_seeds_are_said_to_be_why_there_is_no_rank(
+    cli: Cwbench, results: Path, write: Write
+) -> None:
+    for method in ("a", "b"):
+        write({"ew2sq": [0.1, 0.2, 0.3]}, method=method)
+    assert "no ranks: a verdict needs three seeds" in shown(cli, results)
+
+
 def test_compare(cli: Cwbench, results: Path, five: object) -> None:
     done = cli("compare", "a", "worse", "--results", results)
     assert done.exit_code == 0
