@@ -1,8 +1,8 @@
 """The leaderboard as one HTML file that needs nothing else and asks for nothing.
 
-The data is a JSON block, the figures are inline SVG, a little JavaScript builds the tables from
-text nodes alone. A content security policy forbids every request and every script but that one, by
-its hash; jinja2 escapes what comes from records.
+The data is a JSON block, the figures are inline SVG, a little JavaScript
+builds the tables from text nodes alone. A content security policy forbids every request and every
+script but that one, by its hash; jinja2 escapes what comes from records.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ UNUSED_ID = re.compile(
 
 def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
     """The page of these boards; problems are told on it."""
-    script, styles = _resource("page.js"), _resource("page.css")
+    script = _resource("plot.js") + _resource("page.js")
+    styles = _resource("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     looks = looks_of(boards)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
