@@ -11,6 +11,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -149,6 +150,7 @@ def _row(
     board: Board, row: Row, columns: Sequence[Column], environments: dict[str, int]
 ) -> dict[str, Any]:
     cells = [_cell(board.cell(row, column)) for column in columns]
+    runs = sorted(row.runs, key=lambda run: run.seed)
     nfe = dict.fromkeys(column.nfe for column in columns)
     costs = {
         each: [_short(row.sampling(each, name)) for name in ("evaluations", "seconds")]
@@ -161,13 +163,20 @@ def _row(
         "params": row.method["params"], "cells": cells, "costs": costs,
         "oneShot": row.one_shot, "fit": _short(row.cost("fit_seconds")),
         "parameters": row.cost("parameters"), "skipped": bool(row.skipped),
-        "runs": [_run(run, environments) for run in sorted(row.runs, key=lambda run: run.seed)],
-        "diagnostics": {
-            name: value
-            for name, value in row.runs[0].content["diagnostics"].items()
-            if not isinstance(value, dict)
-        },
+        "runs": [_run(run, environments) for run in runs],
+        "diagnostics": _diagnostics(runs),
     }  # fmt: skip
+
+
+def _diagnostics(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """By name what each run told, in their order; None where it did not."""
+    told = [run.content["diagnostics"] for run in runs]
+    flat = (name for each in told for name, value in each.items() if not isinstance(value, dict))
+    return {name: [_brief(each.get(name)) for each in told] for name in dict.fromkeys(flat)}
+
+
+def _brief(value: Any) -> Any:
+    return _short(value) if isinstance(value, float) else value
 
 
 def _cell(cell: Cell | None) -> list[Any] | int:
@@ -186,7 +195,7 @@ def _cell(cell: Cell | None) -> list[Any] | int:
 
 def _short(number: float | None, digits: int = 3) -> float | None:
     """A few digits: there may be a hundred thousand numbers on the page."""
-    if number is None:
+    if number is None or not math.isfinite(number):
         return None
     short = float(f"{number:.{digits}g}")
     return int(short) if short == int(short) else short

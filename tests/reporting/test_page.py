@@ -34,6 +34,12 @@ needs_browser = pytest.mark.skipif(
 )
 
 
+def tell(place: Path, diagnostics: dict[str, Any]) -> None:
+    """Diagnostics that differ from run to run, and so decide nothing."""
+    path = place / "record.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"diagnostics": diagnostics}))
+
+
 def fill(results: Path) -> None:
     """Two presets, a failed seed with a log, controls, and an attack in every text."""
     for seed in range(5):
@@ -48,7 +54,8 @@ def fill(results: Path) -> None:
                                   error=f"Boom: {ATTACK}\nmore")  # fmt: skip
                 (place / "log.txt").write_text(f"2026-01-01 00:00:00  the end {ATTACK}\n")
             else:
-                write_run(results, ids, method=name, seed=seed)
+                place = write_run(results, ids, method=name, seed=seed)
+            tell(place, {"pull": seed + 0.123456, "said": ATTACK, "held": {"not": "flat"}})
     prior = {"ew2sq": 8 + NOISE[0]}
     write_run(results, prior, method="prior", method_part={"role": "lower"}, cost=ONCE)
     part = {"name": ATTACK, "changed": {"$x_1$": ATTACK}, "params": {ATTACK: ATTACK}}
@@ -276,6 +283,18 @@ def test_details_draw_a_method_that_has_no_nfe(opened: Callable[..., Page]) -> N
     shown.keyboard.press("Escape")
     details(shown, "prior")
     assert "No value to draw" in shown.inner_text("#details-body")
+
+
+@needs_browser
+def test_details_have_the_diagnostics_of_every_seed(opened: Callable[..., Page]) -> None:
+    shown = quick(opened())
+    details(shown, "good")
+    rows = shown.locator("#details-body h3:text-is('Diagnostics') + div tr")
+    assert [rows.nth(i).locator("th, td").all_inner_texts() for i in range(rows.count())] == [
+        ["", *(f"seed {seed}" for seed in range(5))],
+        ["pull", "0.123", "1.12", "2.12", "3.12", "4.12"],
+        ["said", *[ATTACK] * 5],
+    ]
 
 
 def contrast(one: str, other: str) -> float:
