@@ -1,6 +1,6 @@
 """The leaderboard as one HTML file that needs nothing else and asks for nothing.
 
-The data is a JSON block, the figures are inline SVG, a little JavaScript
+The data is a JSON block, the figures are inline SVG or PNG within the data, a little JavaScript
 builds the tables from text nodes alone. A content security policy forbids every request and every
 script but that one, by its hash; jinja2 escapes what comes from records.
 """
@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 import cwbench
 from cwbench.errors import UsageError
 from cwbench.record import finite
+from cwbench.reporting.album import Album
 from cwbench.reporting.board import DISTANCES, Board, Cell, Column, Row, Run
 from cwbench.reporting.leaderboard import note
 from cwbench.reporting.logs import lines
@@ -109,16 +110,18 @@ def _json_block(data: Any) -> Markup:
 def _data(boards: Sequence[Board], looks: Mapping[str, int]) -> dict[str, Any]:
     """All that the script shows. Environments, of which there are few, are kept once."""
     environments: dict[str, int] = {}
+    album = Album(sum(len(row.runs) for board in boards for row in board.rows))
     stage = {id(b): name for name, members in stages(boards) for b in members}
     shown = [
-        _board(board, stage[id(board)], looks_on(board, looks), environments) for board in boards
+        _board(board, stage[id(board)], looks_on(board, looks), environments, album)
+        for board in boards
     ]
     kept = [json.loads(text) for text in environments]
     return {"boards": shown, "environments": kept, "together": DISTANCES}
 
 
 def _board(
-    board: Board, stage: str, looks: Mapping[str, int], environments: dict[str, int]
+    board: Board, stage: str, looks: Mapping[str, int], environments: dict[str, int], album: Album
 ) -> dict[str, Any]:
     columns = sorted(board.columns, key=lambda column: column.order)
     place = {column: index for index, column in enumerate(columns)}
@@ -130,7 +133,7 @@ def _board(
         "main": place.get(board.main) if board.main else None,
         "columns": [_column(board, column) for column in columns],
         "rows": [
-            _row(board, row, columns, environments) | {"look": looks[row.label]}
+            _row(board, row, columns, environments) | {"look": looks[row.label]} | album.entry(row)
             for row in board.ordered(board.main)
         ],
     }  # fmt: skip

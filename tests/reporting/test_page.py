@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 
+from cwbench.reporting.album import ROOM_BYTES, SIGNATURE
 from cwbench.reporting.boards import boards
 from cwbench.reporting.figures.style import PALETTE
 from cwbench.reporting.page import page
@@ -38,6 +40,20 @@ def tell(place: Path, diagnostics: dict[str, Any]) -> None:
     """Diagnostics that differ from run to run, and so decide nothing."""
     path = place / "record.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"diagnostics": diagnostics}))
+
+
+def fill_figures(results: Path) -> None:
+    """A figure for `good`, for `twin` a link to it, for `bad` one that is too large."""
+
+    def folder(method: str) -> Path:
+        (place,) = results.glob(f"runs/t/{method}/*/*/seed-0")
+        (place / "figures").mkdir()
+        return place / "figures" / "posterior-1.png"
+
+    path = folder("good")
+    Figure(figsize=(1, 1)).savefig(path, dpi=50)
+    folder("twin").symlink_to(path)
+    folder("bad").write_bytes(SIGNATURE + bytes(ROOM_BYTES))
 
 
 def fill(results: Path) -> None:
@@ -69,6 +85,7 @@ def fill(results: Path) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("results")
     fill(results)
+    fill_figures(results)
     found = boards([Source(results, YOURS)], metrics=None)
     path = tmp_path_factory.mktemp("page") / "leaderboard.html"
     path.write_text(page(found.boards, [f"a problem {ATTACK}"]))
@@ -283,6 +300,24 @@ def test_details_draw_a_method_that_has_no_nfe(opened: Callable[..., Page]) -> N
     shown.keyboard.press("Escape")
     details(shown, "prior")
     assert "No value to draw" in shown.inner_text("#details-body")
+
+
+@needs_browser
+def test_details_carry_the_figure_of_a_run(opened: Callable[..., Page]) -> None:
+    shown = quick(opened())
+    details(shown, "good")
+    image = shown.locator("#details img")
+    assert image.evaluate("async image => (await image.decode(), image.naturalWidth)") == 50
+    assert re.fullmatch(
+        r"runs/t/good/quick/\w+/seed-0/figures/posterior-1\.png",
+        shown.inner_text("#picture figcaption"),
+    )
+    for method in ("twin", "bad"):
+        shown.keyboard.press("Escape")
+        details(shown, method)
+        assert image.count() == 0
+        told = shown.inner_text("#details-body")
+        assert ("seed-0/figures/posterior-1.png" in told) == (method == "bad")
 
 
 @needs_browser

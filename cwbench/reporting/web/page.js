@@ -302,6 +302,14 @@
     make("thead", {}, make("tr", {}, ...head.map((h, i) => make("th", { scope: "col", className: i ? "" : "text" }, h)))),
     make("tbody", {}, ...rows.map(cells => make("tr", {}, ...cells.map((c, i) => make("td", { className: i ? "" : "text" }, c)))))));
 
+  // The run's own figure, or where it lies when the page has no room for it.
+  function picture({ picture }) {
+    if (!picture) return [];
+    const [path, content] = picture;
+    if (!content) return [make("p", {}, `A figure of its samples, in the directory of results: ${path}`)];
+    return [make("figure", { id: "picture" }, make("figcaption", {}, path), make("img", { alt: `Samples of ${path}`, src: `data:image/png;base64,${content}` }))];
+  }
+
   function details(row) {
     const b = board(), body = [];
     at("details").showModal();  // first, so that its width is known
@@ -314,7 +322,7 @@
       const floor = b.columns.filter(c => c.metric === m).pop().floor;
       return [m, ...cells.map(text), short(floor)];
     })));
-    body.push(make("h3", {}, "Figures"), curvesOf(row, widthIn(at("details-body"))));
+    body.push(make("h3", {}, "Figures"), curvesOf(row, widthIn(at("details-body"))), ...picture(row));
     body.push(make("h3", {}, "Runs"), grid(["seed", "run", "status", "fit s", "finished", "from"], row.runs.map(r => [String(r[SEED]), `${row.key}-${r[SEED]}`, r[STATUS], short(r[FIT]), r[WHEN], r[WHOSE]])));
     for (const run of row.runs) {
       if (run[ERROR]) body.push(make("h3", { className: "bad" }, `Seed ${run[SEED]}: ${run[STATUS]}`), make("pre", {}, run[ERROR]));
