@@ -1,8 +1,8 @@
 """The leaderboard as one HTML file that needs nothing else and asks for nothing.
 
-The data is a JSON block, the figures are inline SVG, a little JavaScript builds the tables from
-text nodes alone. A content security policy forbids every request and every script but that one, by
-its hash; jinja2 escapes what comes from records.
+The data is a JSON block, the figures are inline SVG or PNG within the data, a little JavaScript
+builds the tables from text nodes alone. A content security policy forbids every request and every
+script but that one, by its hash; jinja2 escapes what comes from records.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -25,6 +26,7 @@ from matplotlib.figure import Figure
 import cwbench
 from cwbench.errors import UsageError
 from cwbench.record import finite
+from cwbench.reporting.album import Album
 from cwbench.reporting.board import DISTANCES, Board, Cell, Column, Row, Run
 from cwbench.reporting.leaderboard import note
 from cwbench.reporting.logs import lines
@@ -50,7 +52,8 @@ UNUSED_ID = re.compile(
 
 def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
     """The page of these boards; problems are told on it."""
-    script, styles = _resource("page.js"), _resource("page.css")
+    script = _resource("plot.js") + _resource("page.js")
+    styles = _resource("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     looks = looks_of(boards)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -107,16 +110,18 @@ def _json_block(data: Any) -> Markup:
 def _data(boards: Sequence[Board], looks: Mapping[str, int]) -> dict[str, Any]:
     """All that the script shows. Environments, of which there are few, are kept once."""
     environments: dict[str, int] = {}
+    album = Album(sum(len(row.runs) for board in boards for row in board.rows))
     stage = {id(b): name for name, members in stages(boards) for b in members}
     shown = [
-        _board(board, stage[id(board)], looks_on(board, looks), environments) for board in boards
+        _board(board, stage[id(board)], looks_on(board, looks), environments, album)
+        for board in boards
     ]
     kept = [json.loads(text) for text in environments]
     return {"boards": shown, "environments": kept, "together": DISTANCES}
 
 
 def _board(
-    board: Board, stage: str, looks: Mapping[str, int], environments: dict[str, int]
+    board: Board, stage: str, looks: Mapping[str, int], environments: dict[str, int], album: Album
 ) -> dict[str, Any]:
     columns = sorted(board.columns, key=lambda column: column.order)
     place = {column: index for index, column in enumerate(columns)}
@@ -128,7 +133,7 @@ def _board(
         "main": place.get(board.main) if board.main else None,
         "columns": [_column(board, column) for column in columns],
         "rows": [
-            _row(board, row, columns, environments) | {"look": looks[row.label]}
+            _row(board, row, columns, environments) | {"look": looks[row.label]} | album.entry(row)
             for row in board.ordered(board.main)
         ],
     }  # fmt: skip
@@ -148,6 +153,7 @@ def _row(
     board: Board, row: Row, columns: Sequence[Column], environments: dict[str, int]
 ) -> dict[str, Any]:
     cells = [_cell(board.cell(row, column)) for column in columns]
+    runs = sorted(row.runs, key=lambda run: run.seed)
     nfe = dict.fromkeys(column.nfe for column in columns)
     costs = {
         each: [_short(row.sampling(each, name)) for name in ("evaluations", "seconds")]
@@ -160,13 +166,20 @@ def _row(
         "params": row.method["params"], "cells": cells, "costs": costs,
         "oneShot": row.one_shot, "fit": _short(row.cost("fit_seconds")),
         "parameters": row.cost("parameters"), "skipped": bool(row.skipped),
-        "runs": [_run(run, environments) for run in sorted(row.runs, key=lambda run: run.seed)],
-        "diagnostics": {
-            name: value
-            for name, value in row.runs[0].content["diagnostics"].items()
-            if not isinstance(value, dict)
-        },
+        "runs": [_run(run, environments) for run in runs],
+        "diagnostics": _diagnostics(runs),
     }  # fmt: skip
+
+
+def _diagnostics(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """By name what each run told, in their order; None where it did not."""
+    told = [run.content["diagnostics"] for run in runs]
+    flat = (name for each in told for name, value in each.items() if not isinstance(value, dict))
+    return {name: [_brief(each.get(name)) for each in told] for name in dict.fromkeys(flat)}
+
+
+def _brief(value: Any) -> Any:
+    return _short(value) if isinstance(value, float) else value
 
 
 def _cell(cell: Cell | None) -> list[Any] | int:
@@ -185,7 +198,7 @@ def _cell(cell: Cell | None) -> list[Any] | int:
 
 def _short(number: float | None, digits: int = 3) -> float | None:
     """A few digits: there may be a hundred thousand numbers on the page."""
-    if number is None:
+    if number is None or not math.isfinite(number):
         return None
     short = float(f"{number:.{digits}g}")
     return int(short) if short == int(short) else short

@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const at = id => document.getElementById(id);
@@ -7,43 +6,24 @@
   const [SEED, STATUS, ERROR, TAIL, ENVIRONMENT, FIT, WHEN, WHOSE] = Array(8).keys();
   const state = { stage: "", board: -1, metric: "", nfe: "", scale: "raw", sort: "value", down: false };
 
-  // Elements are made of text nodes alone: nothing from a record is ever parsed as HTML.
-  const make = (tag, properties = {}, ...children) => {
-    const element = document.createElement(tag);
-    for (const [name, value] of Object.entries(properties)) {
-      if (name in element) element[name] = value; else element.setAttribute(name, value);
-    }
-    element.append(...children);
-    return element;
-  };
-  const draw = (tag, attributes, ...children) => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    element.append(...children);
-    return element;
-  };
-  const minus = text => text.replace("-", "\u2212");
-  const digits = half => half > 0 ? Math.max(0, Math.min(12, 1 - Math.floor(Math.log10(half)))) : null;
-  const short = value => value == null ? "" : minus(String(Number(value.toPrecision(3))));
-  const fixed = (value, places) => minus(value.toFixed(places));
-
   const board = () => data.boards[state.board];
   const columnOf = (b, metric, nfe) => b.columns.findIndex(c => c.metric === metric && c.nfe === nfe);
+  const nfeText = nfe => nfe ? `NFE ${nfe}` : "one shot";
   const unique = values => [...new Set(values)];
 
   // The shown quantity of a cell: [value, low, high].
-  function shown(cell) {
+  function shown(cell, as = state.scale) {
     if (!cell) return [null, null, null];
-    if (state.scale === "scaled") return [cell[SCALED], null, null];
-    if (state.scale === "log") return [cell[LOG], null, null];
+    if (as === "scaled") return [cell[SCALED], null, null];
+    if (as === "log") return [cell[LOG], null, null];
     const [mean, half] = [cell[MEAN], cell[HALF]];
     return half == null ? [mean, null, null] : [mean, mean - half, mean + half];
   }
 
-  function valueText(cell) {
-    const [value, low, high] = shown(cell);
+  function valueText(cell, as = state.scale) {
+    const [value, low, high] = shown(cell, as);
     if (value == null) return ["\u2013", ""];
-    if (state.scale !== "raw") return [fixed(value, 2), ""];
+    if (as !== "raw") return [fixed(value, 2), ""];
     const places = low == null ? null : digits((high - low) / 2);
     if (places == null) return [short(value), ""];
     return [fixed(value, places), " \u00b1 " + fixed((high - low) / 2, places)];
@@ -202,8 +182,6 @@
   }
 
   // --- quality against cost
-  const COLOURS = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#ca9161", "#e48bc0", "#949494", "#b8a800", "#56b4e9"];
-  const colourOf = row => COLOURS[row.look % COLOURS.length];  // that of the figures
   function points() {
     const b = board(), by = at("cost").value, out = [];
     b.rows.forEach(row => {
@@ -214,32 +192,10 @@
         if (by === "fit" && c.nfe !== state.nfe) return;
         const costs = row.costs[c.nfe] || [];
         const x = by === "fit" ? row.fit : costs[by === "nfe" ? 0 : 1];
-        if (x != null) out.push({ row, x, y: cell[MEAN], nfe: row.oneShot ? "one shot" : `NFE ${c.nfe}` });
+        if (x != null) out.push({ row, x, y: cell[MEAN], nfe: row.oneShot ? "one shot" : nfeText(c.nfe) });
       });
     });
     return out;
-  }
-
-  function scale(values, length, offset, flip) {
-    const positive = values.filter(v => v > 0);
-    const least = Math.min(...positive), most = Math.max(...values);
-    const logarithmic = positive.length && most / least > 8;
-    const floor = logarithmic ? least / 1.6 : Math.min(0, ...values);
-    const f = logarithmic ? v => Math.log10(Math.max(v, floor)) : v => v;
-    const [from, to] = [f(floor), f(logarithmic ? most * 1.3 : most * 1.05 || 1)];
-    const place = v => offset + length * (flip ? 1 - (f(v) - from) / (to - from || 1) : (f(v) - from) / (to - from || 1));
-    const ticks = [];
-    if (logarithmic) {
-      const decades = to - from;
-      for (let e = Math.floor(from); e <= to; e++) for (const m of decades > 2.5 ? [1] : [1, 2, 5]) {
-        const v = m * 10 ** e;
-        if (v >= floor && f(v) <= to) ticks.push(Number(v.toPrecision(3)));
-      }
-    } else {
-      const step = 10 ** Math.floor(Math.log10((to - from) / 3)), nice = [1, 2, 5, 10].find(k => (to - from) / (k * step) <= 5) * step;
-      for (let v = Math.ceil(from / nice) * nice; v <= to; v += nice) ticks.push(Number(v.toPrecision(6)));
-    }
-    return { place, ticks, clipped: v => logarithmic && v < floor };
   }
 
   function pareto() {
@@ -247,15 +203,10 @@
     const c = b.columns.find(each => each.metric === state.metric);
     at("pareto").hidden = !found.length || !c;
     if (at("pareto").hidden) return;
-    const [W, H, L, B, T, R] = [560, 360, 62, 44, 12, 14];
-    const x = scale(found.map(p => p.x), W - L - R, L, false), y = scale(found.map(p => p.y), H - B - T, T, true);
-    const svg = draw("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `${state.metric} against cost` });
-    const word = (text, at_) => draw("text", { "font-size": 11, ...at_ }, text);
-    for (const v of x.ticks) svg.append(draw("line", { x1: x.place(v), x2: x.place(v), y1: T, y2: H - B, class: "grid" }), word(short(v), { x: x.place(v), y: H - B + 15, "text-anchor": "middle" }));
-    for (const v of y.ticks) svg.append(draw("line", { x1: L, x2: W - R, y1: y.place(v), y2: y.place(v), class: "grid" }), word(short(v), { x: L - 6, y: y.place(v) + 4, "text-anchor": "end" }));
+    const width = widthIn(plot);
+    const x = scale(found.map(p => p.x), width - LEFT - RIGHT, LEFT, false), y = scale(found.map(p => p.y), HEIGHT - BOTTOM - TOP, TOP, true);
     const costName = { nfe: "network evaluations per sample", sampling: "seconds of sampling", fit: "seconds of fit" }[at("cost").value];
-    svg.append(word(costName, { x: (L + W - R) / 2, y: H - 8, "text-anchor": "middle" }));
-    svg.append(word(state.metric, { x: 14, y: (T + H - B) / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${(T + H - B) / 2})` }));
+    const svg = frame({ width, title: `${state.metric} against ${costName}`, about: "The table has the values.", x: { name: costName, ticks: numbered(x) }, y: { name: state.metric, ticks: numbered(y) } });
     const sign = c.direction === "higher" ? -1 : 1;
     let best = Infinity;
     const front = [...found].sort((p, q) => p.x - q.x || sign * (p.y - q.y)).filter(p => sign * p.y < best && ((best = sign * p.y), true));
@@ -269,19 +220,81 @@
     }
     const legend = make("p", { className: "legend" });
     rows.slice(0, 14).forEach(row => {
-      const dot = draw("svg", { width: 10, height: 10, viewBox: "0 0 10 10", style: "width:10px;height:10px" }, draw("circle", { cx: 5, cy: 5, r: 4, fill: colourOf(row) }));
-      legend.append(dot, ` ${row.label}\u2003`);
+      legend.append(sample(draw("circle", { cx: 11, cy: 5, r: 4, fill: colourOf(row) })), ` ${row.label}\u2003`);
     });
     if (rows.length > 14) legend.append(`and ${rows.length - 14} more. `);
     legend.append("Line: what no other method beats at no more cost. Hollow: at or below the axis.");
     plot.replaceChildren(svg, legend);
   }
 
+  // --- one method beside the best one and the controls
+  const DASHES = ["7 3", "2 3", "7 3 2 3", "12 4"];
+
+  // The raw values that a row has at these columns; `slot` is the place of the column among them.
+  const scores = (row, columns) => columns.flatMap((index, slot) => {
+    const cell = row.cells[index], [mean, low, high] = shown(cell, "raw");
+    return mean == null ? [] : [{ index, slot, mean, low: low ?? mean, high: high ?? mean, text: valueText(cell, "raw").join("") }];
+  });
+
+  // What to draw: along the NFE where the row has values at several, else each row at the one it has.
+  function compared(row) {
+    const b = board(), chosen = b.columns[chosenColumn()];
+    const kind = c => [c.metric, c.version, c.observations, c.samples].join();
+    const all = b.columns.flatMap((c, i) => kind(c) === kind(chosen) ? [i] : []);
+    const own = scores(row, all), along = own.length > 1;
+    const columns = along ? all : own.map(s => s.index);
+    const others = b.rows.filter(r => r !== row), best = others.find(r => r.role === "method" && scores(r, [b.main]).length);
+    const rows = [row, ...others.filter(r => r === best || r.role !== "method")].filter(r => scores(r, columns).length);
+    const rank = row === b.rows[0] ? "next" : "best";
+    const role = r => r === best ? `${rank} by ${b.columns[b.main].metric}` : `${r === row ? "this " : ""}${r.role === "method" ? "method" : "control"}`;
+    const curves = rows.map((r, i) => {
+      const flat = along && r.oneShot, found = scores(r, columns);
+      return {
+        row: r, flat, own: r === row, dots: !flat && (r === row || !along), name: `${r.label} (${role(r)})`,
+        scores: along ? found : found.map(s => ({ ...s, slot: i })),
+        stroke: { stroke: colourOf(r), "stroke-width": r === row ? 2.2 : 1.2, "stroke-dasharray": along && i ? DASHES[(i - 1) % DASHES.length] : "", fill: "none" },
+        told: flat ? `${found[0].text} at every NFE` : found.map(s => `${s.text} at ${nfeText(b.columns[s.index].nfe)}`).join(", "),
+      };
+    });
+    const words = along ? columns.map(i => b.columns[i].nfe || "one shot") : rows.map(r => r === row ? "this one" : r === best ? rank : r.label);
+    return { along, curves, words, at: columns.map(i => nfeText(b.columns[i].nfe)) };
+  }
+
+  // A line, with dots and intervals where they are wanted.
+  function strokes({ row, scores, flat, own, dots, stroke, name }, x, y, right) {
+    const line = flat ? `M${LEFT} ${y.place(scores[0].mean)}H${right}` : "M" + scores.map(s => `${x(s.slot)} ${y.place(s.mean)}`).join("L");
+    const parts = [draw("path", { ...stroke, d: line })];
+    if (flat && own) parts.push(draw("rect", { x: LEFT, width: right - LEFT, y: y.place(scores[0].high), height: y.place(scores[0].low) - y.place(scores[0].high), fill: colourOf(row), opacity: .18 }));
+    for (const s of dots ? scores : []) parts.push(
+      draw("path", { ...stroke, "stroke-dasharray": "", class: "interval", d: `M${x(s.slot)} ${y.place(s.low)}V${y.place(s.high)}` }),
+      draw("circle", { cx: x(s.slot), cy: y.place(s.mean), r: 4, fill: y.clipped(s.mean) ? "var(--paper)" : colourOf(row), stroke: colourOf(row) }, draw("title", {}, `${name}: ${s.text}`)));
+    return parts;
+  }
+
+  function curvesOf(row, width) {
+    const { along, curves, words, at } = compared(row);
+    if (!curves.length) return make("p", {}, "No value to draw.");
+    const title = `${state.metric} ${along ? "against NFE" : `at ${at[0]}`}`, right = width - RIGHT;
+    const places = along ? spaced(words) : [...words.keys()], step = (right - LEFT) / (places[places.length - 1] + 1);
+    const x = slot => LEFT + step * (places[slot] + .5);
+    const bounding = curves.filter(c => c.own || c.row.role === "method" || c.scores.every(s => s.low > 0)).flatMap(c => c.scores);  // a control at 0 would stretch the axis
+    const y = scale(bounding.flatMap(s => [s.mean, s.high]), HEIGHT - BOTTOM - TOP, TOP, true, bounding.map(s => s.low));
+    const svg = frame({ width, title: `${row.label}: ${title}`, about: curves.map(c => `${c.name}: ${c.told}`).join("; "),
+      x: { name: along ? "NFE (network evaluations per sample)" : "", ticks: words.map((text, i) => [x(i), along ? text : cut(text, step)]) }, y: { name: state.metric, ticks: numbered(y) } });
+    for (const curve of [...curves].reverse()) svg.append(...strokes(curve, x, y, right));
+    const legend = make("p", { className: "legend" });
+    for (const curve of curves) legend.append(make("span", { className: "entry" }, sample(draw("path", { ...curve.stroke, d: "M0 5H22" })), ` ${curve.name}`), " ");
+    const beyond = curves.some(c => c.scores.some(s => y.clipped(c.dots ? s.low : s.mean)));
+    legend.append(`95\u2009% intervals.${beyond ? " What touches the lower edge, or is hollow, lies there or below." : ""}`);
+    return make("figure", { id: "curves" }, make("figcaption", {}, title), svg, legend);
+  }
+
   // --- details
+  const plain = value => value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
   const list = object => {
     const dl = make("dl");
     for (const [name, value] of Object.entries(object)) {
-      if (value !== null && value !== "") dl.append(make("dt", {}, name), make("dd", {}, typeof value === "object" ? JSON.stringify(value) : String(value)));
+      if (value !== null && value !== "") dl.append(make("dt", {}, name), make("dd", {}, plain(value)));
     }
     return dl;
   };
@@ -289,19 +302,27 @@
     make("thead", {}, make("tr", {}, ...head.map((h, i) => make("th", { scope: "col", className: i ? "" : "text" }, h)))),
     make("tbody", {}, ...rows.map(cells => make("tr", {}, ...cells.map((c, i) => make("td", { className: i ? "" : "text" }, c)))))));
 
+  // The run's own figure, or where it lies when the page has no room for it.
+  function picture({ picture }) {
+    if (!picture) return [];
+    const [path, content] = picture;
+    if (!content) return [make("p", {}, `A figure of its samples, in the directory of results: ${path}`)];
+    return [make("figure", { id: "picture" }, make("figcaption", {}, path), make("img", { alt: `Samples of ${path}`, src: `data:image/png;base64,${content}` }))];
+  }
+
   function details(row) {
     const b = board(), body = [];
+    at("details").showModal();  // first, so that its width is known
     at("details-title").textContent = `${row.label} on ${b.title}`;
-    const scaleBefore = state.scale;
-    state.scale = "raw";
-    const metrics = unique(b.columns.map(c => c.metric)), nfes = unique(b.columns.map(c => c.nfe));
-    const text = cell => cell ? valueText(cell).join("") : "";
+    const metrics = unique(b.columns.map(c => c.metric)), place = nfe => nfe ? Number(nfe) || Infinity : 0;
+    const nfes = unique(b.columns.map(c => c.nfe)).sort((one, other) => place(one) === place(other) ? 0 : place(one) - place(other));
+    const text = cell => cell ? valueText(cell, "raw").join("") : "";
     body.push(make("h3", {}, "Metrics"), grid(["metric", ...nfes.map(n => n ? `NFE ${n}` : "value"), "floor"], metrics.map(m => {
       const cells = nfes.map(n => { const i = columnOf(b, m, n); return i < 0 ? 0 : row.cells[i]; });
       const floor = b.columns.filter(c => c.metric === m).pop().floor;
       return [m, ...cells.map(text), short(floor)];
     })));
-    state.scale = scaleBefore;
+    body.push(make("h3", {}, "Figures"), curvesOf(row, widthIn(at("details-body"))), ...picture(row));
     body.push(make("h3", {}, "Runs"), grid(["seed", "run", "status", "fit s", "finished", "from"], row.runs.map(r => [String(r[SEED]), `${row.key}-${r[SEED]}`, r[STATUS], short(r[FIT]), r[WHEN], r[WHOSE]])));
     for (const run of row.runs) {
       if (run[ERROR]) body.push(make("h3", { className: "bad" }, `Seed ${run[SEED]}: ${run[STATUS]}`), make("pre", {}, run[ERROR]));
@@ -311,11 +332,11 @@
     body.push(make("h3", {}, "Cost"), list({ "seconds of fit": row.fit, parameters: row.parameters,
       "evaluations per sample": Object.entries(row.costs).filter(([, c]) => c[0] != null).map(([n, c]) => `${n || "one shot"}: ${short(c[0])}`).join(", "),
       "seconds of sampling": Object.entries(row.costs).filter(([, c]) => c[1] != null).map(([n, c]) => `${n || "one shot"}: ${short(c[1])}`).join(", ") }));
-    if (Object.keys(row.diagnostics || {}).length) body.push(make("h3", {}, `Diagnostics of seed ${row.runs[0][SEED]}`), list(row.diagnostics));
+    const diagnostics = Object.entries(row.diagnostics).map(([name, values]) => [name, ...values.map(plain)]);
+    if (diagnostics.length) body.push(make("h3", {}, "Diagnostics"), grid(["", ...row.runs.map(r => `seed ${r[SEED]}`)], diagnostics));
     for (const index of unique(row.runs.map(r => r[ENVIRONMENT]))) body.push(make("h3", {}, "Environment"), list(data.environments[index]));
     body.push(make("h3", {}, "Task and preset"), list({ ...b.params, ...b.budget }));
     at("details-body").replaceChildren(...body);
-    at("details").showModal();
     at("details").scrollTop = 0;
   }
 
