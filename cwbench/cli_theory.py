@@ -19,7 +19,7 @@ from cwbench.options import reports_errors
 @click.option("--only", multiple=True, metavar="NAME", help="This statement; may be given again.")
 @reports_errors
 def theory(output: Path | None, only: tuple[str, ...]) -> None:
-    """Recompute the paper's statements: pass or fail for each, about two minutes.
+    """Recompute the paper's statements: pass or fail for each, half a minute.
 
     \b
     equality, joint, relaxed, geodesics, duality, particles

@@ -6,12 +6,10 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import ot as pot
 import pytest
-import torch
 
 from cwbench import ot
-from cwbench.theory import STATEMENTS, duality, equality, geodesics, joint, particles, relaxed
+from cwbench.theory import STATEMENTS, equality, geodesics, joint, relaxed
 from cwbench.theory.page import write
 from cwbench.theory.statement import Check, Outcome, at_least, at_most, close, falls
 
@@ -105,42 +103,6 @@ def test_samples_fail_with_the_wrong_sign_of_beta(monkeypatch) -> None:
     monkeypatch.setattr(relaxed, "joint_transport", lambda *a, beta: real(*a, beta=1 / beta))
     flipped = {n: relaxed._sampled(n, 8) for n in (64, 256)}
     assert len([c for c in relaxed._sample_checks(exact, flipped) if not c.passed]) >= 4
-
-
-def test_the_overshoot_is_its_formula_and_fails_with_another_penalty(monkeypatch) -> None:
-    assert all(check.passed for check in duality.overshoots())
-    real = duality.slopes
-    monkeypatch.setattr(duality, "slopes", lambda *a, **k: real(*a, **k) ** 2)
-    assert not any(check.passed for check in duality.overshoots())
-
-
-def test_the_joint_distance_is_below_the_conditional_one() -> None:
-    conditional, both = duality.distances(duality.laws(100, 0.5))
-    assert conditional == pytest.approx(4 / math.pi, rel=1e-3)
-    assert both < 0.6 * conditional
-
-
-def test_slopes_are_those_of_a_known_critic() -> None:
-    at = torch.randn(20, 2)
-
-    def critic(rows):
-        return (3 * rows[:, :1] + 4 * rows[:, 1:]) * 1.0
-
-    assert duality.slopes(critic, at, full=False).numpy() == pytest.approx(3, rel=1e-6)
-    assert duality.slopes(critic, at, full=True).numpy() == pytest.approx(5, rel=1e-6)
-
-
-def test_barycentres_are_those_of_another_sinkhorn(monkeypatch) -> None:
-    rng = np.random.default_rng(0)
-    x, target = rng.normal(size=(2, 12, 2))
-    label = rng.uniform(size=(12, 12))
-    monkeypatch.setattr(particles, "ITERATIONS", 2_000)
-    found, _ = particles.barycentres(x, target, label, np.zeros(12))
-    cost, uniform = (ot.squared_distances(x, target) + label) / 2, np.full(12, 1 / 12)
-    plan = pot.sinkhorn(
-        uniform, uniform, cost, particles.EPSILON, method="sinkhorn_log", numItermax=20_000
-    )
-    assert found == pytest.approx(12 * plan @ target, abs=1e-4)
 
 
 def test_checks_say_what_they_are_held_to() -> None:
