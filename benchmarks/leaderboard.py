@@ -59,6 +59,10 @@ def _write(
     failed = number % 50 == 0 and seed == 0
     content |= {"seed": seed, "fit_key": key, "run_id": f"{key[:16]}-{seed}", "files": {}}
     content |= {"status": "failed" if failed else "ok", "error": "boom" if failed else None}
+    content["diagnostics"] = {
+        name: rng.uniform() if isinstance(value, float) and value else value
+        for name, value in content["diagnostics"].items()
+    }
     directory = results / "runs" / f"task-{task}" / method / "quick" / key[:16] / f"seed-{seed}"
     directory.mkdir(parents=True)
     entries = content["metrics"]

@@ -108,20 +108,34 @@ def _json_block(data: Any) -> Markup:
 
 
 def _data(boards: Sequence[Board], looks: Mapping[str, int]) -> dict[str, Any]:
-    """All that the script shows. Environments, of which there are few, are kept once."""
-    environments: dict[str, int] = {}
+    """All that the script shows."""
+    shared = Shared()
     album = Album(sum(len(row.runs) for board in boards for row in board.rows))
     stage = {id(b): name for name, members in stages(boards) for b in members}
     shown = [
-        _board(board, stage[id(board)], looks_on(board, looks), environments, album)
-        for board in boards
+        _board(board, stage[id(board)], looks_on(board, looks), shared, album) for board in boards
     ]
-    kept = [json.loads(text) for text in environments]
-    return {"boards": shown, "environments": kept, "together": DISTANCES}
+    return {"boards": shown, "shared": shared.values, "together": DISTANCES}
+
+
+class Shared:
+    """Environments and lists of names, of which there are few: each is kept once."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+
+    def place(self, value: Any) -> int:
+        """Where it stands in `values`."""
+        return self._places.setdefault(json.dumps(value, sort_keys=True), len(self._places))
+
+    @property
+    def values(self) -> list[Any]:
+        """All of them."""
+        return [json.loads(text) for text in self._places]
 
 
 def _board(
-    board: Board, stage: str, looks: Mapping[str, int], environments: dict[str, int], album: Album
+    board: Board, stage: str, looks: Mapping[str, int], shared: Shared, album: Album
 ) -> dict[str, Any]:
     columns = sorted(board.columns, key=lambda column: column.order)
     place = {column: index for index, column in enumerate(columns)}
@@ -133,7 +147,7 @@ def _board(
         "main": place.get(board.main) if board.main else None,
         "columns": [_column(board, column) for column in columns],
         "rows": [
-            _row(board, row, columns, environments) | {"look": looks[row.label]} | album.entry(row)
+            _row(board, row, columns, shared) | {"look": looks[row.label]} | album.entry(row)
             for row in board.ordered(board.main)
         ],
     }  # fmt: skip
@@ -149,9 +163,7 @@ def _column(board: Board, column: Column) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _row(
-    board: Board, row: Row, columns: Sequence[Column], environments: dict[str, int]
-) -> dict[str, Any]:
+def _row(board: Board, row: Row, columns: Sequence[Column], shared: Shared) -> dict[str, Any]:
     cells = [_cell(board.cell(row, column)) for column in columns]
     runs = sorted(row.runs, key=lambda run: run.seed)
     nfe = dict.fromkeys(column.nfe for column in columns)
@@ -166,16 +178,21 @@ def _row(
         "params": row.method["params"], "cells": cells, "costs": costs,
         "oneShot": row.one_shot, "fit": _short(row.cost("fit_seconds")),
         "parameters": row.cost("parameters"), "skipped": bool(row.skipped),
-        "runs": [_run(run, environments) for run in runs],
-        "diagnostics": _diagnostics(runs),
+        "runs": [_run(run, shared) for run in runs],
+        "diagnostics": _diagnostics(runs, shared),
     }  # fmt: skip
 
 
-def _diagnostics(runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """By name what each run told, in their order; None where it did not."""
+def _diagnostics(runs: Sequence[Run], shared: Shared) -> list[Any]:
+    """Where their names stand, then of each what the runs told: one value if they agree."""
     told = [run.content["diagnostics"] for run in runs]
     flat = (name for each in told for name, value in each.items() if not isinstance(value, dict))
-    return {name: [_brief(each.get(name)) for each in told] for name in dict.fromkeys(flat)}
+    names = list(dict.fromkeys(flat))
+    values = [[_brief(each.get(name)) for each in told] for name in names]
+    agreed = (all(each == first for each in rest) for first, *rest in values)
+    return [shared.place(names)] + [
+        one[0] if same else one for one, same in zip(values, agreed, strict=True)
+    ]
 
 
 def _brief(value: Any) -> Any:
@@ -204,14 +221,13 @@ def _short(number: float | None, digits: int = 3) -> float | None:
     return int(short) if short == int(short) else short
 
 
-def _run(run: Run, environments: dict[str, int]) -> list[Any]:
+def _run(run: Run, shared: Shared) -> list[Any]:
     """Seed, status, error, log tail, environment, seconds of the fit, when, whose."""
     content: Mapping[str, Any] = run.content
-    key = json.dumps(content["environment"], sort_keys=True)
     bad = run.status not in ("ok", "skipped")
     return [
         run.seed, run.status, content["error"] if run.status != "ok" else None,
-        _log_tail(run) if bad else None, environments.setdefault(key, len(environments)),
+        _log_tail(run) if bad else None, shared.place(content["environment"]),
         _short(content["cost"].get("fit_seconds")), content["finished"][:10], run.origin,
     ]  # fmt: skip
 

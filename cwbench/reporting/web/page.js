@@ -332,9 +332,10 @@
     body.push(make("h3", {}, "Cost"), list({ "seconds of fit": row.fit, parameters: row.parameters,
       "evaluations per sample": Object.entries(row.costs).filter(([, c]) => c[0] != null).map(([n, c]) => `${n || "one shot"}: ${short(c[0])}`).join(", "),
       "seconds of sampling": Object.entries(row.costs).filter(([, c]) => c[1] != null).map(([n, c]) => `${n || "one shot"}: ${short(c[1])}`).join(", ") }));
-    const diagnostics = Object.entries(row.diagnostics).map(([name, values]) => [name, ...values.map(plain)]);
+    const [names, ...told] = row.diagnostics; // of a name one value if all seeds agree, else one each
+    const diagnostics = data.shared[names].map((name, i) => [name, ...row.runs.map((_, k) => plain(Array.isArray(told[i]) ? told[i][k] : told[i]))]);
     if (diagnostics.length) body.push(make("h3", {}, "Diagnostics"), grid(["", ...row.runs.map(r => `seed ${r[SEED]}`)], diagnostics));
-    for (const index of unique(row.runs.map(r => r[ENVIRONMENT]))) body.push(make("h3", {}, "Environment"), list(data.environments[index]));
+    for (const index of unique(row.runs.map(r => r[ENVIRONMENT]))) body.push(make("h3", {}, "Environment"), list(data.shared[index]));
     body.push(make("h3", {}, "Task and preset"), list({ ...b.params, ...b.budget }));
     at("details-body").replaceChildren(...body);
     at("details").scrollTop = 0;
