@@ -168,7 +168,7 @@ def differences(values: Array) -> Estimate:
 
 def holm(p_values: Array) -> Array:
     """Holm's adjusted p-values with shape `(n,)`: below alpha, any is false at most with alpha."""
-    order = np.argsort(p_values, kind="stable")
+    order = np.argsort(p_values)  # equal ones come out equal in any order
     stepped = p_values[order] * np.arange(len(order), 0, -1)
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
