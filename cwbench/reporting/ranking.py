@@ -26,7 +26,6 @@ from cwbench.reporting.statistics import (
     LEAST_SEEDS,
     LEVEL,
     Direction,
-    Estimate,
     Verdict,
     differences,
     holm,
@@ -81,26 +80,25 @@ def pairs(values: Sequence[dict[int, Array]], direction: Direction = "lower") ->
                 continue
             chosen = members[first] + (members[second] if second != first else [])
             stacked = np.array([[values[i][seed] for seed in seeds] for i in chosen])
-            found = differences(stacked)
+            found = _compared(stacked, direction)
             block = np.ix_(chosen, chosen)
             fresh = np.isnan(p[block])  # pairs on all of their seeds are not done again on fewer
-            gain[block] = np.where(fresh, _gain(found.mean, direction), gain[block])
-            p[block] = np.where(fresh, _symmetric(found), p[block])
+            gain[block] = np.where(fresh, found.gain, gain[block])
+            p[block] = np.where(fresh, found.p, p[block])
     return Pairs(gain, p)
 
 
-def _symmetric(found: Estimate) -> Array:
-    """The p-values of all pairs, each computed once."""
-    k = len(found.mean)
+def _compared(values: Array, direction: Direction) -> Pairs:
+    """All pairs on the same seeds, each computed once."""
+    k = len(values)
     upper = np.triu_indices(k, 1)
-    p = np.ones((k, k))
-    p[upper] = Estimate(*(part[upper] for part in found)).p_values()
+    found = differences(values)
+    gain, p = np.zeros((k, k)), np.ones((k, k))
+    gain[upper] = -found.mean if direction == "lower" else found.mean
+    gain.T[upper] = -gain[upper]
+    p[upper] = found.p_values()
     p.T[upper] = p[upper]
-    return p
-
-
-def _gain(difference: Array, direction: Direction) -> Array:
-    return -difference if direction == "lower" else difference
+    return Pairs(gain, p)
 
 
 def contradicted(several: Iterable[Pairs]) -> Truths:

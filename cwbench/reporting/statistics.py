@@ -134,7 +134,7 @@ def _estimate(mean: Array, v_s: Array, v_o: Array, squares: Array, S: int, m: in
 
 
 def differences(values: Array) -> Estimate:
-    """The paired differences of all pairs of k methods: entry (a, b) is of a - b.
+    """The paired differences a - b of all pairs a < b of k methods, in `numpy.triu_indices` order.
 
     The variances come from products of the methods' effects, which costs k^2 numbers and not
     k^2 S m of them; pairs too alike for that are subtracted value by value.
@@ -143,26 +143,25 @@ def differences(values: Array) -> Estimate:
         values: with shape `(k, seeds, observations)`, finite, on the same seeds and observations.
 
     Returns:
-        Estimates with shape `(k, k)`; 0 on the diagonal.
+        Estimates with shape `(k (k - 1) / 2,)`.
     """
     k, S, m = values.shape
+    a, b = np.triu_indices(k, 1)
     shared = values - values.mean(0)
     P, Q = shared.mean(2), shared.mean(1)
     g = P.mean(1)
     R = (shared - P[:, :, None] - Q[:, None, :] + g[:, None, None]).reshape(k, -1)
     P, Q = P - g[:, None], Q - g[:, None]
     products = [part @ part.T for part in (P, Q, R)]
-    scales = [np.add.outer(np.diag(G), np.diag(G)) for G in products]
-    sums = [np.maximum(s - 2 * G, 0.0) for s, G in zip(scales, products, strict=True)]
+    scales = [np.diag(G)[a] + np.diag(G)[b] for G in products]
+    sums = [np.maximum(s - 2 * G[a, b], 0.0) for s, G in zip(scales, products, strict=True)]
     v_s, v_o = sums[0] / max((S - 1) * S, 1), sums[1] / max((m - 1) * m, 1)
-    found = _estimate(np.subtract.outer(g, g), v_s, v_o, sums[2], S, m)
+    found = _estimate(g[a] - g[b], v_s, v_o, sums[2], S, m)
     alike = sum(sums) <= PRECISION * sum(scales)
-    for part in (found.mean, found.variance):
-        np.fill_diagonal(part, 0.0)
-    for a, b in np.argwhere(np.triu(alike, 1)):
-        exact = crossed(values[a] - values[b])
-        for whole, part, sign in zip(found, exact, (-1, 1, 1), strict=True):
-            whole[a, b], whole[b, a] = part, sign * part
+    for place in np.flatnonzero(alike):
+        exact = crossed(values[a[place]] - values[b[place]])
+        for whole, part in zip(found, exact, strict=True):
+            whole[place] = part
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -78,12 +80,14 @@ def test_differences_by_products_are_those_by_subtraction() -> None:
     values[5] = values[4]  # the same method twice
     values[3] = values[2] + 1e-9 * drawn(np.random.default_rng(2), 1, 3, 20, 1, 1)[0]
     found = differences(values)
-    for a in range(6):
-        for b in range(6):
-            alone = crossed(values[a] - values[b])
-            assert found.mean[a, b] == pytest.approx(alone.mean, abs=1e-12)
-            assert found.variance[a, b] == pytest.approx(alone.variance, rel=1e-6, abs=1e-26)
-    assert found.p_values()[4, 5] == 1
+    above = list(itertools.combinations(range(6), 2))
+    assert found.mean.shape == (len(above),)
+    for place, (a, b) in enumerate(above):
+        alone = crossed(values[a] - values[b])
+        assert found.mean[place] == pytest.approx(alone.mean, abs=1e-12)
+        assert found.variance[place] == pytest.approx(alone.variance, rel=1e-6, abs=1e-26)
+        assert found.freedom[place] == pytest.approx(alone.freedom, rel=1e-6)
+    assert found.p_values()[above.index((4, 5))] == 1
 
 
 def test_without_effects_between_seeds_or_of_observations_it_is_the_t_test() -> None:
