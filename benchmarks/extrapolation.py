@@ -23,7 +23,7 @@ import cwbench
 from cwbench import Record, Task
 from cwbench import record as records
 from cwbench.method import Method
-from cwbench.ot.coupling import MinibatchOT
+from cwbench.ot.coupling import Coupling, MinibatchOT
 from cwbench.ot.wasserstein import wasserstein_power
 from cwbench.preset import NFE, Preset
 from cwbench.running import storage
@@ -40,9 +40,8 @@ def stored(record: Record, task: Task) -> Method:
     return method
 
 
-def assigned(z: Tensor, x: Tensor, y: Tensor, size: int) -> Tensor:
-    """The condition that each latent is fed in training, whose OT batches have `size` pairs."""
-    rule = MinibatchOT()
+def assigned(z: Tensor, x: Tensor, y: Tensor, size: int, rule: Coupling) -> Tensor:
+    """The condition of the data that a rule gives each latent, from OT batches of `size` pairs."""
     parts = zip(z.split(size), x.split(size), y.split(size), strict=True)
     return torch.cat([part[rule(some, data, part)] for some, data, part in parts])
 
@@ -57,7 +56,7 @@ def distances(record: Record, n: int) -> tuple[float, dict[NFE, tuple[float, flo
     held_out = task.sample_joint(n, generator).x.double()
     method.spec = replace(method.spec, sample_latent=lambda _n, _generator: z)
     size = record.preset_values["batch_size"] * record.method["params"]["ot_batch"]
-    seen = assigned(z, x, y, size)
+    seen = assigned(z, x, y, size, MinibatchOT())
 
     def distance(fed: Tensor, nfe: NFE) -> float:
         drawn = method.sample(fed, 1, generator, nfe)

@@ -29,10 +29,10 @@ ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- leaderboard: made by `make results` -->\n", "<!-- end of leaderboard -->\n"
 HEAD = """\
 Mean ± half the 95 % interval over seeds and observations, lower is better, 0 is exact. **Bold**:
-the best and what cannot be told from it (paired differences, Holm over all pairs; of images no
-verdict either where distances contradict each other); rank: its 95 % interval, of methods with at
-least three seeds; scaled: 0 ignores y as `prior` does, 1 is exact; *controls* stand below. The same
-at every NFE: [results/nfe.md](results/nfe.md).
+the best and what cannot be told from it (paired differences, Holm over all pairs; from 20
+dimensions on also where distances contradict each other); rank: its 95 % interval, of methods with
+at least three seeds; scaled: 0 ignores y as `prior` does, 1 is exact; *controls* stand below. The
+same at every NFE: [results/nfe.md](results/nfe.md).
 """
 NFE_HEAD = """\
 # Every method at every number of evaluations

@@ -9,6 +9,7 @@ import torch
 
 import cwbench
 from benchmarks import extrapolation
+from cwbench.ot.coupling import MinibatchOT
 
 
 def test_latents_get_the_condition_of_the_point_they_are_assigned_to() -> None:
@@ -17,7 +18,7 @@ def test_latents_get_the_condition_of_the_point_they_are_assigned_to() -> None:
     first, second = torch.randperm(6, generator=generator), torch.randperm(6, generator=generator)
     order = torch.cat([first, 6 + second])  # inside batches of six
     y = torch.arange(12.0)[:, None]
-    assert torch.equal(extrapolation.assigned(x[order], x, y, 6), y[order])
+    assert torch.equal(extrapolation.assigned(x[order], x, y, 6, MinibatchOT()), y[order])
 
 
 def test_a_real_run_is_read_and_asked_both_ways(tmp_path, monkeypatch, capsys) -> None:

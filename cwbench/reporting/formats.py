@@ -93,7 +93,8 @@ def terminal(found: Sequence[Board], sort: str = "") -> RenderableType:
 
 LEGEND = (
     "± 95 % interval over seeds and observations; rank: 95 % interval; = cannot be told from the "
-    "best\n(Holm over all pairs; of images also where distances contradict each other).\n"
+    "best\n(Holm over all pairs; from 20 dimensions on also where distances contradict each "
+    "other).\n"
     "scaled: 0 ignores y, 1 is exact; log10 G: log10 of the ratio to the Gaussian with the exact "
     "moments; p90: over observations.\n"
     "Below the rule: controls."

@@ -1,6 +1,6 @@
 """How far couplings that feed the data's condition shift the latents of a condition.
 
-    python -m benchmarks.skew
+    python -m benchmarks.latent_shift
 
 A flow samples from latents that do not know the condition. Where its training pairs have
 E[Z | Y = y] other than 0, it starts from the wrong place for that y, though a single latent may
@@ -18,6 +18,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from torch import Tensor
 
 import cwbench
+from benchmarks.extrapolation import assigned
 from cwbench.ot.c2ot import ConditionAwareOT
 from cwbench.ot.coupling import Coupling, Independent, MinibatchOT
 from cwbench.ot.regression import Standardised
@@ -41,9 +42,7 @@ def fed_pairs(task: Task, rule: Coupling, n: int, size: int, seed: int) -> tuple
     generator = torch.Generator().manual_seed(seed)
     x, y = task.sample_joint(n, generator)
     z = task.sample_latent(n, generator)
-    parts = zip(z.split(size), x.split(size), y.split(size), strict=True)
-    fed = torch.cat([part[rule(some, data, part)] for some, data, part in parts])
-    return z.flatten(1), Standardised(y)(fed)
+    return z.flatten(1), Standardised(y)(assigned(z, x, y, size, rule))
 
 
 def shift(z: Tensor, y: Tensor) -> tuple[float, float]:
