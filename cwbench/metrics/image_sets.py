@@ -16,18 +16,17 @@ the class, and a sampler that ignores y has the value of a perfect one.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
 
-from cwbench.images import intensities
 from cwbench.metric import FeatureNetwork, ImageMetric, MetricInfo, Statistic
 from cwbench.metrics.classifier import FEATURES, classifier_of
 from cwbench.metrics.features import efficientnet, inception
 from cwbench.metrics.frechet import Moments, cfid, frechet, frechet_per_class
 from cwbench.metrics.kernel_distance import BlockDistance, Rows
-from cwbench.metrics.neighbours import NEIGHBOUR, NearestTraining, precision, recall
+from cwbench.metrics.neighbours import NEIGHBOUR, precision, recall
 
 HEUSEL = (
     "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium "
@@ -458,120 +457,6 @@ class CFID(Literature, PooledFrechet):
     info: ClassVar = declared(
         "cfid-50k-train-tf", "conditional FID with pooled covariances", SOLOVEITCHIK
     )
-
-
-class RightClass:
-    """Counts how often the largest logit is that of the label, class by class."""
-
-    def __init__(self, classes: int) -> None:
-        self.right = torch.zeros(classes, dtype=torch.float64)
-        self.counts = torch.zeros(classes, dtype=torch.float64)
-
-    def update(self, features: Tensor, labels: Tensor) -> None:
-        """Take in logits `(k, K)` with labels `(k,)`."""
-        hits = (features.argmax(1) == labels).double()
-        self.right.index_add_(0, labels, hits)
-        self.counts.index_add_(0, labels, torch.ones_like(hits))
-
-    def state(self) -> dict[str, Tensor]:
-        """The counts."""
-        return {"right": self.right, "counts": self.counts}
-
-    def load(self, state: dict[str, Tensor]) -> Self:
-        """Take back the counts."""
-        self.right, self.counts = state["right"], state["counts"]
-        return self
-
-
-class _Logits:
-    """The classifier's verdicts."""
-
-    def __init__(self, whole: FeatureNetwork) -> None:
-        self.whole, self.name = whole, f"{whole.name}-logits"
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.whole(x)[:, FEATURES:]
-
-
-class ClassAccuracy(ImageMetric):
-    """The share of generated images that the in-suite classifier takes for the class asked for.
-
-    Its floor is the share of real images of the held-out part; a model that draws typical images
-    only can go above it, so it is shown and never ranks.
-    """
-
-    info: ClassVar = declared(
-        "class-accuracy", "share of images that a classifier takes for the class asked for",
-        "Classification Accuracy Score (Ravuri, Vinyals, 2019) https://arxiv.org/abs/1905.10887, "
-        "turned round: the classifier is trained on real images", direction="higher", ranks=False,
-    )  # fmt: skip
-    part = "train"
-
-    def network(self, cache: Path | None) -> FeatureNetwork:
-        """The classifier's logits."""
-        return _Logits(classifier_of(self.task, cache))
-
-    def kind(self) -> str:
-        """Counts."""
-        return "right-class"
-
-    def statistic(self, real: Statistic | None = None) -> Statistic:
-        """Counts."""
-        return RightClass(self.task.num_classes or 1)
-
-    def value(self, generated: Statistic, real: Statistic) -> Tensor:
-        """One share a class."""
-        counted = cast("RightClass", generated)
-        return counted.right / counted.counts
-
-
-class _Pixels:
-    """Pixels in [0, 1] as features."""
-
-    name = "pixels"
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return intensities(x).flatten(1) / 255
-
-
-class Memorisation(ImageMetric):
-    """Mean distance to the nearest training image, over that of held-out images, in pixels.
-
-    1 where generated images are as far from the training set as unseen real ones, 0 where they are
-    copies. Blurred or typical images are near it too, so a low value is a reason to look. Its floor
-    is that of training images, each compared with all the others.
-    """
-
-    info: ClassVar = declared(
-        "memorisation", "distance to the nearest training image over that of held-out images",
-        "see cwbench.metrics.neighbours", direction="higher", ranks=False,
-    )  # fmt: skip
-    unseen = "test"
-
-    def network(self, cache: Path | None) -> FeatureNetwork:
-        """Pixels."""
-        return _Pixels()
-
-    def kind(self) -> str:
-        """Distances."""
-        return "nearest-training"
-
-    def statistic(self, real: Statistic | None = None) -> Statistic:
-        """Distances; both share the training images."""
-        if real is not None:
-            return NearestTraining(cast("NearestTraining", real).training)
-        stored = self.task.stored_images("train")
-        assert stored is not None  # noqa: S101 - declared by the metric's needs
-        return NearestTraining(stored.images.flatten(1).float() / 255)
-
-    def floor_statistic(self, real: Statistic) -> Statistic:
-        """Distances of training images to the others."""
-        return NearestTraining(cast("NearestTraining", real).training, among=True)
-
-    def value(self, generated: Statistic, real: Statistic) -> Tensor:
-        """One ratio."""
-        means = cast("NearestTraining", generated).mean, cast("NearestTraining", real).mean
-        return _one(means[0] / means[1])
 
 
 def _one(value: float) -> Tensor:
