@@ -55,6 +55,7 @@ class EightGaussiansMoonsParams(Params):
     latent_variance: float = Field(
         0.1,
         gt=0,
+        allow_inf_nan=False,
         json_schema_extra=LATER,
         description="of each of the eight Gaussians; that of the published numbers is 0.316",
     )

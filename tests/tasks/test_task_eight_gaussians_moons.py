@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from scipy import stats
 from torch import Generator, Tensor
 
@@ -114,6 +115,12 @@ def test_latents_take_the_variance_of_the_published_numbers() -> None:
     z = EightGaussiansMoons(params).sample_latent(80_000, Generator().manual_seed(5)).double()
     centre = z[(z - torch.tensor([-5.0, 0.0])).norm(dim=1) < 2]
     assert torch.allclose(centre.var(0), torch.full((2,), 0.316).double(), rtol=0.03)
+
+
+@pytest.mark.parametrize("variance", [0.0, -1.0, math.inf, math.nan])
+def test_a_variance_that_is_none_is_refused(variance: float) -> None:
+    with pytest.raises(ValidationError):
+        EightGaussiansMoonsParams(latent_variance=variance)
 
 
 def test_a_later_setting_leaves_older_records_on_its_board(task: EightGaussiansMoons) -> None:
