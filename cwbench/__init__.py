@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cwbench.running.tracking import Callback
     from cwbench.task import JointSamples, MixturePosterior, Moments, Params, Task, TaskInfo
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "cwbench.api": ("evaluate", "load_method", "load_task", "run", "sweep"),
