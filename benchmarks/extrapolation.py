@@ -21,12 +21,12 @@ from torch import Tensor
 
 import cwbench
 from cwbench import Record, Task
-from cwbench import record as records
 from cwbench.method import Method
 from cwbench.ot.coupling import Coupling, MinibatchOT
 from cwbench.ot.wasserstein import wasserstein_power
 from cwbench.preset import NFE, Preset
-from cwbench.running import storage
+from cwbench.records import record as records
+from cwbench.records import storage
 
 TASK, METHOD = "eight-gaussians-moons", "ot-fm"
 

@@ -13,14 +13,14 @@ import torch
 
 from benchmarks.timing import Measurement, Ratio, medians
 from cwbench.api import load_method, load_task
-from cwbench.cpu import single_threaded
 from cwbench.images import to_x
+from cwbench.machine.cpu import single_threaded
+from cwbench.machine.streams import stream
 from cwbench.metrics.classifier import classifier_of
 from cwbench.metrics.features import efficientnet
 from cwbench.running.request import problem_spec
 from cwbench.training.context import TrainingContext
 from cwbench.training.networks import Meter
-from cwbench.training.streams import stream
 
 STEPS, IMAGES, REPEATS = 100, 200, 3
 KEY = ("benchmark", 0)

@@ -22,8 +22,8 @@ import pandas as pd
 
 from benchmarks.records import template
 from benchmarks.timing import Measurement, Ratio, medians
-from cwbench.record import key_of
-from cwbench.values import observed
+from cwbench.records.record import key_of
+from cwbench.records.values import observed
 
 TASKS, METHODS, SETTINGS, SEEDS, OBSERVATIONS = 8, 25, 10, 5, 50
 RECORDS = TASKS * METHODS * SETTINGS * SEEDS

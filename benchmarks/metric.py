@@ -12,9 +12,9 @@ from torch import Tensor
 
 from benchmarks.timing import Measurement, Ratio, medians
 from cwbench.api import load_task
+from cwbench.judging.by_observation import Judge
+from cwbench.machine.streams import stream
 from cwbench.metrics.wasserstein import W2Squared
-from cwbench.running.evaluation import Judge
-from cwbench.training.streams import stream
 
 OBSERVATIONS, SAMPLES, REPEATS = 20, 1_000, 5
 """So 100 observations are timed in all, besides those of the warm-up."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.timing import Measurement, Ratio, medians
 from benchmarks.training import flow, problem
-from cwbench.cpu import single_threaded
+from cwbench.machine.cpu import single_threaded
 from cwbench.method import tensors_of
 from cwbench.training.networks import Meter, Networks
 

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.timing import Measurement, Ratio, medians
-from cwbench.index import NAME
-from cwbench.record import COLUMNS, iterate, key_of, load_records, rows
+from cwbench.records.index import NAME
+from cwbench.records.record import COLUMNS, iterate, key_of, load_records, rows
 
 RECORDS, SEEDS, METHODS = 10_000, 5, 10
 REPEATS = 2

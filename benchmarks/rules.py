@@ -17,6 +17,7 @@ import torch
 from benchmarks.timing import Measurement, Ratio, medians
 from benchmarks.training import KEY
 from cwbench.api import load_task
+from cwbench.machine.streams import stream
 from cwbench.ot import (
     ConditionalOT,
     ConditionAwareOT,
@@ -25,9 +26,8 @@ from cwbench.ot import (
     MinibatchOT,
     Semidiscrete,
 )
-from cwbench.training.streams import stream
-from cwbench_baselines.c2ot import ConditionAwareParams
-from cwbench_baselines.sinkhorn_fm import EntropicParams
+from cwbench_baselines.flows.c2ot import ConditionAwareParams
+from cwbench_baselines.flows.sinkhorn_fm import EntropicParams
 
 BATCHES, REPEATS = (256, 640, 2048), 3
 PAIRS, BETA = 20_000, 10.0

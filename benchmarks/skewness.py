@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from cwbench.reporting.board import Board
-from cwbench.reporting.boards import boards
-from cwbench.reporting.statistics import LEAST_SEEDS, Array
-from cwbench.shipped import sources
+from cwbench.boards.board import Board
+from cwbench.boards.gathering import boards
+from cwbench.boards.statistics import LEAST_SEEDS, Array
+from cwbench.records.shipped import sources
 
 NEAR = 4.0
 """Standard errors over observations."""

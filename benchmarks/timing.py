@@ -10,8 +10,8 @@ from importlib.metadata import version
 
 import torch
 
-from cwbench.cpu import cores, torch_threads
-from cwbench.running.environment import describe
+from cwbench.machine.cpu import cores, torch_threads
+from cwbench.machine.environment import describe
 
 Measurement = Callable[[], float]
 """Does the work once and returns the seconds that count."""

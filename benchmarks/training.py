@@ -10,13 +10,13 @@ from torch.utils.data import Dataset
 
 from benchmarks.timing import Measurement
 from cwbench.api import load_method, load_task
-from cwbench.cpu import single_threaded
+from cwbench.machine.cpu import single_threaded
+from cwbench.machine.streams import stream
 from cwbench.preset import Preset
 from cwbench.running.request import problem_spec
 from cwbench.task import Task
 from cwbench.training.context import TrainingContext
 from cwbench.training.networks import Meter
-from cwbench.training.streams import stream
 
 KEY = ("benchmark", 0)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cwbench.api import evaluate, load_method, load_task, run, sweep
+    from cwbench.boards.frames import compare, leaderboard
     from cwbench.images import ImageSet
     from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec
     from cwbench.metric import (
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
         SplitMetric,
     )
     from cwbench.preset import Preset, vector_presets
-    from cwbench.record import Record, load_records
-    from cwbench.reporting.leaderboard import compare, leaderboard
+    from cwbench.records.record import Record, load_records
     from cwbench.running.tracking import Callback
     from cwbench.task import JointSamples, MixturePosterior, Moments, Params, Task, TaskInfo
 
@@ -47,8 +47,8 @@ _HOME = {
         "ReferenceMetric", "SetMetric", "SplitMetric",
     ),
     "cwbench.preset": ("Preset", "vector_presets"),
-    "cwbench.record": ("Record", "load_records"),
-    "cwbench.reporting.leaderboard": ("compare", "leaderboard"),
+    "cwbench.records.record": ("Record", "load_records"),
+    "cwbench.boards.frames": ("compare", "leaderboard"),
     "cwbench.running.tracking": ("Callback",),
     "cwbench.task": ("JointSamples", "MixturePosterior", "Moments", "Params", "Task", "TaskInfo"),
 }  # fmt: skip

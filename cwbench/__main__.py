@@ -1,6 +1,6 @@
 """`python -m cwbench` is the program `cwbench`."""
 
-from cwbench.cli import main
+from cwbench.cli.main import main
 
 if __name__ == "__main__":
     main()

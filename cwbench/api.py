@@ -13,23 +13,23 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from cwbench import record as records
 from cwbench import registry
 from cwbench.errors import RunInterruptedError, UsageError
-from cwbench.files import writable_directory
+from cwbench.machine.environment import device_of
+from cwbench.machine.files import writable_directory
+from cwbench.machine.processes import joined
+from cwbench.machine.weights import use_inception_weights
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE
-from cwbench.record import Record
-from cwbench.running.environment import device_of
+from cwbench.records import record as records
+from cwbench.records.record import Record
 from cwbench.running.exchange import stored_sampler
 from cwbench.running.request import ConfiguredMethod, configured_method, configured_task, resolve
 from cwbench.running.run import Runner
-from cwbench.running.sweep_request import asked
-from cwbench.running.sweep_request import checkpoint_seconds as seconds_between_checkpoints
 from cwbench.running.tracking import Callback, checked
+from cwbench.sweeping.request import asked
+from cwbench.sweeping.request import checkpoint_seconds as seconds_between_checkpoints
 from cwbench.task import Task
-from cwbench.training.processes import joined
-from cwbench.weights import use_inception_weights
 
 __all__ = ["evaluate", "load_method", "load_task", "run", "sweep"]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cwbench.record import Record
+    from cwbench.records.record import Record
 
 
 class CwbenchError(Exception):

@@ -18,9 +18,9 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from cwbench.images import ImageSet, Part
+from cwbench.machine.processes import Processes
 from cwbench.preset import NFE
 from cwbench.task import JointSamples, Moments, Params
-from cwbench.training.processes import Processes
 
 State = Mapping[str, Tensor | bytes]
 Diagnostics = dict[str, float | str | bool | None]

@@ -2,7 +2,7 @@
 
 Debiasing, floors and intervals are the harness's, not the metric's. It draws 2n model samples
 a1, a2 and 2n reference samples b1, b2 from independent streams and asks each kind of metric for
-what it needs; `cwbench.running.evaluation` holds the formulas.
+what it needs; `cwbench.judging.by_observation` holds the formulas.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class PairMetric(Metric):
 class CalibrationMetric(Metric):
     """Ranks of the truth among samples, uniform on [0, 1] for a perfect sampler.
 
-    The harness makes of them an unbiased distance from uniformity, `cwbench.running.uniformity`.
+    The harness makes of them an unbiased distance from uniformity, `cwbench.judging.uniformity`.
     """
 
     @property

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
 import cwbench
+from cwbench.judging.by_observation import Judge, Scores
 from cwbench.metrics.wasserstein import W2Squared
 from cwbench.ot import (
     bures_wasserstein_squared,
@@ -24,7 +25,6 @@ from cwbench.ot import (
 )
 from cwbench.preset import Preset
 from cwbench.reporting.figures.style import EXACT, GREY, MODEL, style
-from cwbench.running.evaluation import Judge, Scores
 from cwbench.task import Task
 
 SCALES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)

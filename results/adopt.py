@@ -22,11 +22,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cwbench import record as records
 from cwbench.errors import CwbenchError
-from cwbench.files import write_atomically
-from cwbench.record import Record
-from cwbench.values import OBSERVATIONS, gathered
+from cwbench.machine.files import write_atomically
+from cwbench.records import record as records
+from cwbench.records.record import Record
+from cwbench.records.values import OBSERVATIONS, gathered
 
 ROOT = Path(__file__).parent
 LEVEL = 19

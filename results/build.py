@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from cwbench.files import write_atomically
-from cwbench.reporting import formats
-from cwbench.reporting.board import Board
-from cwbench.reporting.boards import boards
-from cwbench.reporting.leaderboard import frame
-from cwbench.reporting.overview import draw, stages
-from cwbench.reporting.page import page
-from cwbench.shipped import OURS, Source
+from cwbench.boards import formats
+from cwbench.boards.board import Board
+from cwbench.boards.frames import frame
+from cwbench.boards.gathering import boards
+from cwbench.boards.overview import draw, stages
+from cwbench.boards.page import page
+from cwbench.machine.files import write_atomically
+from cwbench.records.shipped import OURS, Source
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- leaderboard: made by `make results` -->\n", "<!-- end of leaderboard -->\n"

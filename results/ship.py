@@ -1,7 +1,7 @@
 """Puts our records into the package: `record.json` and `observations.parquet` of `results/runs`.
 
-setuptools calls it when it builds a wheel; in an editable installation `cwbench.shipped` reads the
-files where they are.
+setuptools calls it when it builds a wheel; in an editable installation
+`cwbench.records.shipped` reads the files where they are.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cwbench
-from cwbench.record import Record
+from cwbench.records.record import Record
 
 Cwbench = Callable[..., Result]
 Run = Callable[..., Record]
@@ -44,7 +44,7 @@ def run(results: Path) -> Run:
 @pytest.fixture
 def cli(results: Path, monkeypatch: pytest.MonkeyPatch) -> Cwbench:
     """The program in this process, without its figures."""
-    from cwbench.cli import main
+    from cwbench.cli.main import main
     from cwbench.reporting import run_figures
 
     monkeypatch.setattr(run_figures, "draw", lambda *_: [])

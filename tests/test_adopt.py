@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from cwbench import leaderboard
-from cwbench import record as records
 from cwbench.errors import CorruptFileError
-from cwbench.record import Record
+from cwbench.records import record as records
+from cwbench.records.record import Record
 from cwbench.running.verify import verify
 from results.adopt import adopt, small
 

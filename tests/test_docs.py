@@ -31,8 +31,8 @@ from PIL import Image
 
 import cwbench
 from cwbench import api
-from cwbench.cli import main
-from cwbench.record import Record
+from cwbench.cli.main import main
+from cwbench.records.record import Record
 from cwbench.running.run import Runner
 
 ROOT = Path(__file__).parents[1]

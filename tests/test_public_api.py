@@ -23,9 +23,7 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_import_is_light(python: Callable) -> None:
-    code = (
-        "import sys, cwbench, cwbench.cli; print({'torch', 'pandas', 'scipy'} & set(sys.modules))"
-    )
+    code = "import sys, cwbench.cli.main; print({'torch', 'pandas', 'scipy'} & set(sys.modules))"
     assert python("-c", code).stdout.strip() == "set()"
 
 

@@ -65,7 +65,7 @@ def test_listing_imports_neither_torch_nor_a_plugin(
     distribution("out-there", "raise RuntimeError", methods={"mine": "out_there:Outside"})
     code = (
         "import sys\n"
-        "from cwbench.cli import main\n"
+        "from cwbench.cli.main import main\n"
         f"main({arguments!r}, standalone_mode=False)\n"
         "heavy = {'torch', 'numpy', 'cwbench_tasks', 'cwbench_baselines', 'cwbench.metrics'}\n"
         "print('imported:', sorted((heavy | {'out_there'}) & set(sys.modules)))"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_runs import write_run
 
 from results import build
-from tests.reporting.conftest import write_run
 
 ROOT = Path(__file__).parents[1]
 RESULTS, README = ROOT / "results", ROOT / "README.md"

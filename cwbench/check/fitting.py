@@ -17,16 +17,16 @@ from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from cwbench.check.outcome import NotApplicableError
-from cwbench.cpu import single_threaded
+from cwbench.judging.by_observation import as_samples
+from cwbench.machine.cpu import single_threaded
+from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
 from cwbench.preset import NFE, Preset
-from cwbench.running.evaluation import as_samples
 from cwbench.running.request import problem_spec
 from cwbench.running.run import training_data
 from cwbench.task import Task
 from cwbench.training.context import Progress, TrainingContext
 from cwbench.training.networks import Meter, networks_of
-from cwbench.training.streams import seeded_globals, stream
 
 PRIVATE = (
     "evaluation_set", "sample_joint", "training_data", "sample_posterior", "posterior_moments",

@@ -21,13 +21,13 @@ from cwbench.check.fitting import Fitting
 from cwbench.check.metadata import require_metadata, require_settings
 from cwbench.check.outcome import NotApplicableError, name_of, refuse_unfounded_excuses, require
 from cwbench.check.probes import PROBES
+from cwbench.machine.streams import seeded_globals
 from cwbench.method import Method, tensors_of
+from cwbench.records.storage import load_model, save_model
 from cwbench.running.run import training_data
-from cwbench.running.storage import load_model, save_model
 from cwbench.task import Task
 from cwbench.training.context import Interrupted
 from cwbench.training.networks import Meter
-from cwbench.training.streams import seeded_globals
 
 NEEDED = {
     "posterior": {"sample_posterior", "posterior_moments", "posterior_mixture"},

@@ -21,10 +21,10 @@ from cwbench import registry
 from cwbench.check.calibration import rank_p_values
 from cwbench.check.metadata import require_metadata, require_settings
 from cwbench.check.outcome import NotApplicableError, name_of, refuse_unfounded_excuses, require
+from cwbench.judging.by_observation import Judge
 from cwbench.method import take
 from cwbench.metrics.wasserstein import W2Squared
 from cwbench.preset import Preset
-from cwbench.running.evaluation import Judge
 from cwbench.task import JointSamples, Task
 
 PRESETS = {"smoke", "quick", "standard"}

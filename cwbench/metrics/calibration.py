@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from cwbench.citations import CALIBRATION, TARP
+from cwbench.machine.streams import stream
 from cwbench.metric import CalibrationMetric, MetricInfo
 from cwbench.metrics.per_observation import flatten_x
 from cwbench.task import JointSamples, Task
-from cwbench.training.streams import stream
 
 POOL = 1000
 """Joint samples of the task among which `tarp` finds its reference points."""

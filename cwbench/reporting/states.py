@@ -16,9 +16,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cwbench import record as records
 from cwbench.errors import CorruptFileError
-from cwbench.lookup import run_id_of
+from cwbench.records import record as records
+from cwbench.records.lookup import run_id_of
 from cwbench.reporting.logs import last_line
 
 STYLES = {

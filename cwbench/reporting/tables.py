@@ -15,7 +15,7 @@ from rich.table import Table
 
 from cwbench import registry, settings
 from cwbench.errors import UsageError, unknown
-from cwbench.record import Record
+from cwbench.records.record import Record
 from cwbench.reporting.ruled import BOX
 from cwbench.task import Task
 
@@ -211,7 +211,7 @@ def described_task(name: str, given: Mapping[str, Any]) -> Task | None:
 
 def difficulty_told(task: Task) -> str:
     """The Gaussian gap and the resolution of a task with an exact posterior."""
-    from cwbench.running.difficulty import difficulty
+    from cwbench.judging.difficulty import difficulty
     from cwbench.running.request import preset_of
 
     found = difficulty(task, preset_of(task, "quick"))

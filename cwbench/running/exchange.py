@@ -17,10 +17,10 @@ from safetensors.torch import save as save_tensors
 from torch import Generator, Tensor
 
 from cwbench.errors import UsageError
-from cwbench.files import write_atomically
+from cwbench.judging.by_observation import Judge
+from cwbench.machine.files import write_atomically
 from cwbench.method import tensors_of
 from cwbench.preset import Preset
-from cwbench.running.evaluation import Judge
 from cwbench.running.run import training_data
 from cwbench.task import Task
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from cwbench import record as records
 from cwbench import registry, settings
+from cwbench.judging.by_observation import Scores
 from cwbench.metric import ImageMetric, Metric, SetMetric
 from cwbench.preset import NFE
-from cwbench.running.evaluation import Scores
+from cwbench.records import record as records
 from cwbench.running.request import Request
 
 

@@ -13,13 +13,13 @@ from pydantic import BaseModel
 from cwbench import registry, settings
 from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
 from cwbench.images import ImageSet, Part
+from cwbench.judging.by_image import sized
+from cwbench.machine import processes
 from cwbench.method import Method, ProblemSpec
 from cwbench.metric import ImageMetric, Metric
 from cwbench.preset import NFE, NOT_KEYED, Preset
-from cwbench.record import Track, key_of
-from cwbench.running.image_sets import sized
+from cwbench.records.record import Track, key_of
 from cwbench.task import Task
-from cwbench.training import processes
 from cwbench.training.networks import Meter, networks_of
 
 
@@ -282,7 +282,7 @@ def chosen_metrics(task: Task, extra: Iterable[str]) -> dict[str, Metric]:
     Raises:
         UsageError: if one that was asked for is unknown or needs what the task does not offer.
     """
-    from cwbench.running.evaluation import offers
+    from cwbench.judging.by_observation import offers
 
     offered = offers(task)
     asked = list(dict.fromkeys(extra))

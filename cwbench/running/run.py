@@ -21,20 +21,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cwbench import record as records
-from cwbench.cpu import single_threaded
 from cwbench.errors import (
     CorruptFileError,
     CwbenchError,
     DivergedError,
     UsageError,
 )
-from cwbench.method import Method
-from cwbench.metric import ImageMetric, Metric, SetMetric
-from cwbench.preset import NFE, Preset
-from cwbench.record import Record, Status
-from cwbench.running import environment, storage
-from cwbench.running.evaluation import (
+from cwbench.judging.by_image import ImageJudge, ImageScore, image_summary
+from cwbench.judging.by_observation import (
     Judge,
     Scores,
     as_samples,
@@ -42,20 +36,27 @@ from cwbench.running.evaluation import (
     set_summary,
     summary,
 )
+from cwbench.machine import environment
+from cwbench.machine.cpu import single_threaded
+from cwbench.machine.processes import Processes
+from cwbench.machine.signals import stop_on_signal
+from cwbench.machine.streams import seeded_globals, stream
+from cwbench.method import Method
+from cwbench.metric import ImageMetric, Metric, SetMetric
+from cwbench.preset import NFE, Preset
+from cwbench.records import record as records
+from cwbench.records import storage
+from cwbench.records.record import Record, Status
 from cwbench.running.failures import disk_is_full, full_disk_told, out_of_memory, told
-from cwbench.running.image_sets import ImageJudge, ImageScore, image_summary
 from cwbench.running.progress import shown
 from cwbench.running.recorded import identity_of, metric_id, score_table, suffixed
 from cwbench.running.request import Request, problem_spec
-from cwbench.running.signals import stop_on_signal
 from cwbench.running.tracking import Callback, RunStart, Tracking
 from cwbench.settings import changed as changed_settings
 from cwbench.task import JointSamples, Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.following import Following
 from cwbench.training.networks import Meter, networks_of
-from cwbench.training.processes import Processes
-from cwbench.training.streams import seeded_globals, stream
 
 
 @dataclass

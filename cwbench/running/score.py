@@ -19,12 +19,12 @@ from torch.utils.data import Dataset
 
 from cwbench import registry
 from cwbench.errors import CwbenchError, UsageError
-from cwbench.lookup import results_of
+from cwbench.judging.by_image import sized
+from cwbench.machine.environment import device_of
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE, Preset
-from cwbench.record import Record
-from cwbench.running.environment import device_of
-from cwbench.running.image_sets import sized
+from cwbench.records.lookup import results_of
+from cwbench.records.record import Record
 from cwbench.running.request import (
     Request,
     chosen_metrics,

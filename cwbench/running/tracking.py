@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from cwbench.errors import UsageError, unknown
-from cwbench.record import Record
-from cwbench.training.streams import seeded_globals
+from cwbench.machine.streams import seeded_globals
+from cwbench.records.record import Record
 
 
 @dataclass(frozen=True)

@@ -20,18 +20,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cwbench import record as records
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
+from cwbench.judging.by_observation import Judge
 from cwbench.metric import CalibrationMetric, Metric, SetMetric
 from cwbench.preset import NFE
-from cwbench.record import Record, key_of
-from cwbench.running import storage
-from cwbench.running.evaluation import Judge
+from cwbench.records import record as records
+from cwbench.records import storage
+from cwbench.records.record import Record, key_of
+from cwbench.records.values import gathered
 from cwbench.running.recorded import metric_id
 from cwbench.running.request import Request
 from cwbench.running.run import Runner
 from cwbench.running.score import request_of
-from cwbench.values import gathered
 
 GAP = 3.0
 """Standard errors between the score on record and the one on fresh observations."""

@@ -27,7 +27,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from cwbench.adam import Adam
+from cwbench.machine.adam import Adam
 from cwbench.ot import conditional_wasserstein_power, joint_transport, wasserstein_power
 from cwbench.reporting.figures.style import DPI, EXACT, MODEL, style
 from cwbench.theory.statement import Check, Outcome, at_least, at_most, close

@@ -8,7 +8,7 @@ from html import escape
 from io import BytesIO
 from pathlib import Path
 
-from cwbench.files import writable_directory, write_atomically
+from cwbench.machine.files import writable_directory, write_atomically
 from cwbench.reporting.figures.style import DPI
 from cwbench.theory.statement import Outcome
 

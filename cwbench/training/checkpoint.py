@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from cwbench.files import write_atomically
+from cwbench.machine.files import write_atomically
 
 NAME = re.compile(r"step-(\d{9})-([0-9a-f]{16})\.pt")
 GENERATIONS = 2

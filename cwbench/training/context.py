@@ -22,14 +22,14 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from cwbench.errors import CwbenchError
+from cwbench.machine.processes import Processes
+from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Optimiser, Prepare, Stateful, take
 from cwbench.preset import Preset
 from cwbench.task import JointSamples
 from cwbench.training import checkpoint
 from cwbench.training.following import Following, averaged
 from cwbench.training.networks import Networks
-from cwbench.training.processes import Processes
-from cwbench.training.streams import seeded_globals, stream
 
 PASSES_A_STEP = 3
 """A flow's step on one example: a forward and a backward of its network."""

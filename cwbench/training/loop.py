@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cwbench.adam import Adam
 from cwbench.errors import DivergedError
+from cwbench.machine.adam import Adam
 from cwbench.method import FitContext
 
 PATIENCE = 10

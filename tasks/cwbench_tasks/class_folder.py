@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cwbench.citations import CONDITIONAL_WASSERSTEIN
-from cwbench.cpu import cores
 from cwbench.errors import UsageError
 from cwbench.images import ImageSet, shuffled
+from cwbench.machine.cpu import cores
 from cwbench.task import Params, TaskInfo
 from cwbench_tasks.image_folder import SUFFIXES
 from cwbench_tasks.labelled_images import LabelledImages, image_presets

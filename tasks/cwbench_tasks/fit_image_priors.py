@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits, load_sample_images
 from sklearn.feature_extraction.image import extract_patches_2d
 from sklearn.mixture import GaussianMixture
 
-from cwbench.files import write_atomically
+from cwbench.machine.files import write_atomically
 from cwbench_tasks.image_priors import packed
 
 Array = NDArray[np.float64]

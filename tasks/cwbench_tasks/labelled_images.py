@@ -3,7 +3,7 @@
 The joint distribution is that of a stored set; its posterior, the images of a class, is known by
 examples alone. So there are held-out images instead of exact draws, and the metrics compare whole
 sets of generated images with real ones, class by class or all together
-(`cwbench.running.image_sets`).
+(`cwbench.judging.by_image`).
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ from torch import Generator
 from torch.utils.data import Dataset
 
 from cwbench.api import load_method, load_task
+from cwbench.machine.streams import stream
 from cwbench.method import Method
 from cwbench.running.request import problem_spec
 from cwbench.task import Task
 from cwbench.training.context import TrainingContext
 from cwbench.training.networks import Meter, Networks
-from cwbench.training.streams import stream
 
 Bind = Callable[..., Method]
 KEY = ("test", 0)

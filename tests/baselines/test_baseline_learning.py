@@ -11,10 +11,10 @@ from registered import with_posterior
 from torch import Tensor
 
 from cwbench import registry
+from cwbench.judging.by_observation import Judge, summary
+from cwbench.machine.streams import stream
 from cwbench.method import Method
 from cwbench.metrics.wasserstein import W2Squared
-from cwbench.running.evaluation import Judge, summary
-from cwbench.training.streams import stream
 
 SIZES = {
     "training_pairs": 10_000, "steps": 1_000, "width": 128, "depth": 2, "batch_size": 100,

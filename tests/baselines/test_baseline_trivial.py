@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cwbench.errors import UsageError
+from cwbench.judging.by_observation import Judge, summary
 from cwbench.metrics.wasserstein import W2Squared
-from cwbench.running.evaluation import Judge, summary
 from cwbench_baselines.knn import CANDIDATES
 
 

@@ -8,13 +8,13 @@ from scipy import stats
 from torch import Generator
 
 from cwbench.api import load_task
+from cwbench.judging.uniformity import uniformity
 from cwbench.metrics.calibration import (
     POOL,
     RandomPointCoverage,
     SimulationBasedCalibration,
     truth_ranks,
 )
-from cwbench.running.uniformity import uniformity
 
 M, N = 200, 60
 

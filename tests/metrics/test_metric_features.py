@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cwbench import weights
 from cwbench.errors import UsageError
 from cwbench.images import to_x
+from cwbench.machine import weights
 from cwbench.metrics import features
 from cwbench.metrics.features import EfficientNetLite0, efficientnet, efficientnet_file, inception
 

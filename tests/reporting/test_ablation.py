@@ -9,8 +9,8 @@ import pytest
 import cwbench
 from cwbench.errors import UsageError
 from cwbench.reporting.ablation import sweep_figures, swept_key
-from cwbench.running.sweep_file import read
-from cwbench.running.sweep_request import asked
+from cwbench.sweeping.file import read
+from cwbench.sweeping.request import asked
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.toml"))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cwbench.record import Record, read
+from cwbench.records.record import Record, read
 from cwbench.reporting.differences import compare, deciding_facts, nearest
 from cwbench.running.request import resolve
 

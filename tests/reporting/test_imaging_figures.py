@@ -15,11 +15,11 @@ from PIL import Image
 import cwbench
 from cwbench.api import load_task
 from cwbench.errors import UsageError
-from cwbench.record import read
+from cwbench.judging.by_observation import Judge
+from cwbench.records.record import read
+from cwbench.records.storage import SAMPLES, load_samples
 from cwbench.reporting.figures import ExactImages, flow_film, posterior_images
 from cwbench.reporting.run_figures import Scene, draw
-from cwbench.running.evaluation import Judge
-from cwbench.running.storage import SAMPLES, load_samples
 
 EXACT_TITLES = ["exact mean", "model mean", "exact sd", "model sd", "model $-$ exact sd"]
 GROUND, SEEN = "ground truth $x$", "observation $y$"

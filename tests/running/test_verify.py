@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cwbench import record as records
 from cwbench.errors import UsageError
-from cwbench.record import Record
+from cwbench.records import record as records
+from cwbench.records.record import Record
 from cwbench.running.score import request_of
 from cwbench.running.verify import Verified, verify
 

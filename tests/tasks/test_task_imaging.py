@@ -13,7 +13,7 @@ from torch import Generator, Tensor, distributions
 
 import cwbench
 from cwbench.api import load_task
-from cwbench.cli import main
+from cwbench.cli.main import main
 from cwbench.errors import UsageError
 from cwbench_tasks.imaging import ImagingTask
 from cwbench_tasks.mixtures import sample_prior

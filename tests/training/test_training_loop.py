@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from cwbench.errors import DivergedError
+from cwbench.machine.processes import Processes
 from cwbench.method import Optimiser
 from cwbench.training.loop import PATIENCE, Trainer
-from cwbench.training.processes import Processes
 
 
 class Line(nn.Module):

@@ -17,7 +17,7 @@ from cwbench.training.convolutional import ConvolutionalNetwork
 from cwbench.training.loop import Trainer
 from cwbench.training.networks import Meter, networks_of
 from cwbench.training.unet import RECIPES, Recipe, UNet
-from cwbench_baselines import flow_matching
+from cwbench_baselines.flows import flow as flow_matching
 from cwbench_tasks.cifar10 import CIFAR10
 from cwbench_tasks.labelled_images import LabelledImages
 

@@ -1,0 +1,1 @@
+"""Flow matching: the shared loop, and one coupling a file."""

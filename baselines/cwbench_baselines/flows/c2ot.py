@@ -1,0 +1,64 @@
+"""C^2OT: minibatch transport with a penalty on the condition, its weight set for every batch.
+
+The coupling is `cwbench.ot.c2ot`; the network is fed the condition of the data, so (x, y) are never
+mixed up, and what is left of the penalty's slack is a skewed prior.
+
+The Curse of Conditions (Cheng, Schwing, 2025), https://arxiv.org/abs/2503.10636
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cwbench.method import FitContext, MethodInfo
+from cwbench.ot.c2ot import ConditionAwareOT, Distance
+from cwbench.ot.coupling import Coupling
+from cwbench_baselines.flows.flow import Labels, OTFlowParams
+from cwbench_baselines.flows.ot_fm import OTFlowMatching
+
+
+class ConditionAwareParams(OTFlowParams):
+    """Settings of C^2OT; the OT batch is the paper's, five network batches."""
+
+    ot_batch: int = Field(
+        5, ge=1, description="OT batch as a multiple of the network batch; all of it is used"
+    )
+    r_tar: float = Field(
+        0.005, gt=0, le=1, description="share of entries at most as dear as the pair as drawn"
+    )
+    distance: Distance = Field(
+        "auto", description="between conditions; auto is cosine, squared for a single number"
+    )
+
+
+class ConditionAwareFlowMatching(OTFlowMatching):
+    """min over sigma of sum_i |z_i - x_{sigma(i)}|^2 + w d(y_i, y_{sigma(i)}), fed y_{sigma(i)}."""
+
+    info = MethodInfo(
+        name="c2ot",
+        version=1,
+        title="Condition-aware OT flow matching (C2OT)",
+        citation="""@inproceedings{cheng2025curse,
+  title = {The Curse of Conditions: Analyzing and Improving Optimal Transport for Conditional
+           Flow-Based Generation},
+  author = {Cheng, Ho Kei and Schwing, Alexander},
+  booktitle = {IEEE/CVF International Conference on Computer Vision},
+  year = {2025},
+}""",
+        nfe=True,
+    )
+    Params: ClassVar[type[ConditionAwareParams]] = ConditionAwareParams
+    params: ConditionAwareParams
+
+    @property
+    def labels(self) -> Labels:
+        """The condition follows the data."""
+        return "target"
+
+    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
+        """The condition-aware assignment."""
+        return ConditionAwareOT(self.params.r_tar, self.params.distance)

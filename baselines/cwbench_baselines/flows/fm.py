@@ -1,0 +1,35 @@
+"""Independent flow matching: latents and data are paired as drawn.
+
+Flow Matching for Generative Modeling (Lipman et al., 2023), https://arxiv.org/abs/2210.02747
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cwbench.method import FitContext, MethodInfo
+from cwbench.ot.coupling import Coupling, Independent
+from cwbench_baselines.flows.flow import BaseFlow
+
+
+class FlowMatching(BaseFlow):
+    """sigma(i) = i. Unbiased in every condition, but its paths cross and bend."""
+
+    info = MethodInfo(
+        name="fm",
+        version=1,
+        title="Independent flow matching",
+        citation="""@inproceedings{lipman2023flow,
+  title = {Flow Matching for Generative Modeling},
+  author = {Lipman, Yaron and Chen, Ricky T. Q. and Ben-Hamu, Heli and Nickel, Maximilian
+            and Le, Matt},
+  booktitle = {International Conference on Learning Representations},
+  year = {2023},
+}""",
+        nfe=True,
+    )
+
+    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
+        """Independent."""
+        return Independent()

@@ -1,0 +1,1 @@
+"""Records to boards: statistics, ranks, verdicts, tables and the page."""

@@ -1,0 +1,302 @@
+"""Boards: what may be compared with each other, and what came of it.
+
+A board is a task (with its version, settings and data), a preset (with its values) and a track. Its
+rows are fits that differ in nothing but the seed, its columns a metric (with its version) at an
+NFE. Whatever differs in anything else stands on another board or in another column: such numbers
+never meet. Samplers without NFE stand in every column of their metric.
+
+A cell holds the values of all seeds at all observations. One with a bad or missing seed shows the
+others, and ranks below every cell that is complete; nothing is imputed. Controls bound the scale
+and are not ranked, nor are methods with fewer than three seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cwbench.boards.statistics import Direction
+from cwbench.records.record import method_label
+from cwbench.records.values import Entry
+
+Array = NDArray[np.float64]
+
+DISTANCES = ("ew2sq", "energy", "esw2sq", "mode-weights")
+"""Each is blind to something in many dimensions; there they are shown and judged together."""
+MANY_DIMENSIONS = 20
+ROLES = {"oracle": "upper", "oracle-gaussian": "upper", "prior": "lower"}
+"""Of controls in records that do not say so themselves."""
+
+
+class Column(NamedTuple):
+    """A metric at an NFE; empty `nfe` where no sampler on the board has one."""
+
+    metric: str
+    nfe: str
+    version: int
+    n_observations: int
+    n_samples: int
+
+    @property
+    def name(self) -> str:
+        """`ew2sq@nfe=10`, as in a record."""
+        return f"{self.metric}@nfe={self.nfe}" if self.nfe else self.metric
+
+    @property
+    def order(self) -> tuple[str, float, str, int, int, int]:
+        """By metric, then NFE with the adaptive solver last."""
+        number = float(self.nfe) if self.nfe.isdigit() else math.inf
+        return (self.metric, number, self.nfe, self.version, *self[3:])
+
+
+@dataclass(frozen=True)
+class Run:
+    """One seed: the record's content without metrics, and where it is from."""
+
+    content: Mapping[str, Any]
+    origin: str
+    results: Path
+    name: str
+    """Of its directory below the results."""
+
+    @property
+    def directory(self) -> Path:
+        """Where it is from."""
+        return self.results / self.name
+
+    @property
+    def seed(self) -> int:
+        """Of data, initialisation and noise."""
+        return int(self.content["seed"])
+
+    @property
+    def status(self) -> str:
+        """How it ended."""
+        return str(self.content["status"])
+
+    @property
+    def error(self) -> str:
+        """What went wrong, the first line."""
+        return (self.content["error"] or "").partition("\n")[0]
+
+
+@dataclass
+class Row:
+    """A method with its settings: runs that differ in the seed alone."""
+
+    key: str
+    label: str
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def method(self) -> Mapping[str, Any]:
+        """As in the record."""
+        return cast("Mapping[str, Any]", self.runs[0].content["method"])
+
+    @cached_property
+    def role(self) -> str:
+        """`method`, or for a control `lower` or `upper`."""
+        name = str(self.method["name"])
+        return str(self.method.get("role") or ROLES.get(name, "method"))
+
+    @property
+    def origin(self) -> str:
+        """`cwbench`, `yours`, or both."""
+        return " + ".join(sorted({run.origin for run in self.runs}, reverse=True))
+
+    @property
+    def skipped(self) -> str:
+        """The reason if the method cannot do the task, else empty."""
+        reasons = [run.error for run in self.runs if run.status == "skipped"]
+        return reasons[0] if len(reasons) == len(self.runs) else ""
+
+    @property
+    def attempted(self) -> list[Run]:
+        """The runs that were not skipped."""
+        return [run for run in self.runs if run.status != "skipped"]
+
+    @property
+    def failures(self) -> list[Run]:
+        """The runs that ended without a result."""
+        return [run for run in self.attempted if run.status != "ok"]
+
+    def cost(self, *names: str) -> float | None:
+        """The mean over runs of a cost, as `"fit_seconds"` or `"sampling", "10", "seconds"`."""
+        found = [_within(cost, names) for cost in self._costs]
+        numbers = [number for number in found if isinstance(number, (int, float))]
+        return sum(numbers) / len(numbers) if numbers else None
+
+    @cached_property
+    def _costs(self) -> list[dict[str, Any]]:
+        """Of the runs with a result."""
+        return [run.content["cost"] for run in self.runs if run.content["status"] == "ok"]
+
+    def sampling(self, nfe: str, name: str) -> float | None:
+        """`seconds` or `evaluations` of sampling at an NFE."""
+        if self.one_shot:
+            return self.cost("sampling", "1", name)
+        return self.cost("sampling", nfe, name)
+
+    @cached_property
+    def one_shot(self) -> bool:
+        """Whether one pass is all there is: sampling was counted once, at 1."""
+        return all(set(run.content["cost"].get("sampling", {})) <= {"1"} for run in self.runs)
+
+
+def _within(content: Any, names: Sequence[str]) -> Any:
+    for name in names:
+        content = content.get(name) if isinstance(content, dict) else None
+    return content
+
+
+@dataclass
+class Cell:
+    """A row in a column. Bounds and scores are None where they cannot be had.
+
+    `tied` says whether it is the best or cannot be told from it; None where that cannot be asked.
+    """
+
+    values: dict[int, Array]
+    """By seed, each with shape `(observations,)`."""
+    runs: int
+    """How many seeds there should be."""
+    floor: float | None = None
+    low_resolution: bool = False
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p90: float | None = None
+    scaled: tuple[float, float, float] | None = None
+    log_ratio: tuple[float, float, float] | None = None
+    rank: tuple[int, int] | None = None
+    tied: bool | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed has a value."""
+        return len(self.values) == self.runs
+
+    @property
+    def seeds(self) -> str:
+        """`5`, or `4/5` where one is missing."""
+        return str(self.runs) if self.complete else f"{len(self.values)}/{self.runs}"
+
+    @property
+    def half(self) -> float | None:
+        """Half the interval's width."""
+        return None if self.high is None or self.low is None else (self.high - self.low) / 2
+
+
+@dataclass
+class Board:
+    """A task, preset and track with its rows, columns and cells."""
+
+    task: Mapping[str, Any]
+    preset: str
+    track: str
+    title: str
+    rows: list[Row]
+    columns: dict[Column, Entry]
+    """With an entry that says how the metric is to be read."""
+    cells: dict[tuple[str, Column], Cell]
+    """By the row's key and the column."""
+
+    @property
+    def name(self) -> str:
+        """`task / preset`, with the track where it is not the fixed one."""
+        return f"{self.title} / {self.preset}" + (f" / {self.track}" * (self.track != "fixed"))
+
+    @property
+    def group(self) -> str:
+        """The task group that has one vote."""
+        return str(self.task["group"] or self.task["name"])
+
+    @property
+    def dimension(self) -> int | None:
+        """Of x."""
+        return dimension_of(self.task)
+
+    @property
+    def together(self) -> bool:
+        """Whether a verdict needs several distances that do not contradict each other."""
+        return many_dimensional(self.task)
+
+    @property
+    def main_metric(self) -> str:
+        """The one that ranks."""
+        return str(self.task.get("main_metric", "ew2sq"))
+
+    def column(self, metric: str, nfe: object = None) -> Column | None:
+        """The column of a metric at an NFE, or where none is given at the NFE that is judged.
+
+        Of several versions the one with the most cells; without that NFE the one nearest above.
+        """
+        found = [c for c in self.columns if c.metric == metric]
+        wanted = str(self.task["main_nfe"] if nfe is None else nfe)
+        at = [c for c in found if c.nfe == wanted] or [c for c in found if not c.nfe]
+        if not at and nfe is None and found:
+            last = max(found, key=lambda c: c.order)
+            at = [c for c in found if c.nfe == last.nfe]
+        return max(at, key=lambda c: (self._sizes[c], c.version), default=None)
+
+    @cached_property
+    def _sizes(self) -> Counter[Column]:
+        """How many cells there are in each column."""
+        return Counter(column for _, column in self.cells)
+
+    @cached_property
+    def main(self) -> Column | None:
+        """The column that ranks."""
+        return self.column(self.main_metric)
+
+    @property
+    def second(self) -> Column | None:
+        """The main metric at few evaluations."""
+        column = self.column(self.main_metric, self.task["second_nfe"])
+        return column if column != self.main else None
+
+    def direction(self, column: Column) -> Direction:
+        """In which a column gets better."""
+        return cast("Direction", self.columns[column].direction)
+
+    def cell(self, row: Row, column: Column | None) -> Cell | None:
+        """What a row scores in a column."""
+        return self.cells.get((row.key, column)) if column else None
+
+    def ordered(self, column: Column | None) -> list[Row]:
+        """Methods from best to worst, those without all seeds below, controls last."""
+
+        def place(row: Row) -> tuple[bool, bool, bool, float, str]:
+            cell = self.cell(row, column)
+            mean = cell.mean if cell else None
+            sign = -1 if column and self.direction(column) == "higher" else 1
+            none = mean is None
+            incomplete = cell is not None and not cell.complete
+            return row.role != "method", none, incomplete, sign * (mean or 0.0), row.label
+
+        return sorted(self.rows, key=place)
+
+
+def dimension_of(task: Mapping[str, Any]) -> int | None:
+    """Of x, None where it is not known."""
+    shape = task["x_shape"]
+    return math.prod(shape) if shape is not None else None
+
+
+def many_dimensional(task: Mapping[str, Any]) -> bool:
+    """Whether one distance is not enough; what is not known may be."""
+    dimension = dimension_of(task)
+    return dimension is None or dimension >= MANY_DIMENSIONS
+
+
+def title_of(task: Mapping[str, Any]) -> str:
+    """`gaussian-mixture (noise=0.05)`."""
+    return method_label(task["name"], task.get("changed", {}))

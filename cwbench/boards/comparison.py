@@ -1,0 +1,119 @@
+"""Two methods against each other, on every board and for one column at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from cwbench.boards.board import DISTANCES, Array, Board, Cell, Column, Row
+from cwbench.boards.statistics import (
+    LEAST_SEEDS,
+    Interval,
+    Verdict,
+    crossed,
+    joint_verdict,
+    verdict,
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A minus B on the seeds and observations that both have; `difference` is None without any.
+
+    `reason` says why there is no verdict, or what has to be known beside it.
+    """
+
+    board: Board
+    column: Column
+    a: str
+    b: str
+    seeds: int
+    difference: Interval | None
+    verdict: Verdict
+    reason: str
+
+
+def against(board: Board, a: Row, b: Row, column: Column) -> Comparison:
+    """Compare two rows in a column, with the other distances where those are judged together."""
+    found = _paired(board, a, b, column)
+    if found is None:
+        return Comparison(
+            board, column, a.label, b.label, 0, None, "too few seeds", "no seed in common"
+        )
+    difference, seeds, called = found
+    reason = ""
+    if called == "too few seeds":
+        reason = f"{seeds} in common, {LEAST_SEEDS} needed"
+    elif board.together and column.metric in DISTANCES:
+        others = dict(_beside(board, a, b, column))
+        joint = joint_verdict(called, list(others.values()))
+        if joint == "no verdict":
+            told = {column.metric: called} | others
+            each = (f"{m}: {v}" for m, v in told.items() if v in ("better", "worse"))
+            reason = f"the distances contradict each other ({', '.join(each)})"
+        called = joint
+    bad = [row for row in (a, b) if not _cell(board, row, column).complete]
+    if bad:
+        lost = ", ".join(f"{row.label} {_cell(board, row, column).seeds}" for row in bad)
+        reason = f"not all seeds have a value ({lost})" + (f"; {reason}" if reason else "")
+        if called == ("better" if a in bad else "worse") or len(bad) == 2:
+            called = "no verdict"  # a method gains nothing by the seeds it failed on
+    return Comparison(board, column, a.label, b.label, seeds, difference, called, reason)
+
+
+def _cell(board: Board, row: Row, column: Column) -> Cell:
+    return cast("Cell", board.cell(row, column))
+
+
+def _paired(board: Board, a: Row, b: Row, column: Column) -> tuple[Interval, int, Verdict] | None:
+    """The paired difference, how many seeds are in common, and what that says."""
+    ours, theirs = board.cell(a, column), board.cell(b, column)
+    seeds = sorted(ours.values.keys() & theirs.values.keys()) if ours and theirs else []
+    if not ours or not theirs or not seeds:
+        return None
+    D: Array = np.array([ours.values[s] - theirs.values[s] for s in seeds])
+    difference = Interval(*map(float, crossed(D).bounds()))
+    return difference, len(seeds), verdict(difference, len(seeds), board.direction(column))
+
+
+def _beside(board: Board, a: Row, b: Row, column: Column) -> Iterator[tuple[str, Verdict]]:
+    """What the other distances say at the same NFE."""
+    for metric in DISTANCES:
+        other = board.column(metric, column.nfe) if metric != column.metric else None
+        found = _paired(board, a, b, other) if other else None
+        if found:
+            yield metric, found[2]
+
+
+def comparisons(
+    boards: Iterable[Board], a: str, b: str, metric: str = "", nfe: str = ""
+) -> list[Comparison]:
+    """A against B on every board that has both.
+
+    Args:
+        boards: where to look.
+        a: a label such as `fm` or `cot-fm (beta=10)`.
+        b: likewise.
+        metric: default the one that ranks.
+        nfe: default the one that is judged, and the second one.
+    """
+    found = []
+    for board in boards:
+        rows = {row.label: row for row in board.rows}
+        if a in rows and b in rows:
+            found += [
+                against(board, rows[a], rows[b], column)
+                for column in _columns(board, metric, nfe)
+                if all(board.cell(rows[name], column) for name in (a, b))
+            ]
+    return found
+
+
+def _columns(board: Board, metric: str, nfe: str) -> list[Column]:
+    name = metric or board.main_metric
+    asked = [nfe] if nfe else [None, board.task["second_nfe"]]
+    found = [board.column(name, each) for each in asked]
+    return list(dict.fromkeys(column for column in found if column))

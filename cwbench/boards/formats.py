@@ -1,0 +1,366 @@
+"""The leaderboard as text: a terminal's table, Markdown, LaTeX, CSV, JSON.
+
+Bold in LaTeX and Markdown, `=` on a terminal: the best method and those that cannot be told from
+it. Controls stand below a rule. CSV and JSON hold every metric and NFE, the others the columns that
+rank, and what is asked for by `--sort`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cwbench.boards.board import DISTANCES, Board, Cell, Column, Row
+from cwbench.boards.frames import frame, note
+from cwbench.records.record import finite
+from cwbench.reporting.ruled import Heading, Ruled
+
+NOTES_SHOWN = 12
+
+
+def columns_shown(board: Board, sort: str = "") -> list[Column]:
+    """The column that ranks, the second NFE, the distances judged together, the one sorted by."""
+    chosen = [sorted_by(board, sort), board.main, board.second]
+    if board.together and board.main:
+        chosen += [board.column(metric, board.main.nfe or None) for metric in DISTANCES]
+    return list(dict.fromkeys(column for column in chosen if column))
+
+
+def sorted_by(board: Board, sort: str) -> Column | None:
+    """The column of `METRIC` or `METRIC@nfe=NFE`; the one that ranks where there is none."""
+    metric, _, nfe = sort.partition("@nfe=")
+    return (board.column(metric, nfe or None) if metric else None) or board.main
+
+
+def rank_text(cell: Cell | None) -> str:
+    """`1`, or `2-4` where methods cannot be told apart."""
+    if cell is None or cell.rank is None:
+        return ""
+    low, high = cell.rank
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def digits_of(half: float | None) -> int | None:
+    """Decimals that an interval carries: two digits of its half."""
+    return max(0, 1 - math.floor(math.log10(half))) if half and math.isfinite(half) else None
+
+
+def parts(cell: Cell | None) -> tuple[str, str]:
+    """The value and half its interval as text, empty where there is none."""
+    if cell is None or cell.mean is None:
+        return "", ""
+    digits = digits_of(cell.half)
+    if digits is None:
+        return f"{cell.mean:.3g}", ""
+    return f"{cell.mean:.{digits}f}", f"{cell.half:.{digits}f}"
+
+
+def plain(cell: Cell | None) -> str:
+    """`0.123 ± 0.012`."""
+    value, half = parts(cell)
+    return f"{value} ± {half}" if half else value or "–"
+
+
+def heading(board: Board, column: Column) -> str:
+    """`ew2sq, NFE adaptive`, with the version where the board has several."""
+    several = sum(c.metric == column.metric and c.nfe == column.nfe for c in board.columns) > 1
+    version = f" v{column.version}" if several else ""
+    return column.metric + version + (f", NFE {column.nfe}" if column.nfe else "")
+
+
+def share(three: tuple[float, float, float] | None) -> str:
+    """The first of a value and its bounds."""
+    return f"{round(three[0], 2) + 0.0:.2f}" if three else ""  # + 0.0: no -0.00
+
+
+def seconds(value: float | None) -> str:
+    """Seconds to three digits."""
+    return "" if value is None else f"{value:.3g}"
+
+
+def terminal(found: Sequence[Board], sort: str = "") -> RenderableType:
+    """Tables for a terminal."""
+    tables: list[RenderableType] = []
+    for board in found:
+        tables += [Text(board.name, style="bold"), _table(board, sort), *_notes(board), Text("")]
+    return Group(*tables, Text(LEGEND, style="dim"))
+
+
+LEGEND = (
+    "± 95 % interval over seeds and observations; rank: 95 % interval; = cannot be told from the "
+    "best\n(Holm over all pairs; from 20 dimensions on also where distances contradict each "
+    "other).\n"
+    "scaled: 0 ignores y, 1 is exact; log10 G: log10 of the ratio to the Gaussian with the exact "
+    "moments; p90: over observations.\n"
+    "Below the rule: controls."
+)
+
+
+FACTS = {"scaled": 2, "log10 G": 97, "p90": 98, "seeds": 1, "fit s": 99}
+"""What a row tells besides its columns, and what goes first where room is short."""
+
+COLUMNS_SPARED = 3
+"""And the columns that do not rank, the last of them first."""
+
+METHOD_FOLDS = 24
+"""Characters down to which a method's settings fold."""
+
+
+def _table(board: Board, sort: str) -> Ruled:
+    columns, key = columns_shown(board, sort), sorted_by(board, sort)
+    titles = [heading(board, column).replace(", ", "\n") for column in columns]
+    facts = list(FACTS.items())
+    headings = [
+        Heading("rank"),
+        Heading("method", least=METHOD_FOLDS),
+        *(
+            Heading(title, right=True, spare=0 if column == key else COLUMNS_SPARED + place)
+            for place, (title, column) in enumerate(zip(titles, columns, strict=True))
+        ),
+        *(Heading(name, right=True, spare=spare) for name, spare in facts),
+        Heading("from", spare=96),
+    ]
+    table = Ruled(headings)
+    rows = board.ordered(key)
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        cells = [board.cell(row, column) for column in columns]
+        table.add([
+            rank_text(board.cell(row, key)), row.label, *map(_marked, cells),
+            *_facts(row, board.cell(row, key)), row.origin,
+        ])  # fmt: skip
+        if following and row.role == "method" != following.role:
+            table.end_section()
+    return table
+
+
+def _marked(cell: Cell | None) -> Text:
+    mark = "= " if cell and cell.tied else ""
+    return Text(mark + plain(cell), style="bold" if mark else "")
+
+
+def _facts(row: Row, cell: Cell | None) -> list[str]:
+    """Scaled score, logarithm, 90th percentile, seeds, seconds of the fit."""
+    p90 = f"{cell.p90:.3g}" if cell and cell.p90 is not None else ""
+    count = cell.seeds if cell else f"0/{len(row.attempted)}"
+    fit = seconds(row.cost("fit_seconds"))
+    return [
+        share(cell.scaled if cell else None),
+        share(cell.log_ratio if cell else None),
+        p90,
+        count,
+        fit,
+    ]
+
+
+UNRANKED = "no ranks: a verdict needs three seeds of two methods or more"
+
+
+def _notes(board: Board) -> list[Text]:
+    ranked = any(cell.rank for row in board.rows if (cell := board.cell(row, board.main)))
+    told = [] if ranked else [f"  {UNRANKED}"]
+    told += [f"  {row.label}: {note(row)}" for row in board.rows if note(row)]
+    rest = [f"  and {len(told) - NOTES_SHOWN} more"] if len(told) > NOTES_SHOWN else []
+    return [Text(line, style="yellow") for line in told[:NOTES_SHOWN] + rest]
+
+
+def markdown(found: Sequence[Board], sort: str = "") -> str:
+    """Tables in GitHub's Markdown."""
+    text = []
+    for board in found:
+        notes = (
+            f"\n{markdown_text(row.label)}: {markdown_text(note(row))}  "
+            for row in board.rows
+            if note(row)
+        )
+        title = markdown_text(board.name)
+        table = markdown_table(board, columns_shown(board, sort), sorted_by(board, sort))
+        text.append(f"### {title}\n\n" + table + "".join(notes))
+    return "\n".join(text)
+
+
+def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) -> str:
+    """One board's table, its rows in the order of `key`."""
+    head = ["rank", "method", *(heading(board, c) for c in columns), "scaled", "seeds"]
+    lines = [head, ["---"] * len(head)]
+    for row in board.ordered(key):
+        cell = board.cell(row, key)
+        values = (_bold(board.cell(row, column), plain, "**{}**") for column in columns)
+        label = markdown_text(row.label)
+        name = label if row.role == "method" else f"*{label}*"
+        seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
+        lines.append([rank_text(cell), name, *values, share(cell.scaled if cell else None), seeds])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _bold(cell: Cell | None, text: Callable[[Cell | None], str], form: str) -> str:
+    return form.format(text(cell)) if cell and cell.tied else text(cell)
+
+
+MARKDOWN = {c: f"\\{c}" for c in "\\`*_{}[]<>#|~$&!"} | {"\n": " "}
+LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
+    "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\n": " ",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
+}  # fmt: skip
+
+
+def markdown_text(text: str) -> str:
+    """Text of which Markdown makes nothing but text."""
+    return _escaped(text, MARKDOWN)
+
+
+def _escaped(text: str, marks: dict[str, str]) -> str:
+    return "".join(marks.get(character, character) for character in text)
+
+
+def _latex_text(text: str) -> str:
+    """Text that any LaTeX sets: what is not ASCII may be missing in its fonts."""
+    ascii_only = text.encode("ascii", "replace").decode()
+    printable = "".join(c for c in ascii_only if c.isprintable() or c == "\n")
+    return _escaped(printable, LATEX)
+
+
+def latex(found: Sequence[Board], sort: str = "") -> str:
+    r"""Tables with booktabs: best and tied in bold, intervals small.
+
+    `\usepackage{booktabs}` is all they need.
+    """
+    return "\n".join(_latex_table(board, sort) for board in found)
+
+
+def _latex_table(board: Board, sort: str) -> str:
+    columns, key = columns_shown(board, sort), sorted_by(board, sort)
+    head = ["Rank", "Method", *(_latex_text(heading(board, c)) for c in columns), "Scaled", "Seeds"]
+    lines = [
+        "% \\usepackage{booktabs}",
+        "\\begin{table}",
+        "\\centering\\small",
+        f"\\caption{{{_caption(board)}}}",
+        f"\\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}",
+        "\\toprule",
+        " & ".join(head) + " \\\\",
+        "\\midrule",
+    ]
+    previous = "method"
+    for row in board.ordered(key):
+        if previous == "method" != row.role and len(lines) > 8:
+            lines.append("\\midrule")
+        previous = row.role
+        cell = board.cell(row, key)
+        values = [_latex_cell(board.cell(row, column)) for column in columns]
+        seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
+        rank = rank_text(cell).replace("-", "--")
+        scaled = share(cell.scaled if cell else None).replace("-", "$-$")
+        line = [rank, _latex_text(row.label), *values, scaled, seeds]
+        lines.append(" & ".join(line) + " \\\\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
+
+
+def _caption(board: Board) -> str:
+    """What the numbers are."""
+    return (
+        f"\\texttt{{{_latex_text(board.title)}}}, preset \\texttt{{{_latex_text(board.preset)}}}"
+        + (f", track {_latex_text(board.track)}" if board.track != "fixed" else "")
+        + ". Mean with half its 95\\,\\% interval over seeds and observations; in bold the best "
+        "and what cannot be told from it (paired differences, Holm"
+        + ("; or where distances contradict each other)." if board.together else ").")
+    )
+
+
+def _latex_cell(cell: Cell | None) -> str:
+    value, half = parts(cell)
+    if not value:
+        return "--"
+    number = f"\\mathbf{{{value}}}" if cell and cell.tied else value
+    return f"${number}$" + (f" {{\\scriptsize$\\pm\\,{half}$}}" if half else "")
+
+
+def csv(found: Sequence[Board], sort: str = "") -> str:
+    """The tidy table of `cwbench.leaderboard`."""
+    return str(frame(found).to_csv(index=False))
+
+
+def as_json(found: Sequence[Board], sort: str = "") -> str:
+    """A list of boards, each with its rows and their cells by metric id."""
+    return json.dumps(finite([_board_json(board, sort) for board in found]), indent=1)
+
+
+def _board_json(board: Board, sort: str) -> dict[str, Any]:
+    key = sorted_by(board, sort)
+    return {
+        "task": board.task["name"], "title": board.title, "task_version": board.task["version"],
+        "task_params": board.task["params"], "group": board.group, "preset": board.preset,
+        "track": board.track, "main": key.name if key else None,
+        "rows": [_row_json(board, row) for row in board.ordered(key)],
+    }  # fmt: skip
+
+
+def _row_json(board: Board, row: Row) -> dict[str, Any]:
+    cells = {column: board.cell(row, column) for column in sorted(board.columns, key=_order)}
+    return {
+        "method": row.label, "role": row.role, "origin": row.origin, "note": note(row),
+        "runs": [run.content["run_id"] for run in row.runs],
+        "fit_seconds": row.cost("fit_seconds"),
+        "cells": {column.name: _cell_json(cell) for column, cell in cells.items() if cell},
+    }  # fmt: skip
+
+
+def _order(column: Column) -> Any:
+    return column.order
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    return {
+        "value": cell.mean, "low": cell.low, "high": cell.high, "p90": cell.p90,
+        "floor": cell.floor, "seeds": len(cell.values), "runs": cell.runs, "rank": cell.rank,
+        "tied": cell.tied, "scaled": cell.scaled, "log_ratio": cell.log_ratio,
+    }  # fmt: skip
+
+
+TEXTS: dict[str, Callable[[Sequence[Board], str], str]] = {
+    "md": markdown, "csv": csv, "json": as_json, "latex": latex,
+}  # fmt: skip
+
+
+COMPARED = (
+    "Difference: the first less the second, paired, ± half its 95 % interval; where lower is "
+    "wanted, negative speaks for the first.\nEach line is a verdict by itself, not corrected for "
+    "how many there are, as ties on the leaderboard are."
+)
+
+
+def comparison_table(rows: Iterable[dict[str, Any]]) -> RenderableType:
+    """Comparisons on a terminal."""
+    table = Ruled([
+        Heading("task", least=20), Heading("preset", spare=2), Heading("metric"),
+        Heading("difference", right=True), Heading("seeds", right=True, spare=1),
+        Heading("verdict"),
+    ])  # fmt: skip
+    reasons = []
+    for row in rows:
+        metric = row["metric"] + (f", NFE {row['nfe']}" if row["nfe"] else "")
+        verdict = Text(row["verdict"], style=STYLES.get(row["verdict"], ""))
+        table.add([
+            row["task"], row["preset"], metric, _difference(row), str(row["seeds"]), verdict,
+        ])  # fmt: skip
+        if row["reason"]:
+            reasons.append(Text(f"{row['task']}, {metric}: {row['reason']}", style="dim"))
+    return Group(table, *reasons, Text(COMPARED, style="dim"))
+
+
+STYLES = {"better": "green", "worse": "red"}
+
+
+def _difference(row: dict[str, Any]) -> str:
+    if row["difference"] is None:
+        return "–"
+    half = (row["high"] - row["low"]) / 2
+    digits = digits_of(half)
+    if digits is None:
+        return f"{row['difference']:.3g}"
+    return f"{row['difference']:+.{digits}f} ± {half:.{digits}f}"

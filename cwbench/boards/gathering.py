@@ -1,0 +1,233 @@
+"""From records to boards: read, filter, group by what must be equal, judge."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from cwbench.boards.board import (
+    DISTANCES,
+    Board,
+    Cell,
+    Column,
+    Row,
+    Run,
+    many_dimensional,
+    title_of,
+)
+from cwbench.boards.scoring import judge
+from cwbench.preset import NOT_KEYED, Preset
+from cwbench.records.record import method_label
+from cwbench.records.shipped import Source
+from cwbench.records.values import Entry, observed
+from cwbench.settings import keyed_values
+
+PRESETS = ("standard", "paper", "quick", "smoke")
+"""In this order; others follow."""
+
+
+class Boards(NamedTuple):
+    """Everything on record that was asked for, and what could not be read."""
+
+    boards: list[Board]
+    problems: list[str]
+    present: dict[str, set[str]]
+    """The names of all `tasks`, `presets`, `methods` and `tracks` on record."""
+
+
+def boards(
+    sources: Iterable[Source],
+    *,
+    tasks: Iterable[str] = (),
+    presets: Iterable[str] = (),
+    methods: Iterable[str] = (),
+    tracks: Iterable[str] = (),
+    metrics: Iterable[str] | None = (),
+) -> Boards:
+    """Read, filter and judge; an empty filter lets everything through.
+
+    Args:
+        sources: results directories; a run that two of them have is taken from the first.
+        tasks: names of tasks, or titles with settings.
+        presets: names.
+        methods: names of methods, or labels with settings; ranks are among these.
+        tracks: `fixed`, `open`, `external`.
+        metrics: names of metrics besides the main ones; None for all.
+    """
+    runs, entries, problems = _read(sources, None if metrics is None else {*metrics})
+    passing = {*tasks}, {*presets}, {*tracks}
+    made = [
+        _made(members, entries)
+        for members in _grouped(runs).values()
+        if _passes(members[0], *passing)
+    ]
+    for board in made:
+        judge(board, {*methods})
+    return Boards(sorted(made, key=_place), problems, _present(run for _, run in runs))
+
+
+def _wanted(contents: Iterable[Mapping[str, Any]], metrics: set[str] | None) -> set[str] | None:
+    """The metrics that rank, those judged together with them, and those asked for."""
+    if metrics is None:
+        return None
+    wanted = set(metrics)
+    for task in (content["task"] for content in contents):
+        wanted.add(task.get("main_metric"))
+        if many_dimensional(task):
+            wanted.update(DISTANCES)
+    return wanted
+
+
+def _present(runs: Iterable[Run]) -> dict[str, set[str]]:
+    present: dict[str, set[str]] = {k: set() for k in ("tasks", "presets", "methods", "tracks")}
+    for run in runs:
+        task, method = run.content["task"], run.content["method"]
+        present["tasks"] |= {task["name"], title_of(task)}
+        present["presets"].add(run.content["preset"])
+        present["tracks"].add(run.content["track"])
+        label = method_label(method["name"], method.get("changed", {}))
+        present["methods"] |= {method["name"], label}
+    return present
+
+
+def _place(board: Board) -> tuple[int, str, str, str]:
+    known = PRESETS.index(board.preset) if board.preset in PRESETS else len(PRESETS)
+    return known, board.preset, board.track.replace("fixed", ""), board.title
+
+
+Entries = dict[tuple[str, str], list[Entry]]
+"""By the origin and the run's directory below its results."""
+
+
+def _read(
+    sources: Iterable[Source], metrics: set[str] | None
+) -> tuple[list[tuple[str, Run]], Entries, list[str]]:
+    runs: list[tuple[str, Run]] = []
+    entries: Entries = defaultdict(list)
+    problems: list[str] = []
+    first: dict[str, Run] = {}
+    for results, origin, home in sources:
+        found = observed(results, lambda contents: _wanted(contents, metrics), home)
+        problems += found.problems.values()
+        for name, content in found.runs.items():
+            run, run_id = Run(content, origin, results, name), str(content["run_id"])
+            if run_id not in first:
+                first[run_id] = run
+                runs.append((name, run))
+            elif first[run_id].origin == origin:
+                problems.append(
+                    f"{run.directory}/record.json is run {run_id} again, which is in "
+                    f"{first[run_id].directory}; the first counts"
+                )
+        for entry in found.entries:
+            entries[origin, entry.record].append(entry)
+    return runs, entries, problems
+
+
+def _grouped(runs: list[tuple[str, Run]]) -> dict[str, list[tuple[str, Run]]]:
+    """Runs by what must be equal on a board."""
+    groups: dict[str, list[tuple[str, Run]]] = {}
+    for name, run in runs:
+        task, content = run.content["task"], run.content
+        identity = [
+            task["name"], task["version"], task["params"], task.get("fingerprint"),
+            task.get("source_sha256"), content["preset"], content["track"],
+            content["preset_values"],
+        ]  # fmt: skip
+        groups.setdefault(_compared(json.dumps(identity)), []).append((name, run))
+    return groups
+
+
+@functools.lru_cache(maxsize=1024)
+def _compared(text: str) -> str:
+    """An identity with those of the preset's values alone that decide what is compared.
+
+    Later settings count once they are used.
+    """
+    *identity, values = json.loads(text)
+    with suppress(ValidationError, TypeError):  # of another version
+        values = keyed_values(Preset(**values))
+    budget = {key: value for key, value in values.items() if key not in NOT_KEYED}
+    return json.dumps([*identity, budget], sort_keys=True)
+
+
+def _passes(member: tuple[str, Run], tasks: set[str], presets: set[str], tracks: set[str]) -> bool:
+    content = member[1].content
+    names = {content["task"]["name"], title_of(content["task"])}
+    return (
+        (not tasks or bool(names & tasks))
+        and (not presets or content["preset"] in presets)
+        and (not tracks or content["track"] in tracks)
+    )
+
+
+def _made(members: list[tuple[str, Run]], entries: Entries) -> Board:
+    """A board with the values of its cells."""
+    rows: dict[str, Row] = {}
+    for _, run in members:
+        method, key = run.content["method"], run.content["fit_key"]
+        label = method_label(method["name"], method.get("changed", {}))
+        rows.setdefault(key, Row(key, label)).runs.append(run)
+    _tell_apart(list(rows.values()))
+    first = members[0][1].content
+    board = Board(
+        first["task"], first["preset"], first["track"], title_of(first["task"]),
+        list(rows.values()), {}, {},
+    )  # fmt: skip
+    found = [
+        (rows[run.content["fit_key"]], run.seed, entry)
+        for name, run in members
+        for entry in entries.get((run.origin, name), ())
+    ]
+    _fill(board, found)
+    return board
+
+
+def _tell_apart(rows: list[Row]) -> None:
+    """Rows of one label get the version of the method, or else the key."""
+    same = Counter(row.label for row in rows)
+    twice = [row for row in rows if same[row.label] > 1]
+    versions = Counter((row.label, row.method["version"]) for row in twice)
+    for row in twice:
+        version = row.method["version"]
+        alone = versions[row.label, version] == 1
+        row.label += f" v{version}" if alone else f" [{row.key[:4]}]"
+
+
+def _fill(board: Board, found: list[tuple[Row, int, Entry]]) -> None:
+    """Put every entry into its column; one-shot samplers into all of their metric."""
+    columns: dict[tuple[Any, ...], list[Column]] = {}
+    placed = [(row, seed, entry, _column(entry)) for row, seed, entry in found]
+    for _, _, entry, column in placed:
+        if column not in board.columns:
+            columns.setdefault(_kind(column), []).append(column)
+            board.columns[column] = entry
+    count = {row.key: len(row.attempted) for row in board.rows}
+    for row, seed, entry, column in placed:
+        for target in [column] if column.nfe else columns[_kind(column)]:
+            cell = board.cells.get((row.key, target))
+            if cell is None:
+                cell = board.cells[row.key, target] = Cell({}, count[row.key], entry.floor)
+            cell.low_resolution |= entry.low_resolution
+            if len(entry.values):
+                cell.values[seed] = entry.values
+    for column in [c for c in board.columns if not c.nfe]:
+        if len(columns[_kind(column)]) > 1:  # all of it stands beside each NFE
+            del board.columns[column]
+            for key in [key for key in board.cells if key[1] == column]:
+                del board.cells[key]
+
+
+def _column(entry: Entry) -> Column:
+    return Column(entry.metric, entry.nfe, entry.version, entry.n_observations, entry.n_samples)
+
+
+def _kind(column: Column) -> tuple[Any, ...]:
+    """All of a column but its NFE."""
+    return (column.metric, *column[2:])

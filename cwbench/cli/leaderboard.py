@@ -1,0 +1,207 @@
+"""The commands that compare methods: leaderboard, compare, verify."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from cwbench.cli.options import json_option, names, reports_errors
+from cwbench.errors import UsageError
+from cwbench.machine.cpu import without_collection
+
+WIDTH = 160
+FORMATS = ("table", "md", "csv", "json", "latex", "html")
+SUFFIXES = {
+    ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html", ".htm": "html",
+}  # fmt: skip
+
+results_option = click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    help="Only this directory; default yours ($CWBENCH_RESULTS, else ./cwbench-results) and the "
+    "records that come with cwbench.",
+)
+task_option = click.option(
+    "--task", shell_complete=names("task"), help="Names with commas; default all."
+)
+preset_option = click.option("--preset", help="Names with commas; default all, standard first.")
+
+
+@click.command()
+@task_option
+@preset_option
+@click.option("--method", shell_complete=names("method"), help="Ranks are among these.")
+@click.option("--track", help="fixed, open (preset changed) or external (evaluate).")
+@click.option("--sort", default="", help="METRIC or METRIC@nfe=NFE, such as energy@nfe=3.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Default table, or by --output.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write to this file.")
+@click.option(
+    "--figures", type=click.Path(path_type=Path), help="Also draw figures into this directory."
+)
+@results_option
+@reports_errors
+@without_collection()
+def leaderboard(
+    task: str | None,
+    preset: str | None,
+    method: str | None,
+    track: str | None,
+    sort: str,
+    form: str | None,
+    output: Path | None,
+    figures: Path | None,
+    results: Path | None,
+) -> None:
+    """Show which methods are best on which task, and which cannot be told apart.
+
+    \b
+    cwbench leaderboard --task gaussian-mixture
+    cwbench leaderboard --output leaderboard.html
+    """  # noqa: D301 - click reads the character
+    from cwbench.boards import formats
+    from cwbench.boards.frames import selected
+
+    form = form or (SUFFIXES.get(output.suffix.lower(), "table") if output else "table")
+    metrics = None if form in ("csv", "json", "html") else [sort.partition("@")[0]] if sort else []
+    chosen = {"task": task, "preset": preset, "method": method, "track": track}
+    found = selected(results, **chosen, metrics=metrics)
+    for problem in found.problems:
+        click.echo(f"cwbench: skipped: {problem}", err=True)
+    if sort and not any(_has(board, sort) for board in found.boards):
+        every = selected(results, **chosen, metrics=None).boards
+        measured = sorted({column.name for board in every for column in board.columns})
+        raise UsageError(f"--sort {sort!r} is in no table; on record: {', '.join(measured)}")
+    if not found.boards:
+        click.echo("cwbench: no records; `cwbench run` makes one", err=True)
+    if form == "table":
+        text = _rendered(formats.terminal(found.boards, sort), output)
+    elif form == "html":
+        from cwbench.boards.page import page
+
+        text = page(found.boards, found.problems)
+    else:
+        text = formats.TEXTS[form](found.boards, sort)
+    _write(text, output)
+    if figures is not None:
+        from cwbench.boards.overview import draw
+
+        try:
+            drawn = draw(found.boards, figures)
+        except OSError as error:
+            told = error.strerror or error
+            raise UsageError(f"{str(figures)!r} cannot be written: {told}") from None
+        for path in drawn:
+            click.echo(f"{path}", err=True)
+
+
+def _has(board: object, sort: str) -> bool:
+    """Whether a board has the metric, at the NFE if one is given."""
+    from cwbench.boards.board import Board
+
+    assert isinstance(board, Board)  # noqa: S101 - for the type checker; the import is lazy
+    metric, _, nfe = sort.partition("@nfe=")
+    return board.column(metric, nfe or None) is not None
+
+
+def _rendered(renderable: object, output: Path | None) -> str:
+    """What rich makes of it, in colour on a terminal alone."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    screen = Console()
+    coloured = output is None and screen.is_terminal
+    width = screen.width if coloured else WIDTH
+    text = StringIO()
+    Console(file=text, width=width, force_terminal=coloured).print(renderable)
+    return text.getvalue()
+
+
+def _write(text: str, output: Path | None) -> None:
+    """To a file, whole or not at all, or to the terminal.
+
+    Raises:
+        UsageError: if the file cannot be written.
+    """
+    if output is None:
+        click.echo(text.rstrip("\n"))
+        return
+    from cwbench.machine.files import write_atomically
+
+    try:
+        write_atomically(output, text.encode())
+    except OSError as error:
+        raise UsageError(f"{str(output)!r} cannot be written: {error.strerror or error}") from None
+    click.echo(f"{output}", err=True)
+
+
+@click.command()
+@click.argument("method_a", shell_complete=names("method"))
+@click.argument("method_b", shell_complete=names("method"))
+@task_option
+@preset_option
+@click.option("--metric", default="", shell_complete=names("metric"), help="Default the main one.")
+@click.option("--nfe", default="", help="Default the one that ranks, and the second one.")
+@results_option
+@json_option
+@reports_errors
+def compare(
+    method_a: str,
+    method_b: str,
+    task: str | None,
+    preset: str | None,
+    metric: str,
+    nfe: str,
+    results: Path | None,
+    as_json: bool,
+) -> None:
+    """Say on which tasks METHOD_A is better than METHOD_B, worse, or level.
+
+    The difference is A - B, paired over seeds and observations, with its 95 % interval. A method
+    with settings is named as in the leaderboard: "cot-fm (beta=10)".
+    """
+    from cwbench.boards.formats import comparison_table
+    from cwbench.boards.frames import compared, comparison_row
+
+    found, problems = compared(method_a, method_b, results, task, preset, metric, nfe)
+    for problem in problems:
+        click.echo(f"cwbench: skipped: {problem}", err=True)
+    rows = [comparison_row(one) for one in found]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        click.echo(f"{method_a} - {method_b}\n")
+        click.echo(_rendered(comparison_table(rows), None).rstrip())
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--fresh/--no-fresh", default=True, help="Score stored models on fresh observations.")
+@json_option
+@reports_errors
+def verify(directory: Path, fresh: bool, as_json: bool) -> None:
+    """Check records before they are submitted: schema, hashes, versions, scores.
+
+    Samples that are stored are scored again; a stored model is scored on fresh observations, and a
+    gap above three standard errors is flagged. DIRECTORY is a results directory.
+    """
+    from cwbench.running.verify import verify as verify_all
+
+    found = list(verify_all(directory, fresh=fresh))
+    if as_json:
+        click.echo(json.dumps([one.as_json() for one in found], indent=1))
+    else:
+        for one in found:
+            click.echo(str(one))
+    flawed = sum(not one.sound for one in found)
+    rescored, drawn = (sum(getattr(one, how) for one in found) for how in ("rescored", "fresh"))
+    told = f"scored again from samples: {rescored}, on fresh observations: {drawn}"
+    click.echo(f"{len(found)} runs, {flawed} with problems; {told}", err=as_json)
+    if flawed:
+        sys.exit(1)
+
+
+COMMANDS = (leaderboard, compare, verify)

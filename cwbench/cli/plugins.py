@@ -1,0 +1,59 @@
+"""The commands for authors of plugins: check one, write a new one."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from cwbench.cli.options import json_option, names, reports_errors, set_option
+
+
+@click.command()
+@click.argument("name", shell_complete=names("task", "method"))
+@click.option(
+    "--task",
+    shell_complete=names("task"),
+    help="Try a method on this task, if it cannot do the small built-in ones.",
+)
+@set_option
+@json_option
+@reports_errors
+def check(name: str, task: str | None, assignments: tuple[str, ...], as_json: bool) -> None:
+    """Check that a task or method keeps its contract; NAME or ./file.py:Class.
+
+    Exit 1 if a check fails.
+    """
+    from cwbench.check import check as check_one
+    from cwbench.settings import parse
+
+    with redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+        report = check_one(name, task=task, settings=parse(assignments))
+    click.echo(report.to_json() if as_json else str(report))
+    if not report.passed:
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["method", "task"]))
+@click.argument("name")
+@click.option("--output", type=click.Path(path_type=Path), help="Default ./NAME.")
+@reports_errors
+def new(kind: Literal["method", "task"], name: str, output: Path | None) -> None:
+    """Write a small package with a new method or task that works as written."""
+    from cwbench.templates.scaffold import create
+
+    directory = create(kind, name, output)
+    other = (
+        "--method linear-gaussian --task" if kind == "task" else "--task gaussian-mixture --method"
+    )
+    click.echo(f"{directory}/src/cwbench_{name.replace('-', '_')}/{kind}.py is yours. Next:")
+    click.echo(f"  pip install -e {directory}")
+    click.echo(f"  cwbench check {name}")
+    click.echo(f"  cwbench run {other} {name} --preset smoke")
+
+
+COMMANDS = (check, new)

@@ -1,0 +1,242 @@
+"""The commands that look into results: status, logs, why, score, doctor, prune."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cwbench import registry
+from cwbench.cli.options import (
+    inception_option,
+    json_option,
+    metrics_option,
+    quiet_option,
+    reports_errors,
+    results_option,
+)
+from cwbench.errors import CwbenchError
+
+WIDTH = 100
+RUN = "A run's directory, its record.json, its id, or the first digits of that."
+
+
+def show(renderable: Any) -> None:
+    """Print tables, in colour on a terminal, never wider than 100 columns."""
+    from rich.console import Console
+
+    terminal = Console()
+    width = min(WIDTH, terminal.width) if terminal.is_terminal else WIDTH
+    Console(width=width).print(renderable)
+
+
+def found_results(results: Path | None) -> Path:
+    """The results directory to read."""
+    from cwbench.records.record import results_directory
+
+    return results_directory(results)
+
+
+@click.command()
+@results_option
+@click.option("--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+@click.option(
+    "--every",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds between, with --watch.",
+)
+@json_option
+@reports_errors
+def status(results: Path | None, watch: bool, every: float, as_json: bool) -> None:
+    """Show in which state every run is: methods by seeds, and what went wrong."""
+    from cwbench.reporting.states import matrix, states
+
+    place = found_results(results)
+    if watch:
+        _repeat(lambda: matrix(states(place), place), every)
+    elif as_json:
+        rows = [{**vars(run), "directory": str(run.directory)} for run in states(place)]
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        show(matrix(states(place), place))
+
+
+def _repeat(view: Callable[[], Any], seconds: float) -> None:
+    """In place on a terminal, one after the other elsewhere."""
+    from rich.live import Live
+
+    try:
+        if not sys.stdout.isatty():
+            while True:
+                show(view())
+                time.sleep(seconds)
+        with Live(view(), auto_refresh=False, screen=True) as live:
+            while True:
+                time.sleep(seconds)
+                live.update(view(), refresh=True)
+    except KeyboardInterrupt:
+        return
+
+
+@click.command()
+@click.argument("run")
+@click.option("-f", "--follow", is_flag=True, help="Go on while the run is running.")
+@click.option("-n", "last", type=click.IntRange(0), help="The last LINES only.", metavar="LINES")
+@results_option
+@reports_errors
+def logs(run: str, follow: bool, last: int | None, results: Path | None) -> None:
+    """Print the log of a run.
+
+    RUN is its directory, its record.json, its id, or the first digits of that.
+    """
+    from cwbench.records.lookup import find_run
+    from cwbench.reporting.logs import followed, lines
+
+    directory = find_run(run, found_results(results))
+    try:
+        for line in followed(directory, last) if follow else lines(directory, last):
+            click.echo(line)
+    except KeyboardInterrupt:
+        return
+
+
+@click.command()
+@click.argument("run")
+@click.argument("other", required=False)
+@results_option
+@json_option
+@reports_errors
+def why(run: str, other: str | None, results: Path | None, as_json: bool) -> None:
+    """Say what differs between a run and the nearest one on record, or OTHER.
+
+    That is why it was computed anew. RUN is its directory, its record.json, its id, or the first
+    digits of that.
+    """
+    from cwbench.records.lookup import find_record, results_of
+    from cwbench.reporting.differences import compare, nearest, text
+
+    place = found_results(results)
+    record = find_record(run, place)
+    if other:
+        comparison = compare(record, find_record(other, place))
+    else:
+        inside = results_of(record.directory) if record.directory else None
+        near, problems = nearest(record, inside or place)
+        for problem in problems:
+            click.echo(f"cwbench: skipped: {problem}", err=True)
+        if near is None:
+            click.echo("null" if as_json else f"{record.run_id} is the only run on record")
+            return
+        comparison = near
+    if as_json:
+        click.echo(json.dumps(comparison.as_json(), indent=1))
+    else:
+        show(text(comparison, chosen=bool(other)))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@metrics_option
+@inception_option
+@results_option
+@quiet_option
+@reports_errors
+def score(
+    runs: tuple[str, ...],
+    metrics: list[str],
+    inception_weights: Path | None,
+    results: Path | None,
+    quiet: bool,
+) -> None:
+    """Measure what a record lacks, or has of an older metric, without fitting anything.
+
+    Samples are those stored, or they are drawn again from the stored model. RUN is a run's
+    directory, its record.json, its id, or the first digits of that.
+    """
+    from cwbench.machine.weights import use_inception_weights
+    from cwbench.records.lookup import find_record
+    from cwbench.running.score import score as score_one
+
+    use_inception_weights(inception_weights)
+    for metric in metrics:
+        registry.find("metric", metric)
+    place = found_results(results)
+    chosen = {record.directory: record for record in (find_record(run, place) for run in runs)}
+    failed = False
+    for record in chosen.values():
+        try:
+            scored = score_one(record, place, metrics=metrics, quiet=quiet)
+        except KeyboardInterrupt:
+            sys.exit(1)
+        except CwbenchError as error:
+            click.echo(f"cwbench: {record.run_id}: {error}", err=True)
+            failed = True
+            continue
+        new = [i for i, entry in scored.metrics.items() if entry != record.metrics.get(i)]
+        told = ", ".join(new) if new else "nothing was missing"
+        click.echo(f"{record.run_id}: {told}")
+        failed = failed or scored.status != "ok"
+    if failed:
+        sys.exit(1)
+
+
+@click.command()
+@results_option
+@json_option
+@reports_errors
+def doctor(results: Path | None, as_json: bool) -> None:
+    """Check versions, devices, results, caches and plugins; exit 1 if something is broken."""
+    from cwbench.check.doctor import findings, report
+
+    found = list(findings(found_results(results)))
+    if as_json:
+        click.echo(json.dumps([vars(each) for each in found], indent=1))
+    else:
+        show(report(found))
+    broken = sum(each.state == "broken" for each in found)
+    if broken:
+        click.echo(f"cwbench: {broken} broken", err=True)
+        sys.exit(1)
+
+
+@click.command()
+@results_option
+@click.option("--dry-run", is_flag=True, help="Print what would be removed; remove nothing.")
+@click.option(
+    "--uninstalled", is_flag=True, help="Also runs whose task or method is not installed any more."
+)
+@click.option(
+    "--outdated",
+    is_flag=True,
+    help="Also runs of a task or method of which a later version is installed.",
+)
+@reports_errors
+def prune(results: Path | None, dry_run: bool, uninstalled: bool, outdated: bool) -> None:
+    """Remove checkpoints of finished runs, leftovers of killed ones, and caches.
+
+    Runs go only when asked, by --uninstalled or --outdated.
+    """
+    from cwbench.records.prune import plan, remove, size_text
+
+    place = found_results(results)
+    items = plan(place, uninstalled=uninstalled, outdated=outdated)
+    removed, problems = (items, []) if dry_run else remove(items)
+    for item in removed:
+        where = item.path.relative_to(place)
+        click.echo(f"{size_text(item.size):>10}  {item.kind}  {where}  ({item.reason})")
+    for problem in problems:
+        click.echo(f"cwbench: not removed: {problem}", err=True)
+    freed = size_text(sum(item.size for item in removed))
+    click.echo(f"{len(removed)} items, {freed} {'would be freed' if dry_run else 'freed'}")
+    if problems:
+        sys.exit(1)
+
+
+COMMANDS = (status, logs, why, score, doctor, prune)

@@ -1,0 +1,62 @@
+"""How much a task asks of a method, measured on its own exact posterior.
+
+The **Gaussian gap** is the debiased `ew2sq` of the Gaussian with the exact posterior mean and
+covariance, over tr Cov(posterior): 0 where posteriors are Gaussian, so that a method which learns
+two moments is done; from about .10 on, the shape of the posterior decides. The **resolution** is
+the share of a scale error that `ew2sq` shows at this dimension and sample size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from cwbench.judging.by_observation import Judge
+from cwbench.machine.streams import stream
+from cwbench.metrics.wasserstein import W2Squared
+from cwbench.preset import Preset
+from cwbench.task import Task
+
+OBSERVATIONS, SAMPLES = 20, 500
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """Gaussian gap with its standard error over observations, and the resolution of `ew2sq`."""
+
+    gaussian_gap: float
+    gaussian_gap_error: float
+    resolution: float
+    n_observations: int
+    n_samples: int
+
+
+def difficulty(task: Task, preset: Preset) -> Difficulty:
+    """Of a task with a posterior, measured on at most 20 observations and 500 samples a side."""
+    sizes = {
+        "observations": min(OBSERVATIONS, preset.observations),
+        "samples": min(SAMPLES, preset.samples),
+    }
+    judge = Judge(task, preset.model_copy(update=sizes))
+    draws, traces = moment_matched(
+        task, judge.observations.y, 2 * sizes["samples"], stream(*judge.key, "moment-matched")
+    )
+    scores = judge.score(W2Squared(task), draws)
+    assert scores.resolution is not None  # noqa: S101 - ew2sq has one
+    gap = float(scores.value.sum() / traces.sum())
+    residual = scores.value - gap * traces  # of the ratio of two means
+    error = float(residual.std() / traces.mean() / len(traces) ** 0.5)
+    resolution = float(scores.resolution.mean())
+    return Difficulty(gap, error, resolution, sizes["observations"], sizes["samples"])
+
+
+def moment_matched(task: Task, y: Tensor, n: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Draws `(m, n, *x_shape)` of Gaussians with the posterior's moments, and tr Cov `(m,)`."""
+    mean, covariance = task.posterior_moments(y)
+    eigenvalues, V = torch.linalg.eigh(covariance.double())
+    root = V * eigenvalues.clamp_min(0).sqrt()[:, None]
+    noise = torch.randn(len(y), n, mean.shape[1], dtype=torch.float64, generator=generator)
+    draws = mean.double()[:, None] + noise @ root.mT
+    return draws.reshape(len(y), n, *task.x_shape), eigenvalues.sum(dim=1)

@@ -1,0 +1,1 @@
+"""What the machine gives: processor, files, weights, signals, streams of random numbers."""

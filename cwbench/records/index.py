@@ -1,0 +1,158 @@
+"""`RESULTS/.index.parquet`: the rows of all records in one file, so that readers start at once.
+
+Derived and safe to delete. The rows of a record are taken from it only while `record.json` is the
+very file they were read from (inode, size, time of change); what is new or changed is read again,
+what is damaged is read and told every time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import cwbench
+from cwbench.errors import CorruptFileError
+from cwbench.machine.files import write_atomically
+
+NAME = ".index.parquet"
+LAYOUT = f"cwbench {cwbench.__version__}, layout 1"
+"""Rows made by another version are made again."""
+
+BLANK = "0" * 64
+SEAL_START = b'"sha256": "'
+SEAL = SEAL_START + b'%b"'
+
+FLOATS = ("value", "low", "high", "plug_in", "floor", "resolution", "p90")
+INTEGERS = (
+    "task_version", "method_version", "seed", "n_observations", "n_samples", "metric_version",
+)  # fmt: skip
+ORIGIN = ("record", "stamp")
+"""Where rows come from: the run's directory below the results, and the file as it was then."""
+
+RowsOf = Callable[[Path], Iterable[Mapping[str, Any]]]
+
+
+def table(
+    results: Path,
+    directories: Iterable[Path],
+    rows_of: RowsOf,
+    columns: tuple[str, ...],
+    home: Path | None = None,
+) -> tuple[pd.DataFrame, dict[Path, str]]:
+    """The rows of all records, and what is wrong with those that cannot be read.
+
+    Args:
+        results: the results directory, which holds the index.
+        directories: of the runs below it, in the order wanted.
+        rows_of: the rows of the record in a directory; a `CorruptFileError` or `OSError` is told.
+        columns: of a row.
+        home: of the index, where the results directory itself is not to be written.
+    """
+    stamps = dict(stamps_of(results, directories))
+    place = (home or results) / NAME
+    kept = _read(place, columns)
+    stored = len(kept)
+    kept = kept[kept["record"].map(stamps) == kept["stamp"]]
+    known = set(kept["record"].unique())
+    fresh, problems = _rows((name for name in stamps if name not in known), results, rows_of)
+    for row in fresh:
+        row["stamp"] = stamps[row["record"]]
+    complete = pd.concat([kept, _frame(fresh, columns)]) if fresh else kept
+    if fresh or len(kept) != stored:
+        write_sealed(place, complete, LAYOUT)
+    return _presented(complete, results, list(stamps), columns), problems
+
+
+def stamps_of(results: Path, directories: Iterable[Path | str]) -> Iterator[tuple[str, str]]:
+    """Runs by their directory below the results, and their `record.json` as it is now."""
+    root = str(results / "_").removesuffix("_")
+    for directory in map(str, directories):
+        with suppress(OSError):  # no record yet, or just removed
+            stat = os.stat(f"{directory}/record.json")  # noqa: PTH116 - ten thousand of them
+            name = directory.removeprefix(root).replace(os.sep, "/")
+            yield name, f"{stat.st_ino}-{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def _rows(
+    names: Iterable[str], results: Path, rows_of: RowsOf
+) -> tuple[list[dict[str, Any]], dict[Path, str]]:
+    fresh: list[dict[str, Any]] = []
+    problems: dict[Path, str] = {}
+    for name in names:
+        try:
+            fresh += [{**row, "record": name} for row in rows_of(results / name)]
+        except (CorruptFileError, OSError) as error:
+            problems[results / name] = str(error)
+    return fresh, problems
+
+
+def _frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
+    """Rows with types that do not depend on which of them there are."""
+    frame = pd.DataFrame(rows, columns=[*(c for c in columns if c != "directory"), *ORIGIN])
+    kinds = {c: "float64" if c in (*FLOATS, *INTEGERS) else "str" for c in frame.columns}
+    return frame.astype(kinds)
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """The index, or an empty one where there is none that can be used."""
+    empty = _frame([], columns)
+    index = read_sealed(path, LAYOUT)
+    return index if index is not None and index.dtypes.equals(empty.dtypes) else empty
+
+
+def read_sealed(path: Path, layout: str) -> pd.DataFrame | None:
+    """A derived table, or None where there is none that is whole and of this layout."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if not _sealed(content):
+        return None
+    table = pd.read_parquet(BytesIO(content), engine="pyarrow")
+    return table if table.attrs.get("layout") == layout else None
+
+
+def write_sealed(path: Path, table: pd.DataFrame, layout: str) -> None:
+    """Keep a derived table, as far as that is possible."""
+    content = BytesIO()
+    table.attrs = {"layout": layout, "sha256": BLANK}
+    table.to_parquet(content, engine="pyarrow", index=False)
+    with suppress(OSError):  # results that may only be read are read without an index
+        write_atomically(path, _seal(content.getvalue()))
+
+
+def _seal(content: bytes) -> bytes:
+    """Put the SHA-256 of a file, taken with a blank in its place, into the file."""
+    return content.replace(
+        SEAL % BLANK.encode(), SEAL % hashlib.sha256(content).hexdigest().encode()
+    )
+
+
+def _sealed(content: bytes) -> bool:
+    """Whether a file is as it was written; parquet would take some changed bytes for numbers."""
+    at = content.rfind(SEAL_START)  # in the footer
+    if at < 0:
+        return False
+    digest = content[at + len(SEAL_START) :][:64]
+    blank = content.replace(SEAL % digest, SEAL % BLANK.encode())
+    return hashlib.sha256(blank).hexdigest().encode() == digest
+
+
+def _presented(
+    index: pd.DataFrame, results: Path, names: list[str], columns: tuple[str, ...]
+) -> pd.DataFrame:
+    """The rows in the order of `names`, whole numbers as such wherever none is missing."""
+    position = index["record"].map({name: place for place, name in enumerate(names)})
+    index = index.iloc[position.to_numpy().argsort(kind="stable")].reset_index(drop=True)
+    places = {name: str(results / name) for name in names}
+    index["directory"] = index["record"].map(places).astype("str")
+    whole = {name: "int64" for name in INTEGERS if not index[name].isna().any()}
+    index.attrs = {}
+    return index[list(columns)].astype(whole)

@@ -1,0 +1,319 @@
+"""The values of all records by observation, gathered so that a leaderboard starts at once.
+
+Intervals and paired differences need every value of every run: ten thousand small files. They are
+gathered below `.cache/values`, one table for the runs and one for each metric, derived and safe to
+delete. As in `cwbench.records.index`, what is gathered counts only while `record.json` is the very
+file it was read from; what is damaged is read and told every time.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from cwbench.errors import CorruptFileError, CwbenchError
+from cwbench.machine.files import sha256_of
+from cwbench.records import index
+from cwbench.records.record import Record, read, run_places
+
+HOME = Path(".cache") / "values"
+LAYOUT = f"{index.LAYOUT}, values 1"
+OBSERVATIONS = "observations.parquet"
+AGREEMENT = 1e-6
+"""How far the mean of the values may be from the value on record, relative to their size."""
+
+
+class Entry(NamedTuple):
+    """One metric of one run at one NFE; `values` has shape `(observations,)`, empty without value.
+
+    A set metric has a single value.
+    """
+
+    record: str
+    metric: str
+    nfe: str
+    version: int
+    direction: str
+    ranks: bool
+    debiased: bool
+    floor: float | None
+    low_resolution: bool
+    n_observations: int
+    n_samples: int
+    values: NDArray[np.float64]
+
+
+Choice = Callable[[Iterable[Mapping[str, Any]]], set[str] | None]
+
+
+class Observed(NamedTuple):
+    """What a results directory holds: runs as in `record.json` without their metrics.
+
+    `runs` is by the run's directory below the results, which each entry names.
+    """
+
+    runs: dict[str, dict[str, Any]]
+    entries: list[Entry]
+    problems: dict[Path, str]
+
+
+def observed(
+    results: Path,
+    metrics: Choice = lambda _: None,
+    home: Path | None = None,
+) -> Observed:
+    """The runs below `results` and the values of some metrics.
+
+    Args:
+        results: the results directory.
+        metrics: from the contents of the runs, the names that are wanted; None for all.
+        home: of what is derived, where the results directory itself is not to be written.
+    """
+    store = _Store((home or results) / HOME)
+    stamps = dict(index.stamps_of(results, run_places(results)))
+    runs, problems = _gathered(results, store, stamps, anew=False)
+    chosen = metrics(runs.values())
+    entries = store.entries(runs, chosen, stamps)
+    if entries is None:  # a table was lost or damaged
+        runs, problems = _gathered(results, store, stamps, anew=True)
+        entries = store.entries(runs, chosen, stamps)
+    return Observed(runs, entries or [], problems)
+
+
+def _gathered(
+    results: Path, store: _Store, stamps: dict[str, str], *, anew: bool
+) -> tuple[dict[str, dict[str, Any]], dict[Path, str]]:
+    """The runs' contents, what is new added to the store; what cannot be read."""
+    runs = store.read(store.runs, stamps)
+    runs = runs.iloc[:0] if anew else runs
+    known = dict(zip(runs["record"], runs["content"], strict=True))
+    fresh, problems = _fresh(results, [name for name in stamps if name not in known])
+    if fresh or len(runs) != store.stored:
+        known |= store.add(fresh, runs, stamps)
+    return {name: json.loads(known[name]) for name in stamps if name in known}, problems
+
+
+class _Store:
+    """The tables below one directory."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.runs = place / "runs.parquet"
+        self.stored = 0
+        self.tables: dict[Path, pd.DataFrame] = {}
+
+    def table_of(self, metric: str) -> Path:
+        """A metric's table; names in records may be anything."""
+        return self.place / f"{hashlib.sha256(metric.encode()).hexdigest()[:16]}.parquet"
+
+    def entries(
+        self, runs: dict[str, dict[str, Any]], chosen: set[str] | None, stamps: dict[str, str]
+    ) -> list[Entry] | None:
+        """The entries of some metrics, or None where a run's are not all there."""
+        holders: dict[str, set[str]] = {}
+        for name, run in runs.items():
+            for metric in run["measured"]:
+                if chosen is None or metric in chosen:
+                    holders.setdefault(metric, set()).add(name)
+        entries: list[Entry] = []
+        for metric, names in sorted(holders.items()):
+            found = self.read(self.table_of(metric), stamps)
+            if not names <= set(found["record"]):
+                return None
+            entries += _entries(found)
+        return entries
+
+    def read(self, path: Path, stamps: dict[str, str]) -> pd.DataFrame:
+        """The rows that are of the runs as they are now."""
+        found = self.tables.get(path)
+        if found is None:
+            found = index.read_sealed(path, LAYOUT)
+        if found is None:
+            return pd.DataFrame({"record": [], "stamp": [], "content": []})
+        if path == self.runs:
+            self.stored = len(found)
+        current: pd.DataFrame = found[found["record"].map(stamps) == found["stamp"]]
+        return current
+
+    def add(
+        self, fresh: list[Gathered], runs: pd.DataFrame, stamps: dict[str, str]
+    ) -> dict[str, str]:
+        """Keep what was read; the contents of the runs it was read from."""
+        rows = [(run.name, stamps[run.name], run.content) for run in fresh]
+        new = pd.DataFrame(rows, columns=["record", "stamp", "content"])
+        by_metric: dict[str, list[dict[str, Any]]] = {}
+        for run in fresh:
+            for entry in run.entries:
+                row = entry._asdict() | {
+                    "stamp": stamps[run.name],
+                    "values": entry.values.tobytes(),
+                }
+                by_metric.setdefault(entry.metric, []).append(row)
+        for metric, some in by_metric.items():
+            path = self.table_of(metric)
+            kept = self.read(path, stamps)
+            kept = kept[~kept["record"].isin(new["record"])]
+            self._keep(path, pd.concat([part for part in (kept, pd.DataFrame(some)) if len(part)]))
+        # the runs last: what they name is there
+        self._keep(self.runs, pd.concat([runs, new]) if len(runs) else new)
+        return dict(zip(new["record"], new["content"], strict=True))
+
+    def _keep(self, path: Path, table: pd.DataFrame) -> None:
+        self.tables[path] = table
+        index.write_sealed(path, table, LAYOUT)
+
+
+class Gathered(NamedTuple):
+    """A run's content without metrics, as JSON, and its entries."""
+
+    name: str
+    content: str
+    entries: list[Entry]
+
+
+def _fresh(results: Path, names: Iterable[str]) -> tuple[list[Gathered], dict[Path, str]]:
+    fresh: list[Gathered] = []
+    problems: dict[Path, str] = {}
+    for name in names:
+        try:
+            record = read(results / name)
+            if record is not None:
+                fresh.append(gathered(name, record))
+        except (CorruptFileError, OSError) as error:
+            problems[results / name] = str(error)
+    return fresh, problems
+
+
+def gathered(name: str, record: Record) -> Gathered:
+    """A record with its values by observation.
+
+    Args:
+        name: what its entries call it.
+        record: read from its directory.
+
+    Raises:
+        CorruptFileError: if the values are not those of the record.
+    """
+    values = _values(record, (record.directory or Path()) / OBSERVATIONS)
+    entries = list(_measured(name, record, values))
+    left_out = ("metrics", "directory", "files")
+    content = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in left_out}
+    content["task"] = with_facts(content["task"])
+    content["measured"] = sorted({entry.metric for entry in entries})
+    return Gathered(name, json.dumps(content), entries)
+
+
+FACTS = {"main_nfe": "adaptive", "second_nfe": 3, "group": "", "x_shape": None}
+"""What the record of a task says, and what holds where an older one does not."""
+
+
+def with_facts(task: dict[str, Any]) -> dict[str, Any]:
+    """The task of a record, completed from the installed task where the record is older."""
+    if FACTS.keys() <= task.keys():
+        return task
+    return FACTS | _installed(task["name"], task["version"], json.dumps(task["params"])) | task
+
+
+@functools.cache
+def _installed(name: str, version: int, params: str) -> dict[str, Any]:
+    """The facts of a task as it is installed, none if it is not, or not in that version."""
+    from cwbench.running.request import configured_task
+
+    try:
+        task, _ = configured_task(name, json.loads(params))
+    except CwbenchError:
+        return {}
+    info = task.info
+    if info.version != version:
+        return {"group": info.group}
+    return {
+        "main_nfe": info.main_nfe, "second_nfe": info.second_nfe, "group": info.group,
+        "x_shape": list(task.x_shape),
+    }  # fmt: skip
+
+
+Values = dict[tuple[str, str], NDArray[np.float64]]
+
+
+def _values(record: Record, path: Path) -> Values:
+    """By metric and NFE, in the order of the observations.
+
+    Raises:
+        CorruptFileError: if the file is not the one the record names.
+    """
+    if not path.is_file():
+        return {}
+    wanted = record.files.get(OBSERVATIONS)
+    if wanted and sha256_of(path) != wanted:
+        raise CorruptFileError(f"{path} is not the file its record names")
+    try:
+        table = pq.ParquetFile(path).read(VALUES, use_threads=False)
+        columns = [table[name].combine_chunks() for name in VALUES]
+        return _by_metric(*columns)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptFileError(f"{path} cannot be read: {error}") from None
+
+
+VALUES = ["observation", "metric", "nfe", "value"]
+
+
+def _by_metric(observation: Any, metric: Any, nfe: Any, value: Any) -> Values:
+    """Arrow columns as arrays, grouped by codes: there are ten thousand such files."""
+    names = [column.dictionary_encode() for column in (metric, nfe)]
+    metrics, nfes = (each.dictionary.to_pylist() for each in names)
+    codes = [each.indices.to_numpy(zero_copy_only=False) for each in names]
+    group = codes[0].astype(np.int64) * len(nfes) + codes[1]
+    order = np.lexsort((observation.to_numpy(zero_copy_only=False), group))
+    numbers = np.asarray(value.to_numpy(zero_copy_only=False), dtype=np.float64)[order]
+    kinds, starts = np.unique(group[order], return_index=True)
+    parts = np.split(numbers, starts[1:])
+    places = (divmod(int(kind), len(nfes)) for kind in kinds)
+    return {(metrics[m], nfes[n]): part for (m, n), part in zip(places, parts, strict=False)}
+
+
+def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
+    """The entries of a record with their values by observation.
+
+    Raises:
+        CorruptFileError: if values are missing, or their mean is not the value on record.
+    """
+    for identifier, entry in record.metrics.items():
+        metric, _, nfe = identifier.partition("@nfe=")
+        mean, found = entry["value"], values.get((metric, nfe))
+        if mean is None:
+            found = np.empty(0)
+        elif found is None:
+            if entry["low"] is not None:
+                raise CorruptFileError(f"{record.directory} lacks the {identifier} by observation")
+            found = np.array([mean], dtype=np.float64)  # of a set of samples as a whole
+        elif not abs(found.mean() - mean) <= AGREEMENT * max(abs(mean), np.abs(found).max()):
+            raise CorruptFileError(
+                f"{record.directory}: the {identifier} on record is not the mean of its values"
+            )
+        yield Entry(
+            record=name, metric=metric, nfe=nfe, version=entry["version"],
+            direction=entry.get("direction", "lower"), ranks=bool(entry.get("ranks", True)),
+            debiased=bool(entry.get("debiased", True)), floor=entry["floor"],
+            low_resolution=bool(entry.get("low_resolution", False)),
+            n_observations=entry.get("n_observations", 0), n_samples=entry.get("n_samples", 0),
+            values=found,
+        )  # fmt: skip
+
+
+def _entries(table: pd.DataFrame) -> Iterator[Entry]:
+    if not len(table):
+        return iter(())
+    columns: dict[str, list[Any]] = {name: table[name].tolist() for name in Entry._fields}
+    columns["values"] = [np.frombuffer(value) for value in columns["values"]]
+    columns["floor"] = [None if floor != floor else floor for floor in columns["floor"]]
+    return map(Entry._make, zip(*columns.values(), strict=True))

@@ -1,0 +1,1 @@
+"""Many runs: the matrix, its workers and the engines that carry them out."""

@@ -1,0 +1,165 @@
+"""What a sweep was asked, in the same words by flags, by a TOML file and from Python."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cwbench.errors import UsageError
+from cwbench.machine.files import writable_directory
+from cwbench.machine.processes import refuse_several
+from cwbench.machine.weights import use_inception_weights
+from cwbench.records.record import Record, results_directory
+from cwbench.sweeping import engines
+from cwbench.sweeping.announce import announced
+from cwbench.sweeping.engines import EngineOptions
+from cwbench.sweeping.matrix import Matrix, seeds_of
+from cwbench.sweeping.sweep import Options, Planned, Sweep, planned
+
+UNITS = {
+    "B": 1, "kB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30,
+    "TB": 10**12, "TiB": 2**40,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """A sweep with everything in it checked but its combinations."""
+
+    matrix: Matrix
+    options: Options
+    results: Path
+
+    def planned(self) -> list[Planned]:
+        """All runs with what is on record; nothing is written.
+
+        Raises:
+            UsageError: if one of them would be refused.
+        """
+        return planned(self.matrix, self.results, self.options)
+
+    def carry_out(self, *, quiet: bool = False) -> list[Record]:
+        """Do what is missing; the records of all runs.
+
+        Raises:
+            UsageError: if it cannot be carried out as given; nothing is written then.
+            SweepInterruptedError: if it was asked to stop.
+        """
+        runs = self.planned()
+        writable_directory(self.results)
+        to_do = sum(run.to_do for run in runs)
+        engine = engines.make(self.options.engine, self.results.resolve(), to_do)
+        with announced(runs, quiet=quiet) as reports:
+            return Sweep(runs, engine, reports).carry_out()
+
+
+def asked(words: Mapping[str, Any]) -> SweepRequest:
+    """A sweep from its words, named as the flags with underscores; None is "not said".
+
+    Raises:
+        UsageError: if a word cannot be read.
+    """
+    said = {key: value for key, value in words.items() if value is not None}
+    refuse_several("cwbench sweep")
+    use_inception_weights(said.get("inception_weights"))
+    matrix = Matrix(
+        tasks=_words(said.get("task", ())),
+        methods=_words(said.get("method", ())),
+        preset=said.get("preset", "quick"),
+        seeds=seeds_of(said.get("seeds", 0)),
+        settings=said.get("set", {}),
+        nfe=_words(said["nfe"]) if "nfe" in said else None,
+        metrics=_words(said.get("metrics", ())),
+    )
+    options = Options(
+        device=said.get("device", "auto"),
+        keep_samples=said.get("keep_samples", False),
+        force=said.get("force", False),
+        retry=_words(said.get("retry", ())),
+        checkpoint_seconds=checkpoint_seconds(said.get("checkpoint_seconds")),
+        engine=_engine(said),
+    )
+    return SweepRequest(matrix, options, results_directory(said.get("results")))
+
+
+def overridden(file: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The words of a file where flags say nothing else.
+
+    Flags that leave out methods or tasks of the file leave out the settings that only those have.
+
+    Raises:
+        UsageError: if a task or method does not exist.
+    """
+    words = {**file, **flags}
+    if "set" not in file or not {"task", "method"} & flags.keys():
+        return words
+    wide, narrow = (
+        Matrix(_words(w.get("task", ())), _words(w.get("method", ())), settings=file["set"]).known()
+        for w in (file, words)
+    )
+    left = {k: v for k, v in file["set"].items() if k in narrow or k not in wide}
+    return words | {"set": left}
+
+
+def _engine(said: Mapping[str, Any]) -> EngineOptions:
+    jobs, timeout = said.get("jobs"), said.get("timeout")
+    return EngineOptions(
+        name=said.get("engine", "local"),
+        jobs=None if jobs is None else int(_number("jobs", jobs)),
+        gpus=_words(said.get("gpus", ())),
+        threads=int(_number("threads", said.get("threads", 1))),
+        memory=bytes_of(said["memory"]) if "memory" in said else None,
+        timeout=None if timeout is None else _number("timeout", timeout),
+        grace=_number("grace", said.get("grace", 10.0)),
+        address=said.get("address"),
+        slurm={str(k): str(v) for k, v in said.get("slurm", {}).items()},
+    )
+
+
+def _words(given: Any) -> tuple[str, ...]:
+    """`a,b`, `["a", "b"]` or one value as texts."""
+    parts = given.split(",") if isinstance(given, str) else given
+    if not isinstance(parts, (list, tuple)):
+        parts = [parts]
+    return tuple(text for part in parts if (text := str(part).strip()))
+
+
+def _number(name: str, given: Any) -> float:
+    try:
+        return float(given)
+    except (TypeError, ValueError):
+        raise UsageError(f"--{name} is {given!r}; a number is needed") from None
+
+
+def bytes_of(given: int | str) -> int:
+    """`4GiB`, `500MB` or a number of bytes.
+
+    Raises:
+        UsageError: for anything else.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", str(given).strip())
+    unit = match and (match[2] or "B")
+    if not match or unit not in UNITS:
+        raise UsageError(
+            f"--memory is {given!r}; a number with {', '.join(UNITS)} is needed, e.g. --memory 4GiB"
+        )
+    return int(float(match[1]) * UNITS[unit])
+
+
+def checkpoint_seconds(given: float | None) -> float:
+    """Seconds between checkpoints: those given, else `$CWBENCH_CHECKPOINT_SECONDS`, else 30.
+
+    Raises:
+        UsageError: if the variable holds no number.
+    """
+    if given is not None:
+        return given
+    text = os.environ.get("CWBENCH_CHECKPOINT_SECONDS", "30")
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"$CWBENCH_CHECKPOINT_SECONDS is {text!r}, not a number") from None

@@ -1,0 +1,1 @@
+"""What a new plugin starts from, and the command that copies it."""

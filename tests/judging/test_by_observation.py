@@ -1,0 +1,492 @@
+"""The harness's formulas against the same written out by hand, on a task with a closed form."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from scipy import stats
+from scipy.optimize import linear_sum_assignment
+from torch import Generator, Tensor
+
+from cwbench.errors import ContractError
+from cwbench.judging import by_observation as evaluation
+from cwbench.judging.by_observation import (
+    Judge,
+    Scores,
+    applicable,
+    as_samples,
+    make_metrics,
+    null_summary,
+    offers,
+    set_summary,
+    summary,
+)
+from cwbench.judging.uniformity import uniformity
+from cwbench.metric import (
+    CalibrationMetric,
+    MetricInfo,
+    PairMetric,
+    ReferenceMetric,
+    SetMetric,
+    SplitMetric,
+)
+from cwbench.metrics.mixture import ModeWeights
+from cwbench.metrics.moments import CovarianceError, MeanError
+from cwbench.metrics.wasserstein import W2Squared
+from cwbench.preset import Preset
+from cwbench.task import JointSamples, Moments, Task, TaskInfo
+
+M, N = 9, 40
+PRESET = Preset(training_pairs=1, steps=1, observations=M, samples=N)
+
+
+class Shifted(Task):
+    """X | Y = y ~ N(y, I) in the plane, Y ~ N(0, I)."""
+
+    info: ClassVar = TaskInfo("shifted", 1, "shifted", "ew2sq", "MIT", "none", {})
+    drawn = 0
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return (2,)
+
+    @property
+    def y_shape(self) -> tuple[int, ...]:
+        return (2,)
+
+    def sample_joint(self, n: int, generator: Generator) -> JointSamples:
+        y = torch.randn(n, 2, generator=generator)
+        return JointSamples(y + torch.randn(n, 2, generator=generator), y)
+
+    def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
+        self.drawn += 1
+        return y[:, None] + torch.randn(len(y), n, 2, generator=generator)
+
+    def posterior_moments(self, y: Tensor) -> Moments:
+        eye = torch.eye(2, dtype=torch.float64)
+        return Moments(y.double(), eye.expand(len(y), 2, 2))
+
+
+class Unknown(Shifted):
+    """The same without a posterior."""
+
+    sample_posterior = Task.sample_posterior
+
+
+def metric_info(name: str, *needs: str, debiased: bool = True) -> MetricInfo:
+    return MetricInfo(name, 1, name, "lower", frozenset(needs), debiased=debiased)  # type: ignore[arg-type]
+
+
+class MeanGap(ReferenceMetric):
+    """|mean a - mean b|^2, counted."""
+
+    info: ClassVar = metric_info("mean-gap", "reference")
+    calls = 0
+
+    def distance(self, a: Tensor, b: Tensor) -> Tensor:
+        type(self).calls += len(a)
+        return (a.mean(1) - b.mean(1)).square().sum(1)
+
+
+class Biased(MeanGap):
+    info: ClassVar = metric_info("biased", "reference", debiased=False)
+
+
+class SquaredError(PairMetric):
+    info: ClassVar = metric_info("squared-error", "pairs")
+
+    def score(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        assert len(y) == len(x)
+        return (samples.mean(1) - x).square().sum(1)
+
+
+class First(CalibrationMetric):
+    """Ranks of the coordinates without ties."""
+
+    info: ClassVar = metric_info("first", "pairs")
+
+    @property
+    def weights(self) -> Tensor:
+        return torch.tensor([0.25, 0.75], dtype=torch.float64)
+
+    def ranks(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return (samples < x[:, None]).double().mean(1)
+
+
+class Farthest(SetMetric):
+    """Sum over all that was taken in: tells whether a state is carried over."""
+
+    n: ClassVar[int] = 30
+    info: ClassVar = metric_info("farthest", "pairs", debiased=False)
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self.taken = 0
+
+    def update(self, samples: Tensor, x: Tensor) -> None:
+        assert samples.shape == x.shape == (30, 2)
+        self.taken += len(samples)
+
+    def compute(self) -> float:
+        return float(self.taken)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def judge() -> Judge:
+    return Judge(Shifted(), PRESET)
+
+
+@pytest.fixture
+def samples(judge) -> Tensor:
+    generator = Generator().manual_seed(5)
+    y = judge.observations.y
+    return 0.3 + y[:, None] + 1.2 * torch.randn(M, 2 * N, 2, generator=generator)
+
+
+def w2_by_hand(a: Tensor, b: Tensor) -> list[float]:
+    values = []
+    for p, q in zip(a.double().numpy(), b.double().numpy(), strict=True):
+        cost = ((p[:, None] - q[None]) ** 2).sum(-1)
+        values.append(cost[linear_sum_assignment(cost)].mean())
+    return values
+
+
+def test_value_floor_and_plug_in_are_their_formulas(judge, samples) -> None:
+    scores = judge.score(W2Squared(judge.task), samples)
+    a1, a2 = samples[:, :N], samples[:, N:]
+    b1, b2 = judge.reference
+    cross = (np.array(w2_by_hand(a1, b1)) + np.array(w2_by_hand(a2, b2))) / 2
+    self_a, self_b = np.array(w2_by_hand(a1, a2)), np.array(w2_by_hand(b1, b2))
+    assert scores.plug_in.numpy() == pytest.approx(cross, rel=1e-10)
+    assert scores.floor.numpy() == pytest.approx(self_b, rel=1e-10)
+    assert scores.value.numpy() == pytest.approx(cross - (self_a + self_b) / 2, rel=1e-9)
+    trace = b1.var(1).sum(1)
+    assert scores.resolution.numpy() == pytest.approx(1 - self_b / (2 * trace.numpy()), rel=1e-9)
+
+
+def test_a_metric_that_is_not_debiased_is_left_alone(judge, samples) -> None:
+    debiased, biased = (
+        judge.score(MeanGap(judge.task), samples),
+        judge.score(Biased(judge.task), samples),
+    )
+    assert torch.equal(biased.value, debiased.plug_in)
+    assert not torch.allclose(debiased.value, debiased.plug_in)
+    assert torch.equal(biased.floor, debiased.floor)
+
+
+def test_halves_are_multiplied_by_split_metrics(judge, samples) -> None:
+    scores = judge.score(MeanError(judge.task), samples)
+    y = judge.observations.y.double()
+    e1, e2 = (half.double().mean(1) - y for half in samples.split(N, 1))
+    assert torch.allclose(scores.value, (e1 * e2).sum(1) / 2)
+    assert torch.allclose(scores.plug_in, e1.square().sum(1) / 2)
+
+
+def test_pair_metrics_get_the_x_behind_each_observation(judge, samples) -> None:
+    scores = judge.score(SquaredError(judge.task), samples)
+    expected = (samples.double().mean(1) - judge.observations.x).square().sum(1)
+    assert torch.allclose(scores.value, expected)
+    assert scores.plug_in is None
+
+
+def test_floor_of_a_pair_metric_is_the_score_of_all_exact_draws(judge, samples) -> None:
+    scores = judge.score(SquaredError(judge.task), samples)
+    exact = torch.cat(judge.reference, 1).mean(1)
+    assert torch.allclose(scores.floor, (exact - judge.observations.x).square().sum(1))
+    unknown = Judge(Unknown(), PRESET)
+    assert unknown.score(SquaredError(unknown.task), samples).floor is None
+
+
+def test_ranks_of_a_calibration_metric_become_a_distance_from_uniform(judge, samples) -> None:
+    scores = judge.score(First(judge.task), samples)
+    u = First(judge.task).ranks(samples.double(), judge.observations.x.double(), None)
+    expected = 0.25 * uniformity(u[:, :1], torch.ones(1).double()).value
+    expected += 0.75 * uniformity(u[:, 1:], torch.ones(1).double()).value
+    assert torch.allclose(scores.value, expected)
+    assert scores.floor.tolist() == pytest.approx([1 / (6 * M)] * M)
+    entry = summary(First(judge.task), scores, PRESET)
+    assert entry["p90"] is None
+    assert entry["value"] == pytest.approx(float(expected.mean()))
+
+
+def test_an_interval_is_no_narrower_than_chance_alone(judge) -> None:
+    even = torch.linspace(0.05, 0.95, M, dtype=torch.float64)[:, None]
+    value, plug_in, floor, least_error = uniformity(even, torch.ones(1).double())
+    scores = Scores(value, plug_in, floor, least_error=least_error)
+    entry = summary(First(judge.task), scores, PRESET)
+    assert entry["high"] - entry["value"] == pytest.approx(
+        stats.t.ppf(0.975, M - 1) * (45 * M * (M - 1)) ** -0.5
+    )
+    assert entry["high"] > 0
+
+
+def test_ranks_of_the_wrong_shape_are_refused(judge, samples) -> None:
+    class Short(First):
+        def ranks(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
+            return super().ranks(samples, x, y)[:, :1]
+
+    with pytest.raises(ContractError, match=r"first returned ranks of shape \(9, 1\)"):
+        judge.score(Short(judge.task), samples)
+
+
+def test_set_metrics_start_empty_each_time(judge) -> None:
+    metric = Farthest(judge.task)
+    for _ in range(2):
+        value = judge.score_set(metric, lambda y, n: judge.task.sample_posterior(y, n, Generator()))
+        assert value == 30.0
+
+
+def test_observations_and_references_do_not_depend_on_the_method_or_seed(samples) -> None:
+    first, second = Judge(Shifted(), PRESET), Judge(Shifted(), PRESET)
+    torch.manual_seed(1)
+    first.score(MeanGap(first.task), samples)
+    torch.manual_seed(2)
+    assert torch.equal(first.observations.y, second.observations.y)
+    assert all(torch.equal(a, b) for a, b in zip(first.reference, second.reference, strict=True))
+    b1, b2 = first.reference
+    assert not torch.equal(b1, b2)
+    dev = Judge(Shifted(), PRESET.model_copy(update={"split": "dev"}))
+    assert not torch.equal(dev.observations.y, first.observations.y)
+
+
+def test_reference_is_drawn_once_for_all_metrics(judge, samples) -> None:
+    for metric in (W2Squared, MeanGap, MeanError):
+        judge.score(metric(judge.task), samples)
+    assert judge.task.drawn == 1
+
+
+def test_known_bias_and_scale_are_measured() -> None:
+    """W_2^2 of N(y + delta, s^2 I) is |delta|^2 + 2 (1 - s)^2, the latter seen through rho."""
+    preset = PRESET.model_copy(update={"observations": 60, "samples": 250})
+    judge = Judge(Shifted(), preset)
+    noise = torch.randn(60, 500, 2, generator=Generator().manual_seed(8))
+    samples = judge.observations.y[:, None] + 0.5 + 1.3 * noise
+    entry = summary(W2Squared(judge.task), judge.score(W2Squared(judge.task), samples), preset)
+    expected = 0.5 + entry["resolution"] * 2 * 0.3**2
+    error = (entry["high"] - entry["low"]) / 4
+    assert entry["value"] == pytest.approx(expected, abs=4 * error)
+    assert error < 0.03
+
+
+# the cache of floors
+
+
+def floors(directory) -> list:
+    return sorted(directory.glob("*.safetensors"))
+
+
+def test_floor_is_computed_once_and_kept(tmp_path, samples) -> None:
+    first = Judge(Shifted(), PRESET, tmp_path)
+    scores = first.score(MeanGap(first.task), samples)
+    (file,) = floors(tmp_path)
+    assert torch.equal(load_file(file)["floor"], scores.floor)
+    before = MeanGap.calls
+    again = Judge(Shifted(), PRESET, tmp_path)
+    assert torch.equal(again.score(MeanGap(again.task), samples).value, scores.value)
+    assert MeanGap.calls - before == 3 * M  # two cross terms and one self term, no floor
+
+
+def test_floors_of_every_kind_are_kept(tmp_path, samples) -> None:
+    kinds = (MeanGap, MeanError, SquaredError)
+    first = Judge(Shifted(), PRESET, tmp_path)
+    scores = {kind: first.score(kind(first.task), samples) for kind in kinds}
+    assert len(floors(tmp_path)) == 3
+    for kind in kinds:
+        again = Judge(Shifted(), PRESET, tmp_path)
+        assert torch.equal(again.score(kind(again.task), samples).floor, scores[kind].floor)
+    pair = Judge(Shifted(), PRESET, tmp_path)
+    pair.score(SquaredError(pair.task), samples)
+    assert pair.task.drawn == 0  # the kept floor needs no reference draws
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "nan", "short", "directory"])
+def test_a_damaged_floor_is_computed_again(tmp_path, samples, damage) -> None:
+    judge = Judge(Shifted(), PRESET, tmp_path)
+    expected = judge.score(MeanGap(judge.task), samples)
+    (file,) = floors(tmp_path)
+    content = file.read_bytes()
+    from safetensors.torch import save
+
+    damaged = {
+        "truncated": content[:-8],
+        "empty": b"",
+        "foreign": save({"other": torch.zeros(M)}),
+        "nan": save({"floor": torch.full((M,), torch.nan, dtype=torch.float64)}),
+        "short": save({"floor": torch.zeros(M - 1, dtype=torch.float64)}),
+        "directory": b"not a tensor file at all",
+    }
+    file.write_bytes(damaged[damage])
+    again = Judge(Shifted(), PRESET, tmp_path).score(MeanGap(judge.task), samples)
+    assert torch.equal(again.value, expected.value)
+    assert torch.equal(load_file(file)["floor"], expected.floor)
+
+
+@pytest.mark.parametrize("change", [{"samples": 20}, {"observations": 5}, {"split": "dev"}])
+def test_floors_of_other_sizes_are_others(tmp_path, change) -> None:
+    for preset in (PRESET, PRESET.model_copy(update=change)):
+        judge = Judge(Shifted(), preset, tmp_path)
+        judge.score(MeanGap(judge.task), torch.cat(judge.reference, 1))
+    assert len(floors(tmp_path)) == 2
+
+
+# summaries
+
+
+def test_interval_is_the_t_interval(judge) -> None:
+    value = torch.tensor([1.0, 2.0, 4.0, 5.0], dtype=torch.float64)
+    scores = Scores(value, plug_in=value + 1, floor=value * 0.1, resolution=value * 0 + 0.7)
+    entry = summary(W2Squared(judge.task), scores, PRESET)
+    deviation = math.sqrt((4 + 1 + 1 + 4) / 3)
+    half = 3.182446305284263 * deviation / 2  # t_{.975} with 3 degrees of freedom, sqrt(4) = 2
+    assert entry["value"] == 3.0
+    assert (entry["low"], entry["high"]) == pytest.approx((3 - half, 3 + half), rel=1e-12)
+    assert (entry["plug_in"], entry["floor"]) == pytest.approx((4.0, 0.3))
+    assert entry["p90"] == pytest.approx(4.7)
+    assert entry["resolution"] == pytest.approx(0.7)
+    assert entry["low_resolution"] is True
+    assert (entry["n_observations"], entry["n_samples"], entry["level"]) == (4, N, 0.95)
+    assert entry["direction"] == "lower"
+
+
+def test_a_value_that_is_not_finite_is_null(judge) -> None:
+    bad = torch.tensor([1.0, torch.inf, 2.0], dtype=torch.float64)
+    for entry in (
+        summary(W2Squared(judge.task), Scores(bad, plug_in=bad), PRESET),
+        null_summary(W2Squared(judge.task), PRESET),
+    ):
+        assert [entry[k] for k in ("value", "low", "high", "plug_in", "p90")] == [None] * 5
+
+
+def test_a_set_metric_has_no_interval_within_a_run(judge) -> None:
+    entry = set_summary(Farthest(judge.task), 2.5)
+    assert (entry["value"], entry["low"], entry["high"]) == (2.5, None, None)
+    assert entry["n_observations"] == 30
+
+
+# contracts
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        (torch.zeros(2, 3, 4, dtype=torch.int64), "int64"),
+        (torch.zeros(2, 3, 4, dtype=torch.complex64), "complex64"),
+        (torch.zeros(2, 3, 4, dtype=torch.bool), "bool"),
+        (np.zeros((2, 3, 4), dtype=int), "int64"),
+        (torch.zeros(2, 4, 3), r"\(2, 4, 3\)"),
+        (torch.zeros(6, 4), r"\(6, 4\)"),
+        (torch.zeros(0, 3, 4), r"\(0, 3, 4\)"),
+        (None, "NoneType"),
+        ("samples", "str"),
+        ([[1.0], [1.0, 2.0]], "list"),
+        (np.array([None]), "ndarray"),
+        ({"x": 1.0}, "dict"),
+    ],
+)
+def test_what_is_no_sample_is_refused_with_its_name(output, told) -> None:
+    with pytest.raises(ContractError, match=told) as refused:
+        as_samples(output, (2, 3, 4), "sample of mine")
+    assert "sample of mine" in str(refused.value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_any_real_floating_tensor_is_converted(dtype) -> None:
+    x = torch.linspace(-1, 1, 24, dtype=dtype).reshape(2, 3, 4).requires_grad_()
+    got = as_samples(x, (2, 3, 4), "mine")
+    assert got.dtype == torch.float32
+    assert not got.requires_grad
+    assert torch.equal(got, x.detach().float())
+
+
+def test_arrays_are_taken_as_they_come() -> None:
+    array = np.linspace(0, 1, 24).reshape(2, 3, 4)
+    array.flags.writeable = False
+    assert torch.equal(as_samples(array, (2, 3, 4), "mine"), torch.tensor(array).float())
+    turned = array[::-1, :, ::-1]
+    assert torch.equal(as_samples(turned, (2, 3, 4), "m"), torch.tensor(turned.copy()).float())
+
+
+def test_a_posterior_that_is_not_finite_is_an_error_of_the_task() -> None:
+    class Broken(Shifted):
+        def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
+            return super().sample_posterior(y, n, generator) / 0
+
+    with pytest.raises(ContractError, match="sample_posterior of shifted is not finite"):
+        _ = Judge(Broken(), PRESET).reference
+
+
+def test_a_metric_of_the_wrong_shape_is_refused(judge, samples) -> None:
+    class Flat(MeanGap):
+        def distance(self, a: Tensor, b: Tensor) -> Tensor:
+            return torch.zeros(len(a), 2)
+
+    with pytest.raises(ContractError, match="returned"):
+        judge.score(Flat(judge.task), samples)
+
+
+def test_metrics_apply_where_the_task_offers_what_they_need() -> None:
+    from cwbench.api import load_task
+
+    mixture, linear = load_task("gaussian-mixture"), load_task("gaussian-linear")
+    classes = [W2Squared, ModeWeights, MeanError, CovarianceError, SquaredError]
+    names = ["ew2sq", "mode-weights", "mean-error", "cov-error", "squared-error"]
+    assert list(make_metrics(classes, mixture)) == names
+    assert list(make_metrics(classes, linear)) == [n for n in names if n != "mode-weights"]
+    assert list(make_metrics(classes, Unknown())) == ["squared-error"]
+    assert not applicable(ModeWeights(Shifted()), Shifted())
+
+
+def test_what_a_task_offers() -> None:
+    from cwbench.api import load_task
+
+    class Image(Unknown):
+        side = 8
+
+        @property
+        def x_shape(self) -> tuple[int, ...]:
+            return (1, self.side, self.side)
+
+    class Small(Image):
+        side = 2
+
+    assert offers(Unknown()) == {"pairs"}
+    assert offers(Shifted()) == {"pairs", "reference"}
+    assert offers(Image()) == {"pairs", "image"}
+    assert offers(Small()) == {"pairs"}
+    everything = {"pairs", "reference", "mixture", "residual"}
+    assert offers(load_task("gaussian-mixture")) == everything
+    assert offers(load_task("gaussian-linear")) == everything - {"mixture"}
+    assert offers(load_task("sign-symmetric")) == everything - {"mixture"}
+    assert offers(load_task("two-moons")) == {"pairs", "reference"}
+
+
+def test_a_kind_of_metric_nobody_knows_is_refused(judge, samples) -> None:
+    class Odd(evaluation.Metric):
+        info: ClassVar = metric_info("odd", "pairs")
+
+    with pytest.raises(ContractError, match="odd"):
+        judge.score(Odd(judge.task), samples)
+
+
+def test_samples_are_judged_in_double_precision(judge, samples) -> None:
+    class Strict(SplitMetric):
+        info: ClassVar = metric_info("strict", "reference")
+
+        def estimate(self, a1: Tensor, a2: Tensor, y: Tensor) -> Tensor:
+            assert a1.dtype == a2.dtype == torch.float64
+            return torch.zeros(len(a1))
+
+    assert judge.score(Strict(judge.task), samples).value.dtype == torch.float64

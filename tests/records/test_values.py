@@ -1,0 +1,122 @@
+"""Values gathered from all records: the same as reading each, never stale, never damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_runs import write_run
+
+from cwbench.records.values import HOME, Observed, observed
+
+NOISE = np.random.default_rng(0).normal(size=(5, 12))
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Path:
+    for seed in range(3):
+        ids = {"ew2sq@nfe=1": NOISE[seed], "ew2sq@nfe=2": None, "energy": NOISE[seed] ** 2}
+        write_run(tmp_path, ids, seed=seed)
+    write_run(tmp_path, {}, method="bad", status="failed", error="boom")
+    return tmp_path
+
+
+def same(a: Observed, b: Observed) -> bool:
+    def told(found: Observed) -> list[object]:
+        return sorted(
+            (e.record, e.metric, e.nfe, e.version, e.floor, e.values.tolist())
+            for e in found.entries
+        )
+
+    return told(a) == told(b) and a.runs == b.runs and a.problems == b.problems
+
+
+def plain(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Observed:
+    return observed(results, home=tmp_path_factory.mktemp("elsewhere"))
+
+
+def test_cold_and_warm(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    cold = observed(filled)
+    assert len(cold.runs) == 4
+    assert sorted(map(len, (e.values for e in cold.entries))) == [0, 0, 0] + [12] * 6
+    assert same(observed(filled), cold)
+    assert same(plain(filled, tmp_path_factory), cold)
+    energy = observed(filled, lambda _: {"energy"}).entries
+    assert [e.metric for e in energy] == ["energy"] * 3
+
+
+def test_values_are_in_the_order_of_the_observations(tmp_path: Path) -> None:
+    place = write_run(tmp_path, {"ew2sq": NOISE[0]}) / "observations.parquet"
+    import pandas as pd
+
+    pd.read_parquet(place).iloc[::-1].to_parquet(place, index=False)
+    record = place.with_name("record.json")
+    content = json.loads(record.read_text()) | {"files": {}}
+    record.write_text(json.dumps(content))
+    assert observed(tmp_path).entries[0].values.tolist() == NOISE[0].tolist()
+
+
+def test_what_changes_is_seen(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    observed(filled)
+    write_run(filled, {"ew2sq@nfe=1": NOISE[4], "sbc": NOISE[3]}, seed=1)
+    write_run(filled, {"ew2sq@nfe=1": NOISE[4]}, seed=7)
+    shutil.rmtree(next(filled.glob("runs/t/m/*/*/seed-0")))
+    for _ in range(2):
+        found = observed(filled)
+        assert same(found, plain(filled, tmp_path_factory))
+        assert {run["seed"] for run in found.runs.values() if run["status"] == "ok"} == {1, 2, 7}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "gone"])
+def test_a_damaged_table_is_made_again(filled: Path, damage: str) -> None:
+    cold = observed(filled)
+    tables = sorted((filled / HOME).iterdir())
+    assert len(tables) == 3
+    for table in tables:
+        whole = bytearray(table.read_bytes())
+        if damage == "gone":
+            table.unlink()
+        elif damage == "truncated":
+            table.write_bytes(whole[:-20])
+        else:
+            whole[len(whole) // 3] ^= 16
+            table.write_bytes(whole)
+        assert same(observed(filled), cold)
+
+
+def test_results_that_may_only_be_read(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, _: bytes) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("cwbench.records.index.write_atomically", refuse)  # root may write anywhere
+    assert len(observed(filled).entries) == 9
+    assert not (filled / HOME).exists()
+
+
+def test_a_metric_of_any_name_leaves_no_file_elsewhere(tmp_path: Path) -> None:
+    write_run(tmp_path / "r", {"../../../x/<y>": NOISE[0], "ew2sq": NOISE[0]})
+    assert len(observed(tmp_path / "r").entries) == 2
+    assert {p.name for p in tmp_path.iterdir()} == {"r"}
+
+
+def test_records_that_lack_their_values_are_told(tmp_path: Path) -> None:
+    place = write_run(tmp_path, {"ew2sq": NOISE[0]})
+    (place / "observations.parquet").unlink()
+    found = observed(tmp_path)
+    assert not found.runs
+    assert "lacks the ew2sq by observation" in found.problems[place]
+
+
+def test_facts_of_older_records_come_from_the_installed_task(tmp_path: Path) -> None:
+    part = {"name": "tomography", "version": 1, "params": {}, "x_shape": None}
+    place = write_run(tmp_path, {"ew2sq": NOISE[0]}, task="tomography", task_part=part)
+    record = json.loads((place / "record.json").read_text())
+    for name in ("x_shape", "group", "main_nfe"):
+        del record["task"][name]
+    (place / "record.json").write_text(json.dumps(record))
+    (run,) = observed(tmp_path).runs.values()
+    assert run["task"]["group"] == "imaging"
+    assert np.prod(run["task"]["x_shape"]) == 64

@@ -1,0 +1,181 @@
+"""`cwbench.evaluate`: any callable, judged as the methods are."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
+from torch import Generator, Tensor
+
+import cwbench
+from cwbench.cli.main import main
+from cwbench.errors import UsageError
+
+TASK = cwbench.load_task("gaussian-linear")
+
+
+def exact(y: Tensor, n: int, generator: Generator) -> Tensor:
+    return TASK.sample_posterior(y, n, generator)
+
+
+def evaluate(sampler: Callable[..., Any], **options: Any) -> cwbench.Record:
+    options = {"quiet": True, "figures": False} | options
+    return cwbench.evaluate(sampler, "gaussian-linear", "smoke", **options)
+
+
+def standard_error(entry: dict[str, Any]) -> float:
+    return (entry["high"] - entry["low"]) / 2 / 2.3646  # t with 7 degrees of freedom
+
+
+def test_the_exact_posterior_scores_zero_and_is_external(results: Path) -> None:
+    record = evaluate(exact, figures=True)
+    assert [path.name for path in record.figures] == [f"posterior-{k}.png" for k in (1, 2, 3)]
+    assert (record.status, record.track) == ("ok", "external")
+    assert record.method["name"] == "exact"
+    entry = record.metrics["ew2sq"]
+    assert abs(entry["value"]) < 4 * standard_error(entry)
+    assert entry["plug_in"] == pytest.approx(entry["floor"], rel=0.1)
+    assert cwbench.load_records(results).track.unique().tolist() == ["external"]
+
+
+def test_it_sees_what_methods_are_judged_on(results: Path, run: Callable) -> None:
+    seen = []
+
+    def spy(y: Tensor, n: int, generator: Generator) -> Tensor:
+        seen.append(y)
+        return exact(y, n, generator)
+
+    assert evaluate(spy).value("ew2sq") == run("oracle").value("ew2sq")
+    assert seen[0].shape == (8, 5)
+    assert seen[0].dtype == torch.float32
+
+
+def test_a_shift_is_seen_at_its_size(results: Path) -> None:
+    record = evaluate(lambda y, n, g: exact(y, n, g) + 0.5, name="shifted")
+    entry = record.metrics["ew2sq"]
+    assert abs(entry["value"] - 5 * 0.5**2) < 4 * standard_error(entry)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+def test_numpy_is_accepted(results: Path, dtype: type) -> None:
+    def numpy_sampler(y: Tensor, n: int, generator: Generator) -> np.ndarray:
+        array = exact(y, n, generator).numpy().astype(dtype)[::-1][::-1]
+        array.flags.writeable = False
+        return array
+
+    tolerance = {"rel": 0, "abs": 1e-2 if dtype is np.float16 else 1e-6}
+    assert evaluate(numpy_sampler).value("ew2sq") == pytest.approx(
+        evaluate(exact).value("ew2sq"), **tolerance
+    )
+
+
+def test_negative_strides_are_accepted(results: Path) -> None:
+    record = evaluate(lambda y, n, g: exact(y, n, g).numpy()[:, ::-1], name="reversed")
+    assert record.status == "ok"
+
+
+def test_a_wrong_shape_is_a_clear_failure(results: Path) -> None:
+    record = evaluate(lambda y, n, g: exact(y, n, g)[:, 1:], name="short")
+    assert record.status == "failed"
+    assert "returned shape (8, 199, 5)" in record.error
+    assert "(observations, samples, *x_shape) = (8, 200, 5) is needed" in record.error
+    assert record.metrics == {}
+
+
+def test_nan_is_diverged_with_null(results: Path) -> None:
+    record = evaluate(lambda y, n, g: exact(y, n, g) * math.nan, name="nan")
+    assert record.status == "diverged"
+    assert record.value("ew2sq") is None
+
+
+def test_a_callable_without_a_usable_name_has_to_be_named(results: Path) -> None:
+    with pytest.raises(UsageError, match=r"does not match .*name='mine'"):
+        evaluate(type("", (), {"__call__": lambda self, *a: exact(*a)})())
+    with pytest.raises(UsageError, match=r"'../up' does not match"):
+        evaluate(exact, name="../up")
+    with pytest.raises(UsageError, match="'fm' is a registered name"):
+        evaluate(exact, name="fm")
+    assert not results.exists()
+
+
+def test_a_lambda_is_called_lambda(results: Path) -> None:
+    assert evaluate(lambda *a: exact(*a)).method["name"] == "lambda"
+
+
+def test_an_nfe_grid_is_passed_on(results: Path) -> None:
+    seen = []
+
+    def flow(y: Tensor, n: int, generator: Generator, nfe: int | str) -> Tensor:
+        seen.append(nfe)
+        return exact(y, n, generator) + (1.0 if nfe == 1 else 0.0)
+
+    record = evaluate(flow, nfe=[1, "10", "adaptive"])
+    assert seen == [1, 10, "adaptive"]
+    assert record.value("ew2sq", 1) > 3
+    assert abs(record.value("ew2sq", 10)) < 0.5
+    assert record.value("ew2sq", 10) == record.value("ew2sq", "adaptive")
+
+
+def test_a_sampler_may_return_the_same_tensor_at_every_nfe(results: Path) -> None:
+    kept: dict[str, Tensor] = {}
+
+    def cached(y: Tensor, n: int, generator: Generator, nfe: int) -> Tensor:
+        return kept.setdefault("x", exact(y, n, generator))
+
+    assert evaluate(cached, nfe=[1, 3]).status == "ok"
+
+
+def test_unknown_names_write_nothing(results: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown preset of gaussian-linear 'smok'.*'smoke'"):
+        cwbench.evaluate(exact, "gaussian-linear", "smok")
+    with pytest.raises(UsageError, match="unknown setting 'beta'"):
+        evaluate(exact, settings={"beta": 1})
+    assert not results.exists()
+
+
+def test_samples_made_elsewhere_score_as_if_made_here(tmp_path: Path) -> None:
+    """Export, draw the exact posterior outside, evaluate the file: the numbers of the callable."""
+    runner = CliRunner()
+    exported = tmp_path / "task.safetensors"
+    done = runner.invoke(
+        main, ["export", "two-moons", "--preset", "smoke", "--output", str(exported)]
+    )
+    assert done.exit_code == 0, done.output
+    tensors = load_file(exported)
+    task = cwbench.load_task("two-moons")
+    samples = task.sample_posterior(tensors["y"], 200, torch.Generator().manual_seed(1))
+    np.save(tmp_path / "elsewhere.npy", samples.numpy())
+    save_file({"samples": samples}, tmp_path / "elsewhere.safetensors")
+    expected = cwbench.evaluate(
+        lambda y, n, generator: samples, "two-moons", "smoke", name="inline",
+        results=tmp_path / "r", figures=False, quiet=True,
+    )  # fmt: skip
+    for file in ("elsewhere.npy", "elsewhere.safetensors"):
+        arguments = ["--samples", str(tmp_path / file), "--task", "two-moons", "--preset", "smoke"]
+        done = runner.invoke(
+            main, ["evaluate", *arguments, "--results", str(tmp_path / "r"), "--json"]
+        )
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["metrics"] == expected.metrics
+
+
+@pytest.mark.parametrize("content", ["pickle", "shape", "text", "absent"])
+def test_a_file_that_holds_no_such_samples_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.npy"
+    if content == "pickle":
+        np.save(path, np.array([{}], dtype=object))
+    elif content == "shape":
+        np.save(path, np.zeros((8, 100, 2)))
+    elif content == "text":
+        path.write_text("no array")
+    with pytest.raises(UsageError, match=r"mine\.npy"):
+        cwbench.evaluate(path, "two-moons", "smoke", results=tmp_path / "r", quiet=True)
+    assert not (tmp_path / "r").exists()
