@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cwbench.api import evaluate, load_method, load_task, run, sweep
     from cwbench.boards.frames import compare, leaderboard
-    from cwbench.images import ImageSet
     from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec
     from cwbench.metric import (
         CalibrationMetric,
@@ -34,13 +33,13 @@ if TYPE_CHECKING:
     from cwbench.preset import Preset, vector_presets
     from cwbench.records.record import Record, load_records
     from cwbench.running.tracking import Callback
-    from cwbench.task import JointSamples, MixturePosterior, Moments, Params, Task, TaskInfo
+    from cwbench.samples import ImageSet, JointSamples, MixturePosterior, Moments
+    from cwbench.task import Params, Task, TaskInfo
 
 __version__ = "0.2.0"
 
 _HOME = {
     "cwbench.api": ("evaluate", "load_method", "load_task", "run", "sweep"),
-    "cwbench.images": ("ImageSet",),
     "cwbench.method": ("FitContext", "Method", "MethodInfo", "ProblemSpec"),
     "cwbench.metric": (
         "CalibrationMetric", "ImageMetric", "Metric", "MetricInfo", "PairMetric",
@@ -50,7 +49,8 @@ _HOME = {
     "cwbench.records.record": ("Record", "load_records"),
     "cwbench.boards.frames": ("compare", "leaderboard"),
     "cwbench.running.tracking": ("Callback",),
-    "cwbench.task": ("JointSamples", "MixturePosterior", "Moments", "Params", "Task", "TaskInfo"),
+    "cwbench.samples": ("ImageSet", "JointSamples", "MixturePosterior", "Moments"),
+    "cwbench.task": ("Params", "Task", "TaskInfo"),
 }  # fmt: skip
 _ORIGIN = {name: module for module, names in _HOME.items() for name in names}
 

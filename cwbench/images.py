@@ -8,30 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from cwbench.task import JointSamples
-
-Part = Literal["train", "test"]
-"""Images a method may learn from, or those that are held out."""
-
-
-class ImageSet(NamedTuple):
-    """Images `(n, C, H, W)` as uint8 and their labels `(n,)` as int64, in an order that is fixed.
-
-    The order has nothing to do with the classes: the first k are a sample of all.
-    """
-
-    images: Tensor
-    labels: Tensor
-
-    def first(self, n: int) -> ImageSet:
-        """The first `n`, or all if there are fewer."""
-        return ImageSet(self.images[:n], self.labels[:n])
+from cwbench.samples import ImageSet, JointSamples
 
 
 def to_x(pixels: Tensor) -> Tensor:

@@ -17,10 +17,10 @@ from pydantic import BaseModel
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cwbench.images import ImageSet, Part
 from cwbench.machine.processes import Processes
 from cwbench.preset import NFE
-from cwbench.task import JointSamples, Moments, Params
+from cwbench.samples import ImageSet, JointSamples, Moments, Part
+from cwbench.task import Params
 
 State = Mapping[str, Tensor | bytes]
 Diagnostics = dict[str, float | str | bool | None]

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal, Protocol, Self
 
 from torch import Tensor
 
-from cwbench.images import Part
+from cwbench.samples import Part
 from cwbench.task import Task
 
 Need = Literal["reference", "mixture", "pairs", "image", "residual", "labelled-images"]

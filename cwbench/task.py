@@ -12,7 +12,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -20,35 +20,8 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from cwbench.preset import NFE, Preset
+from cwbench.samples import ImageSet, JointSamples, MixturePosterior, Moments
 from cwbench.settings import keyed_values
-
-if TYPE_CHECKING:
-    from cwbench.images import ImageSet
-
-
-class JointSamples(NamedTuple):
-    """Draws of the joint distribution: `x` with shape `(n, *x_shape)`, `y` `(n, *y_shape)`."""
-
-    x: Tensor
-    y: Tensor
-
-
-class MixturePosterior(NamedTuple):
-    """Gaussian mixtures, one for each of m observations, in float64.
-
-    `weights` with shape `(m, K)`, `means` `(m, K, d)`, `covariances` `(m, K, d, d)`.
-    """
-
-    weights: Tensor
-    means: Tensor
-    covariances: Tensor
-
-
-class Moments(NamedTuple):
-    """Posterior `mean` with shape `(m, d)` and `covariance` `(m, d, d)`, float64, x flattened."""
-
-    mean: Tensor
-    covariance: Tensor
 
 
 class Params(BaseModel):

@@ -14,9 +14,10 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from cwbench.images import Part, to_x
+from cwbench.images import to_x
 from cwbench.method import FitContext, Method, MethodInfo, Posterior, State
 from cwbench.preset import NFE
+from cwbench.samples import Part
 
 CITATION = """@article{chemseddine2025conditional,
   title = {Conditional {Wasserstein} Distances with Applications in {Bayesian} {OT} Flow Matching},

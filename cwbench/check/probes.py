@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from torch import Generator, Tensor
 
 from cwbench.preset import Preset
-from cwbench.task import JointSamples, Moments, Task, TaskInfo
+from cwbench.samples import JointSamples, Moments
+from cwbench.task import Task, TaskInfo
 
 SMALL = Preset.model_validate(
     {

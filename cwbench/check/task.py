@@ -25,7 +25,8 @@ from cwbench.judging.by_observation import Judge
 from cwbench.method import take
 from cwbench.metrics.wasserstein import W2Squared
 from cwbench.preset import Preset
-from cwbench.task import JointSamples, Task
+from cwbench.samples import JointSamples
+from cwbench.task import Task
 
 PRESETS = {"smoke", "quick", "standard"}
 LEAST_P = 1e-6

@@ -25,10 +25,11 @@ from scipy import special
 from torch import Tensor
 
 from cwbench.errors import UsageError
-from cwbench.images import ImageSet, Part, to_x
+from cwbench.images import to_x
 from cwbench.machine.cpu import cores
 from cwbench.machine.files import write_atomically
 from cwbench.metric import FeatureNetwork, ImageMetric, Metric, Statistic
+from cwbench.samples import ImageSet, Part
 from cwbench.task import Task
 
 LEVEL = 0.95

@@ -48,7 +48,8 @@ from cwbench.metric import (
     SplitMetric,
 )
 from cwbench.preset import Preset
-from cwbench.task import JointSamples, Task
+from cwbench.samples import JointSamples
+from cwbench.task import Task
 
 LEVEL = 0.95
 RESOLUTION_WANTED = 0.75

@@ -20,7 +20,8 @@ from cwbench.citations import CALIBRATION, TARP
 from cwbench.machine.streams import stream
 from cwbench.metric import CalibrationMetric, MetricInfo
 from cwbench.metrics.per_observation import flatten_x
-from cwbench.task import JointSamples, Task
+from cwbench.samples import JointSamples
+from cwbench.task import Task
 
 POOL = 1000
 """Joint samples of the task among which `tarp` finds its reference points."""

@@ -17,10 +17,11 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cwbench.images import ImageSet, to_pixels, to_x
+from cwbench.images import to_pixels, to_x
 from cwbench.machine.adam import AdamW
 from cwbench.machine.files import write_atomically
 from cwbench.machine.streams import seeded_globals, stream
+from cwbench.samples import ImageSet
 from cwbench.task import Task
 
 VERSION = 1

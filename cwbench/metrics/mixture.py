@@ -15,7 +15,7 @@ from torch import Tensor
 from cwbench.errors import UsageError
 from cwbench.metric import MetricInfo, SplitMetric
 from cwbench.metrics.per_observation import flatten_x
-from cwbench.task import MixturePosterior
+from cwbench.samples import MixturePosterior
 
 
 class ModeWeights(SplitMetric):

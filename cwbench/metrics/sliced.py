@@ -22,7 +22,8 @@ from cwbench.metric import MetricInfo, ReferenceMetric, SplitMetric
 from cwbench.metrics.per_observation import flatten_x, per_observation
 from cwbench.ot.quantile import mixture_order_statistics
 from cwbench.ot.sliced import sliced_wasserstein_power, unit_directions
-from cwbench.task import MixturePosterior, Task
+from cwbench.samples import MixturePosterior
+from cwbench.task import Task
 
 DIRECTIONS = 128
 SEED = 20_250_326  # part of the definition: every method is judged along the same directions

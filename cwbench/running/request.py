@@ -12,13 +12,13 @@ from pydantic import BaseModel
 
 from cwbench import registry, settings
 from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
-from cwbench.images import ImageSet, Part
 from cwbench.judging.by_image import sized
 from cwbench.machine import processes
 from cwbench.method import Method, ProblemSpec
 from cwbench.metric import ImageMetric, Metric
 from cwbench.preset import NFE, NOT_KEYED, Preset
 from cwbench.records.record import Track, key_of
+from cwbench.samples import ImageSet, Part
 from cwbench.task import Task
 from cwbench.training.networks import Meter, networks_of
 

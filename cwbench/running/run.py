@@ -52,8 +52,9 @@ from cwbench.running.progress import shown
 from cwbench.running.recorded import identity_of, metric_id, score_table, suffixed
 from cwbench.running.request import Request, problem_spec
 from cwbench.running.tracking import Callback, RunStart, Tracking
+from cwbench.samples import JointSamples
 from cwbench.settings import changed as changed_settings
-from cwbench.task import JointSamples, Task
+from cwbench.task import Task
 from cwbench.training.context import Interrupted, Progress, TrainingContext
 from cwbench.training.following import Following
 from cwbench.training.networks import Meter, networks_of

@@ -26,7 +26,7 @@ from cwbench.machine.processes import Processes
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Optimiser, Prepare, Stateful, take
 from cwbench.preset import Preset
-from cwbench.task import JointSamples
+from cwbench.samples import JointSamples
 from cwbench.training import checkpoint
 from cwbench.training.following import Following, averaged
 from cwbench.training.networks import Networks

@@ -18,7 +18,7 @@ import torch
 from pydantic import Field
 
 from cwbench.errors import UsageError
-from cwbench.images import ImageSet
+from cwbench.samples import ImageSet
 from cwbench.task import Params, TaskInfo
 from cwbench_tasks.class_folder import PHOTOGRAPH_PRESETS
 from cwbench_tasks.labelled_images import LabelledImages

@@ -21,8 +21,9 @@ from pydantic import Field
 
 from cwbench.citations import CONDITIONAL_WASSERSTEIN
 from cwbench.errors import UsageError
-from cwbench.images import ImageSet, shuffled
+from cwbench.images import shuffled
 from cwbench.machine.cpu import cores
+from cwbench.samples import ImageSet
 from cwbench.task import Params, TaskInfo
 from cwbench_tasks.image_folder import SUFFIXES
 from cwbench_tasks.labelled_images import LabelledImages, image_presets

@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from cwbench.images import ImageSet, shuffled
+from cwbench.images import shuffled
+from cwbench.samples import ImageSet
 from cwbench.task import TaskInfo
 from cwbench_tasks.labelled_images import LabelledImages, image_presets
 

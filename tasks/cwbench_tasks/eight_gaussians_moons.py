@@ -29,8 +29,9 @@ from torch import Generator, Tensor
 
 from cwbench.errors import UsageError
 from cwbench.preset import vector_presets
+from cwbench.samples import JointSamples, Moments
 from cwbench.settings import LATER
-from cwbench.task import JointSamples, Moments, Params, Task, TaskInfo
+from cwbench.task import Params, Task, TaskInfo
 
 NOISE = 0.2
 SUPPORT = (-1.0, 2 + NOISE)  # of s = (x_1 + 1) / 3

@@ -20,7 +20,8 @@ from pydantic import BaseModel, Field
 from torch import Generator, Tensor
 
 from cwbench.preset import vector_presets
-from cwbench.task import JointSamples, MixturePosterior, Params, Task, TaskInfo
+from cwbench.samples import JointSamples, MixturePosterior
+from cwbench.task import Params, Task, TaskInfo
 from cwbench_tasks.citations import CONDITIONAL_WASSERSTEIN
 from cwbench_tasks.mixtures import (
     MixturePrior,

@@ -22,7 +22,8 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Generator, Tensor
 
 from cwbench.preset import vector_presets
-from cwbench.task import JointSamples, MixturePosterior, Params, Task, mixture_moments
+from cwbench.samples import JointSamples, MixturePosterior
+from cwbench.task import Params, Task, mixture_moments
 from cwbench_tasks.image_folder import ImageFolder, image_folder
 from cwbench_tasks.image_priors import SHA256, image_prior
 from cwbench_tasks.mixtures import MixturePrior, linear_posterior, sample_mixture, sample_prior

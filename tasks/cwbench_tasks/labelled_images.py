@@ -19,9 +19,10 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from cwbench.images import ImageSet, StoredPairs, digest, to_x
+from cwbench.images import StoredPairs, digest, to_x
 from cwbench.preset import Preset
-from cwbench.task import JointSamples, Task
+from cwbench.samples import ImageSet, JointSamples
+from cwbench.task import Task
 
 
 def image_presets(*, shared: dict[str, Any], **values: dict[str, Any]) -> dict[str, Preset]:

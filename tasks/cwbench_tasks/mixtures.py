@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from cwbench.task import MixturePosterior
+from cwbench.samples import MixturePosterior
 
 
 class MixturePrior(NamedTuple):

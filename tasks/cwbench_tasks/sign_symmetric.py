@@ -19,7 +19,8 @@ from pydantic import Field
 from torch import Generator, Tensor
 
 from cwbench.preset import vector_presets
-from cwbench.task import JointSamples, Moments, Params, Task, TaskInfo
+from cwbench.samples import JointSamples, Moments
+from cwbench.task import Params, Task, TaskInfo
 from cwbench_tasks.citations import CONDITIONAL_WASSERSTEIN
 
 A = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.float64)

@@ -23,7 +23,8 @@ from torch import Generator, Tensor
 
 from cwbench.errors import UsageError
 from cwbench.preset import vector_presets
-from cwbench.task import JointSamples, Moments, Task, TaskInfo
+from cwbench.samples import JointSamples, Moments
+from cwbench.task import Task, TaskInfo
 
 OFFSET, RADIUS, RADIUS_DEVIATION = 0.25, 0.1, 0.01
 LARGEST_ROUND = 2**18  # noise points tried at once

@@ -15,10 +15,10 @@ import torch
 from torch import Generator, Tensor
 
 from cwbench import registry
-from cwbench.images import ImageSet
 from cwbench.judging.by_image import ImageJudge, sized
 from cwbench.metric import FeatureNetwork, ImageMetric
 from cwbench.preset import Preset
+from cwbench.samples import ImageSet
 from cwbench.task import TaskInfo
 from cwbench_tasks.digits import METRICS
 from cwbench_tasks.labelled_images import LabelledImages

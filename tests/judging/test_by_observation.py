@@ -39,7 +39,8 @@ from cwbench.metrics.mixture import ModeWeights
 from cwbench.metrics.moments import CovarianceError, MeanError
 from cwbench.metrics.wasserstein import W2Squared
 from cwbench.preset import Preset
-from cwbench.task import JointSamples, Moments, Task, TaskInfo
+from cwbench.samples import JointSamples, Moments
+from cwbench.task import Task, TaskInfo
 
 M, N = 9, 40
 PRESET = Preset(training_pairs=1, steps=1, observations=M, samples=N)

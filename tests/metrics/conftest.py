@@ -11,7 +11,8 @@ from torch import Generator, Tensor
 
 from cwbench.metric import ReferenceMetric, SplitMetric
 from cwbench.preset import vector_presets
-from cwbench.task import JointSamples, MixturePosterior, Task, TaskInfo
+from cwbench.samples import JointSamples, MixturePosterior
+from cwbench.task import Task, TaskInfo
 
 
 def info(name: str) -> TaskInfo:

@@ -13,7 +13,7 @@ from cwbench.errors import UsageError
 from cwbench.metrics.energy import EnergyDistance
 from cwbench.metrics.mixture import ModeWeights, mean_responsibilities, responsibilities
 from cwbench.metrics.moments import CovarianceError, MeanError
-from cwbench.task import MixturePosterior
+from cwbench.samples import MixturePosterior
 
 
 def far_modes(mixture_task, weights):

@@ -24,8 +24,9 @@ from cwbench.api import load_task
 from cwbench.check.outcome import carried_out, name_of
 from cwbench.check.task import TASK_CHECKS, TaskSubject
 from cwbench.errors import UsageError
-from cwbench.images import ImageSet, StoredPairs, intensities, shuffled, to_pixels, to_x
+from cwbench.images import StoredPairs, intensities, shuffled, to_pixels, to_x
 from cwbench.method import take, tensors_of
+from cwbench.samples import ImageSet
 from cwbench.task import Task
 from cwbench_tasks.digits import Digits
 

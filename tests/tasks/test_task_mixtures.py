@@ -8,7 +8,8 @@ import torch
 from scipy import stats
 from torch import Generator, Tensor
 
-from cwbench.task import MixturePosterior, mixture_moments
+from cwbench.samples import MixturePosterior
+from cwbench.task import mixture_moments
 from cwbench_tasks.mixtures import (
     MixturePrior,
     joint_log_evidence,

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from cwbench.api import load_method, load_task
 from cwbench.errors import UsageError
-from cwbench.images import ImageSet
 from cwbench.running.request import problem_spec
+from cwbench.samples import ImageSet
 from cwbench.training.context import TrainingContext
 from cwbench.training.convolutional import ConvolutionalNetwork
 from cwbench.training.loop import Trainer
