@@ -25,7 +25,7 @@ from cwbench.method import Method
 from cwbench.ot.coupling import Coupling, MinibatchOT
 from cwbench.ot.wasserstein import wasserstein_power
 from cwbench.preset import NFE, Preset
-from cwbench.records import record as records
+from cwbench.records import runs as records
 from cwbench.records import storage
 
 TASK, METHOD = "eight-gaussians-moons", "ot-fm"

@@ -12,8 +12,10 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.timing import Measurement, Ratio, medians
+from cwbench.records.frame import COLUMNS, load_records, rows
 from cwbench.records.index import NAME
-from cwbench.records.record import COLUMNS, iterate, key_of, load_records, rows
+from cwbench.records.record import key_of
+from cwbench.records.runs import iterate
 
 RECORDS, SEEDS, METHODS = 10_000, 5, 10
 REPEATS = 2

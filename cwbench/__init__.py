@@ -16,6 +16,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from cwbench.version import VERSION
+
 if TYPE_CHECKING:
     from cwbench.api import evaluate, load_method, load_task, run, sweep
     from cwbench.boards.frames import compare, leaderboard
@@ -31,12 +33,13 @@ if TYPE_CHECKING:
         SplitMetric,
     )
     from cwbench.preset import Preset, vector_presets
-    from cwbench.records.record import Record, load_records
+    from cwbench.records.frame import load_records
+    from cwbench.records.record import Record
     from cwbench.running.tracking import Callback
     from cwbench.samples import ImageSet, JointSamples, MixturePosterior, Moments
     from cwbench.task import Params, Task, TaskInfo
 
-__version__ = "0.2.0"
+__version__ = VERSION
 
 _HOME = {
     "cwbench.api": ("evaluate", "load_method", "load_task", "run", "sweep"),
@@ -46,7 +49,8 @@ _HOME = {
         "ReferenceMetric", "SetMetric", "SplitMetric",
     ),
     "cwbench.preset": ("Preset", "vector_presets"),
-    "cwbench.records.record": ("Record", "load_records"),
+    "cwbench.records.frame": ("load_records",),
+    "cwbench.records.record": ("Record",),
     "cwbench.boards.frames": ("compare", "leaderboard"),
     "cwbench.running.tracking": ("Callback",),
     "cwbench.samples": ("ImageSet", "JointSamples", "MixturePosterior", "Moments"),

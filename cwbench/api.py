@@ -14,14 +14,15 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from cwbench import registry
-from cwbench.errors import RunInterruptedError, UsageError
+from cwbench.errors import UsageError
 from cwbench.machine.environment import device_of
 from cwbench.machine.files import writable_directory
 from cwbench.machine.processes import joined
 from cwbench.machine.weights import use_inception_weights
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE
-from cwbench.records import record as records
+from cwbench.records import runs as records
+from cwbench.records.interruption import RunInterruptedError
 from cwbench.records.record import Record
 from cwbench.running.exchange import stored_sampler
 from cwbench.running.request import ConfiguredMethod, configured_method, configured_task, resolve

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import cwbench
+from cwbench.version import VERSION
 
 CONDITIONAL_WASSERSTEIN = """@article{chemseddine2025conditional,
   title   = {Conditional {W}asserstein Distances with Applications in {B}ayesian {OT} Flow
@@ -18,7 +18,7 @@ CONDITIONAL_WASSERSTEIN = """@article{chemseddine2025conditional,
 SUITE = f"""@software{{cwbench,
   title   = {{cwbench: benchmark of conditional generative methods by their posteriors}},
   author  = {{{{The cwbench developers}}}},
-  version = {{{cwbench.__version__}}},
+  version = {{{VERSION}}},
   year    = {{2026}}
 }}"""
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from cwbench.records.record import Record
 
 
 class CwbenchError(Exception):
@@ -28,26 +24,6 @@ class CorruptFileError(CwbenchError):
 
 class DivergedError(CwbenchError, ArithmeticError):
     """Training stopped because the loss was not finite several times in a row."""
-
-
-class RunInterruptedError(KeyboardInterrupt):
-    """A run was asked to stop and did; `record` says so. The same call resumes it.
-
-    A KeyboardInterrupt, so that a loop over runs ends too.
-    """
-
-    def __init__(self, record: Record) -> None:
-        super().__init__(record.error)
-        self.record = record
-
-
-class SweepInterruptedError(KeyboardInterrupt):
-    """A sweep was asked to stop and did; the same call goes on. `records` holds what there is."""
-
-    def __init__(self, records: list[Record], missing: int) -> None:
-        super().__init__(f"stopped; {missing} runs have no record yet; the same command goes on")
-        self.records = records
-        self.missing = missing
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> UsageError:

@@ -7,7 +7,7 @@ posterior only if it is a control that asks for it in `MethodInfo.needs`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
@@ -17,7 +17,6 @@ from pydantic import BaseModel
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cwbench.machine.processes import Processes
 from cwbench.preset import NFE
 from cwbench.samples import ImageSet, JointSamples, Moments, Part
 from cwbench.task import Params
@@ -87,6 +86,24 @@ class ProblemSpec:
     def x_size(self) -> int:
         """Number of entries of one x."""
         return int(torch.Size(self.x_shape).numel())
+
+
+class Processes(Protocol):
+    """The processes that share a fit, which hold the same networks; a single one has no others."""
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, from 0 on."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over processes, of any shape."""
+
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Replace each gradient by its mean over processes."""
 
 
 class FitContext(Protocol):

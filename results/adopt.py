@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from cwbench.errors import CwbenchError
 from cwbench.machine.files import write_atomically
-from cwbench.records import record as records
+from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.records.values import OBSERVATIONS, gathered
 

@@ -13,7 +13,7 @@ import pytest
 
 from cwbench import leaderboard
 from cwbench.errors import CorruptFileError
-from cwbench.records import record as records
+from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.running.verify import verify
 from results.adopt import adopt, small

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from cwbench import registry
 from cwbench.errors import ContractError, CwbenchError, UsageError
 from cwbench.metric import Metric, Need
-from cwbench.reporting.tables import description
+from cwbench.reporting.description import description
 
 SHIPPED = [p for p in registry.plugins() if p.distribution == "cwbench"]
 IDS = [f"{p.kind}-{p.name}" for p in SHIPPED]

@@ -23,7 +23,6 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-import cwbench
 from cwbench.boards.album import Album
 from cwbench.boards.board import DISTANCES, Board, Cell, Column, Row, Run
 from cwbench.boards.frames import note
@@ -31,6 +30,7 @@ from cwbench.boards.overview import heat_map_of, looks_of, looks_on, nfe_figure,
 from cwbench.errors import UsageError
 from cwbench.records.record import finite
 from cwbench.reporting.logs import lines
+from cwbench.version import VERSION
 
 POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
@@ -58,7 +58,7 @@ def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
     looks = looks_of(boards)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_resource("page.html")).render(
-        version=cwbench.__version__,
+        version=VERSION,
         policy=f"{POLICY}; script-src 'sha256-{digest}'",
         script=Markup(script),  # noqa: S704 - our own file
         styles=Markup(styles),  # noqa: S704 - our own file

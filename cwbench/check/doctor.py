@@ -123,7 +123,8 @@ def devices() -> Iterator[Finding]:
 
 def results_findings(results: Path) -> Iterator[Finding]:
     """Whether records can be written and read; nothing is created."""
-    from cwbench.records.record import run_directories, table
+    from cwbench.records.frame import table
+    from cwbench.records.runs import run_directories
 
     topic, place = "results", results.absolute()
     existing = next(p for p in (place, *place.parents) if p.exists())

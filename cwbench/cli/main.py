@@ -31,7 +31,7 @@ from cwbench.cli.options import (
     task_option,
 )
 from cwbench.cli.theory import theory
-from cwbench.errors import RunInterruptedError, SweepInterruptedError
+from cwbench.records.interruption import RunInterruptedError, SweepInterruptedError
 
 if TYPE_CHECKING:
     from cwbench.records.record import Record
@@ -207,7 +207,7 @@ def _swept(words: dict[str, Any]) -> None:
 
 def report(make_record: Callable[[], Record], *, as_json: bool) -> None:
     """Make a record and print it; exit 1 if it has no result."""
-    from cwbench.reporting.tables import run_table
+    from cwbench.records.tables import run_table
 
     with redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
         try:
@@ -276,7 +276,9 @@ def describe(
 
     Of a task with an exact posterior, how far it is from Gaussian, under the settings given.
     """
-    from cwbench.reporting.tables import described_task, description, difficulty_told
+    from cwbench.judging.difficulty import difficulty
+    from cwbench.reporting.description import described_task, description, difficulty_text
+    from cwbench.running.request import preset_of
     from cwbench.settings import parse
 
     if not plugins and not bibtex:
@@ -293,7 +295,8 @@ def describe(
         click.echo(f"\n\n{text}" if place else text)
         task = tasks[name]
         if task and task.has_posterior:
-            click.echo(f"\n{difficulty_told(task)}")
+            found = difficulty(task, preset_of(task, "quick"))
+            click.echo(f"\n{difficulty_text(task, found)}")
 
 
 @main.command()
@@ -323,7 +326,7 @@ def plot(
     """
     from cwbench.errors import UsageError
     from cwbench.records.lookup import find_record
-    from cwbench.records.record import results_directory
+    from cwbench.records.runs import results_directory
     from cwbench.reporting.run_figures import draw
 
     if (run, task, file).count(None) != 2:

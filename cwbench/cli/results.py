@@ -37,7 +37,7 @@ def show(renderable: Any) -> None:
 
 def found_results(results: Path | None) -> Path:
     """The results directory to read."""
-    from cwbench.records.record import results_directory
+    from cwbench.records.runs import results_directory
 
     return results_directory(results)
 

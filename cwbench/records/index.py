@@ -17,13 +17,13 @@ from typing import Any
 
 import pandas as pd
 
-import cwbench
 from cwbench.errors import CorruptFileError
 from cwbench.machine.files import write_atomically
+from cwbench.version import VERSION
 
 NAME = ".index.parquet"
-LAYOUT = f"cwbench {cwbench.__version__}, layout 1"
-"""Rows made by another version are made again."""
+LAYOUT = f"cwbench {VERSION}, layout 1"
+"""Rows that another version wrote, or in another layout, are made again."""
 
 BLANK = "0" * 64
 SEAL_START = b'"sha256": "'

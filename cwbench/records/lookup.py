@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cwbench.errors import UsageError
-from cwbench.records.record import SEED, Record, is_running, read, run_directories
+from cwbench.records.record import Record
+from cwbench.records.runs import SEED, is_running, read, run_directories
 
 ID = re.compile(r"[0-9a-f]{1,16}(-\d*)?")
 SHOWN = 8

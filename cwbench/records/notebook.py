@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from cwbench.errors import UsageError, unknown
 from cwbench.records.record import Record
-from cwbench.reporting.tables import cells_by_nfe, reading, title_of
+from cwbench.records.tables import cells_by_nfe, reading, title_of
 
 
 @dataclass(frozen=True)

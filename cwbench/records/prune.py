@@ -18,7 +18,8 @@ from typing import Any
 from cwbench import registry
 from cwbench.errors import CorruptFileError, CwbenchError
 from cwbench.records import index
-from cwbench.records.record import Record, is_running, read, run_directories, single_writer
+from cwbench.records.record import Record
+from cwbench.records.runs import is_running, read, run_directories, single_writer
 
 TEMPORARY = re.compile(r"\..+\.[0-9a-f]{16}")
 """As `write_atomically` names a file while it writes it."""

@@ -1,43 +1,31 @@
-"""The record of a run, and the directory of records.
+"""The record of a run, as it stands in `record.json`.
 
-    RESULTS/runs/<task>/<method>/<preset>/<key>/seed-<s>/record.json
-
-One directory a run and one writer; every file is written beside its place and renamed.
-`record.json` holds no NaN: null and a status instead. Reading validates; what is truncated, foreign
-or of a newer schema is named and skipped.
+It holds no NaN: null and a status instead. Reading validates; what is truncated, foreign or of a
+newer schema is refused with what is wrong. `cwbench.records.runs` knows where records lie.
 """
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import json
 import math
-import os
-import re
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from cwbench.errors import CorruptFileError, CwbenchError, UsageError
-from cwbench.machine.files import claim, write_atomically
+from cwbench.errors import CorruptFileError, UsageError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from cwbench.records.notebook import Pictures
 
 SCHEMA = 1
 UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """For every older schema the step to the next one; a step changes no number."""
 
-SEED = re.compile(r"seed-(\d+)")
 Status = Literal["ok", "diverged", "failed", "timeout", "oom", "interrupted", "skipped"]
 Track = Literal["fixed", "open", "external"]
 NAMED = {"name": str, "version": int, "params": dict}
@@ -207,171 +195,3 @@ def _check_parts(record: Record, origin: str) -> None:
 
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} in JSON")
-
-
-def results_directory(results: str | os.PathLike[str] | None = None) -> Path:
-    """`results`, else `$CWBENCH_RESULTS`, else `./cwbench-results`."""
-    return Path(results or os.environ.get("CWBENCH_RESULTS") or "cwbench-results")
-
-
-def run_directory(results: Path, task: str, method: str, preset: str, key: str, seed: int) -> Path:
-    """Where a run lives; names were checked against the registry's pattern."""
-    return results / "runs" / task / method / preset / key[:16] / f"seed-{seed}"
-
-
-def read(directory: Path) -> Record | None:
-    """The record in a run's directory, or None.
-
-    Raises:
-        CorruptFileError: if the file is not a record.
-    """
-    path = directory / "record.json"
-    if not path.is_file():
-        return None
-    record = parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
-    record.directory = directory
-    return record
-
-
-def write(directory: Path, record: Record) -> None:
-    """Write `record.json`, whole or not at all."""
-    write_atomically(directory / "record.json", record.to_json().encode())
-    record.directory = directory
-
-
-@contextmanager
-def single_writer(directory: Path) -> Iterator[None]:
-    """Hold a run's directory; released by the system when the process ends, however it ends.
-
-    Raises:
-        CwbenchError: if another process computes this run.
-    """
-    lock = claim(directory)
-    if lock is None:
-        raise CwbenchError(f"another process computes the run in {directory}")
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def is_running(directory: Path) -> bool:
-    """Whether a process, here or on a machine that shares the file system, holds this run."""
-    try:
-        with (directory / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for a moment; `claim` waits for it
-    except BlockingIOError:
-        return True
-    except OSError:  # no lock: never started, or just removed
-        return False
-    return False
-
-
-def run_directories(results: Path) -> list[Path]:
-    """The directories of all runs below `results`, with a record or not, sorted."""
-    return [Path(place) for place in run_places(results)]
-
-
-def run_places(results: Path) -> list[str]:
-    """The same as strings: there are ten thousand of them."""
-    places = [str(results / "runs")]
-    for _ in range(5):
-        places = [inner for place in places for inner in _subdirectories(place)]
-    return [place for place in sorted(places) if SEED.fullmatch(os.path.basename(place))]  # noqa: PTH119
-
-
-def _subdirectories(place: str) -> list[str]:
-    """Of one directory; `os` rather than `Path`, since there are ten thousand of them."""
-    try:
-        with os.scandir(place) as entries:
-            return [e.path for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except OSError:
-        return []
-
-
-def iterate(results: Path) -> Iterator[Record]:
-    """All readable records below `results`; the others are warned of by name."""
-    for directory in run_directories(results):
-        try:
-            record = read(directory)
-        except (CorruptFileError, OSError) as error:
-            warnings.warn(f"skipped: {error}", stacklevel=2)
-            continue
-        if record is not None:
-            yield record
-
-
-COLUMNS = (
-    "run_id", "task", "task_version", "task_params", "method", "method_version", "method_params",
-    "label", "preset", "track", "seed", "status", "metric", "nfe", "value", "low", "high",
-    "plug_in", "floor", "resolution", "p90", "direction", "n_observations", "n_samples",
-    "metric_version", "directory",
-)  # fmt: skip
-
-
-def rows(record: Record) -> Iterator[dict[str, Any]]:
-    """One row for each metric of a record, or a single one where there is none."""
-    common = {
-        "run_id": record.run_id,
-        "task": record.task["name"],
-        "task_version": record.task["version"],
-        "task_params": json.dumps(record.task["params"], sort_keys=True),
-        "method": record.method["name"],
-        "method_version": record.method["version"],
-        "method_params": json.dumps(record.method["params"], sort_keys=True),
-        "label": record.label,
-        "preset": record.preset,
-        "track": record.track,
-        "seed": record.seed,
-        "status": record.status,
-        "directory": str(record.directory),
-    }
-    for identifier, entry in (record.metrics or {"": {}}).items():
-        metric, _, nfe = identifier.partition("@nfe=")
-        values = {k: v for k, v in entry.items() if k in COLUMNS}
-        yield (
-            common
-            | {"metric": metric or None, "nfe": nfe or None}
-            | values
-            | {"metric_version": entry.get("version")}
-        )
-
-
-def load_records(results: str | os.PathLike[str] | None = None) -> pd.DataFrame:
-    """Tidy records, a row per run and metric; `nfe` is a string such as "10" or "adaptive".
-
-    The column `origin` says `yours`, or `cwbench` for the records that come with the package. A run
-    that both have is given once, yours.
-
-    Args:
-        results: the results directory. Default: `$CWBENCH_RESULTS`, else `./cwbench-results`, and
-            the records that come with the package.
-    """
-    import pandas as pd
-
-    from cwbench.records.shipped import sources
-
-    frames: list[pd.DataFrame] = []
-    for place, origin, home in sources(results):
-        frame, problems = table(place, home)
-        for problem in problems.values():
-            warnings.warn(f"skipped: {problem}", stacklevel=2)
-        known = {run_id for earlier in frames for run_id in earlier["run_id"]}
-        frames.append(frame[~frame["run_id"].isin(known)].assign(origin=origin))
-    filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else frames[0]
-
-
-def table(results: Path, home: Path | None = None) -> tuple[pd.DataFrame, dict[Path, str]]:
-    """The tidy records, and by directory what is wrong with those that cannot be read.
-
-    `home` is where the index is, if not in the results directory.
-    """
-    from cwbench.records import index
-
-    return index.table(results, run_directories(results), _rows_in, COLUMNS, home)
-
-
-def _rows_in(directory: Path) -> list[dict[str, Any]]:
-    record = read(directory)
-    return list(rows(record)) if record else []

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from platformdirs import user_cache_path
 
-from cwbench.records.record import results_directory
+from cwbench.records.runs import results_directory
 
 OURS, YOURS = "cwbench", "yours"
 

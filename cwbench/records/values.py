@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from cwbench.errors import CorruptFileError, CwbenchError
 from cwbench.machine.files import sha256_of
 from cwbench.records import index
-from cwbench.records.record import Record, read, run_places
+from cwbench.records.record import Record
+from cwbench.records.runs import read, run_places
 
 HOME = Path(".cache") / "values"
 LAYOUT = f"{index.LAYOUT}, values 1"

@@ -9,7 +9,7 @@ from pathlib import Path
 from cwbench import registry
 from cwbench.citations import CONDITIONAL_WASSERSTEIN, SUITE
 from cwbench.errors import UsageError, unknown
-from cwbench.records.record import load_records
+from cwbench.records.frame import load_records
 
 TITLE = re.compile(r"\btitle\s*=\s*(.*?)[,\n]\s*\w+\s*=", re.DOTALL | re.IGNORECASE)
 

@@ -23,7 +23,8 @@ from rich.text import Text
 
 from cwbench.errors import CorruptFileError
 from cwbench.preset import NOT_KEYED, Preset
-from cwbench.records.record import Record, read, run_directories
+from cwbench.records.record import Record
+from cwbench.records.runs import read, run_directories
 
 ABSENT = "(none)"
 HASH = re.compile("[0-9a-f]{32,}")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cwbench.errors import UsageError
-from cwbench.records.record import is_running
+from cwbench.records.runs import is_running
 
 LOG = "log.txt"
 STAMP = "2025-01-01 00:00:00  "

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from rich.box import Box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
@@ -19,7 +18,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-BOX = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
+from cwbench.records.tables import BOX
+
 HEAD = "table.header"
 
 

@@ -19,7 +19,8 @@ from cwbench.machine.files import write_atomically
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
 from cwbench.preset import NFE, Preset
-from cwbench.records.record import Record, rows
+from cwbench.records.frame import rows
+from cwbench.records.record import Record
 from cwbench.records.storage import MODEL, load_model, load_samples
 from cwbench.reporting.figures import (
     DPI,

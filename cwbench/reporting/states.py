@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cwbench.errors import CorruptFileError
-from cwbench.records import record as records
+from cwbench.records import frame
+from cwbench.records import runs as records
 from cwbench.records.lookup import run_id_of
 from cwbench.reporting.logs import last_line
 
@@ -47,7 +48,7 @@ class RunState:
 
 def states(results: Path) -> list[RunState]:
     """The states of all runs below `results`, in the order of their directories."""
-    table, problems = records.table(results)
+    table, problems = frame.table(results)
     once = table.drop_duplicates("directory")
     known = {Path(str(row.directory)): str(row.status) for row in once.itertuples()}
     labels = {Path(str(row.directory)).parent: str(row.label) for row in once.itertuples()}

@@ -10,7 +10,7 @@ from cwbench import registry, settings
 from cwbench.judging.by_observation import Scores
 from cwbench.metric import ImageMetric, Metric, SetMetric
 from cwbench.preset import NFE
-from cwbench.records import record as records
+from cwbench.records.record import SCHEMA
 from cwbench.running.request import Request
 
 
@@ -18,7 +18,7 @@ def identity_of(request: Request) -> dict[str, Any]:
     """The part of the record that says what was asked, whatever comes of it."""
     task, method = request.task.info, request.method.info
     return {
-        "schema": records.SCHEMA,
+        "schema": SCHEMA,
         "run_id": request.run_id,
         "fit_key": request.fit_key,
         "task": {

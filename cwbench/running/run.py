@@ -44,9 +44,9 @@ from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
 from cwbench.metric import ImageMetric, Metric, SetMetric
 from cwbench.preset import NFE, Preset
-from cwbench.records import record as records
+from cwbench.records import runs as records
 from cwbench.records import storage
-from cwbench.records.record import Record, Status
+from cwbench.records.record import Record, Status, finite, method_label
 from cwbench.running.failures import disk_is_full, full_disk_told, out_of_memory, told
 from cwbench.running.progress import shown
 from cwbench.running.recorded import identity_of, metric_id, score_table, suffixed
@@ -158,7 +158,7 @@ class Runner:
             RunStart(
                 run_id=request.run_id,
                 task=request.task.info.name,
-                method=records.method_label(request.method.info.name, changed),
+                method=method_label(request.method.info.name, changed),
                 preset=request.preset_name,
                 seed=request.seed,
                 settings={key: str(value) for key, value in request.settings.items()},
@@ -290,8 +290,8 @@ class Runner:
         self._measure(metrics, kept)
         status, error = self._verdict(metrics)
         record = replace(
-            previous, status=status, error=error, metrics=records.finite(metrics),
-            cost=records.finite(previous.cost | {"sampling": self.cost["sampling"]}),
+            previous, status=status, error=error, metrics=finite(metrics),
+            cost=finite(previous.cost | {"sampling": self.cost["sampling"]}),
             files=storage.hashes(self.directory),
         )  # fmt: skip
         records.write(self.directory, record)
@@ -356,9 +356,9 @@ class Runner:
         trained = dict(self.method.state_dict())
         self.cost["parameters"] = sum(v.numel() for v in trained.values() if isinstance(v, Tensor))
         self.cost["sampling"] = {}
-        self.diagnostics = records.finite(self.method.diagnostics())
+        self.diagnostics = finite(self.method.diagnostics())
         if self.following:
-            self.diagnostics["followed"] = records.finite(self.following.told())
+            self.diagnostics["followed"] = finite(self.following.told())
         told = {"cost": self.cost, "diagnostics": self.diagnostics}
         storage.save_model(self.directory, trained, self.request.fit_key, told)
         shutil.rmtree(self.directory / "checkpoint", ignore_errors=True)
@@ -513,9 +513,9 @@ class Runner:
             **identity_of(self.request),
             status=status,
             error=error,
-            metrics=records.finite(metrics),
+            metrics=finite(metrics),
             diagnostics=self.diagnostics,
-            cost=records.finite(self.cost),
+            cost=finite(self.cost),
             environment=environment.describe(self.device, self.parallel),
             files=storage.hashes(self.directory),
             started=started.isoformat(timespec="seconds"),

@@ -24,7 +24,7 @@ from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.judging.by_observation import Judge
 from cwbench.metric import CalibrationMetric, Metric, SetMetric
 from cwbench.preset import NFE
-from cwbench.records import record as records
+from cwbench.records import runs as records
 from cwbench.records import storage
 from cwbench.records.record import Record, key_of
 from cwbench.records.values import gathered

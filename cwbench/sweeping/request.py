@@ -13,7 +13,8 @@ from cwbench.errors import UsageError
 from cwbench.machine.files import writable_directory
 from cwbench.machine.processes import refuse_several
 from cwbench.machine.weights import use_inception_weights
-from cwbench.records.record import Record, results_directory
+from cwbench.records.record import Record
+from cwbench.records.runs import results_directory
 from cwbench.sweeping import engines
 from cwbench.sweeping.announce import announced
 from cwbench.sweeping.engines import EngineOptions

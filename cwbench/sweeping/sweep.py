@@ -21,11 +21,12 @@ from typing import Any
 
 import torch
 
-from cwbench.errors import SweepInterruptedError, UsageError, unknown
+from cwbench.errors import UsageError, unknown
 from cwbench.machine.environment import device_of
 from cwbench.machine.files import sha256_of
 from cwbench.machine.signals import stop_on_signal
-from cwbench.records import record as records
+from cwbench.records import runs as records
+from cwbench.records.interruption import SweepInterruptedError
 from cwbench.records.record import Record, Status
 from cwbench.running.recorded import identity_of
 from cwbench.running.run import Runner

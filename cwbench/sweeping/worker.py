@@ -318,7 +318,7 @@ def _stands(left: Record, ended: Ended, returncode: int, *, changed: bool) -> bo
 
 def _record_of(job: Job) -> Record | None:
     """The run's record on disk."""
-    from cwbench.records import record as records
+    from cwbench.records import runs as records
 
     with suppress(CorruptFileError):
         left = records.read(job.directory)
@@ -331,7 +331,7 @@ def _leave_record(job: Job, status: Status, error: str, started: datetime) -> No
     """Write the record of a run that left none; one that is ok stays."""
     from dataclasses import replace
 
-    from cwbench.records import record as records
+    from cwbench.records import runs as records
 
     left = _record_of(job)
     if left is not None and left.status == "ok":

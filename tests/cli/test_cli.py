@@ -16,7 +16,8 @@ from click.shell_completion import ShellComplete
 import cwbench
 from cwbench import registry
 from cwbench.cli.main import main
-from cwbench.records.record import load_records, single_writer
+from cwbench.records.frame import load_records
+from cwbench.records.runs import single_writer
 
 RUN = ("run", "--task", "gaussian-linear", "--preset", "smoke")
 FM = (*RUN, "--method", "fm", "--set", "preset.steps=20")

@@ -15,7 +15,8 @@ import pytest
 
 import cwbench
 from cwbench.records import index
-from cwbench.records.record import COLUMNS, iterate, rows, run_directories
+from cwbench.records.frame import COLUMNS, rows
+from cwbench.records.runs import iterate, run_directories
 
 ENTRY = {
     "value": 0.25, "low": 0.2, "high": 0.3, "level": 0.95, "plug_in": 0.7, "floor": 0.5,

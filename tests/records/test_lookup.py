@@ -9,7 +9,7 @@ import pytest
 
 from cwbench.errors import CorruptFileError, UsageError
 from cwbench.records.lookup import find_record, find_run, results_of, run_id_of
-from cwbench.records.record import single_writer
+from cwbench.records.runs import single_writer
 
 Store = Callable[..., Path]
 

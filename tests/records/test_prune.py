@@ -13,7 +13,7 @@ import pytest
 
 import cwbench
 from cwbench.records.prune import plan, remove, size_of, size_text
-from cwbench.records.record import single_writer
+from cwbench.records.runs import single_writer
 from cwbench_baselines.controls import Prior
 
 Store = Callable[..., Path]

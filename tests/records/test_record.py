@@ -14,19 +14,9 @@ import pytest
 
 import cwbench
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
-from cwbench.records import record as records
-from cwbench.records.record import (
-    COLUMNS,
-    SCHEMA,
-    Record,
-    is_running,
-    iterate,
-    key_of,
-    parse,
-    read,
-    single_writer,
-    write,
-)
+from cwbench.records.frame import COLUMNS
+from cwbench.records.record import SCHEMA, Record, key_of, parse
+from cwbench.records.runs import is_running, iterate, read, single_writer, write
 
 
 def entry(value: float | None) -> dict[str, Any]:
@@ -248,8 +238,8 @@ def test_older_schemas_are_brought_up_step_by_step(monkeypatch: pytest.MonkeyPat
     def added(content: dict[str, Any]) -> dict[str, Any]:
         return content | {"diagnostics": {}}
 
-    monkeypatch.setattr(records, "SCHEMA", 3)
-    monkeypatch.setattr(records, "UPGRADES", {1: renamed, 2: added})
+    monkeypatch.setattr("cwbench.records.record.SCHEMA", 3)
+    monkeypatch.setattr("cwbench.records.record.UPGRADES", {1: renamed, 2: added})
     present = json.loads(record().to_json()) | {"schema": 3}
     second = {k: v for k, v in present.items() if k != "diagnostics"} | {"schema": 2}
     first = {k: v for k, v in second.items() if k != "preset"} | {"schema": 1, "name": "smoke"}

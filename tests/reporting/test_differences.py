@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from cwbench.records.record import Record, read
+from cwbench.records.record import Record
+from cwbench.records.runs import read
 from cwbench.reporting.differences import compare, deciding_facts, nearest
 from cwbench.running.request import resolve
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cwbench.errors import UsageError
-from cwbench.records.record import single_writer
+from cwbench.records.runs import single_writer
 from cwbench.reporting import logs
 
 Store = Callable[..., Path]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cwbench.records.record import single_writer
+from cwbench.records.runs import single_writer
 from cwbench.reporting.states import STYLES, counts, states
 
 Store = Callable[..., Path]

@@ -12,9 +12,10 @@ from torch import Tensor
 
 import cwbench
 from cwbench import registry
-from cwbench.errors import RunInterruptedError, UsageError
+from cwbench.errors import UsageError
 from cwbench.judging.by_image import ImageJudge, sized
 from cwbench.machine.streams import stream
+from cwbench.records.interruption import RunInterruptedError
 from cwbench.records.record import Record
 from cwbench.records.storage import MODEL
 from cwbench.reporting.run_figures import draw, subject_of
@@ -111,7 +112,7 @@ def test_a_fit_on_record_is_not_followed_in_silence(results: Path) -> None:
 
 
 def test_it_is_drawn_and_stays_out_of_the_lines_of_a_table(results: Path) -> None:
-    from cwbench.reporting.tables import run_table
+    from cwbench.records.tables import run_table
 
     record = fitted(results, "fm", SMALL | FOLLOWED)
     assert any(path.name == "during-the-fit.png" for path in draw(record))

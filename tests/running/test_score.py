@@ -15,7 +15,8 @@ import cwbench
 from cwbench.errors import CwbenchError
 from cwbench.metrics.energy import EnergyDistance
 from cwbench.metrics.wasserstein import MarginalW2Squared
-from cwbench.records.record import Record, read
+from cwbench.records.record import Record
+from cwbench.records.runs import read
 from cwbench.records.storage import OBSERVATIONS
 from cwbench.running.score import score
 from cwbench.training.loop import Trainer

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cwbench.errors import UsageError
-from cwbench.records import record as records
+from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.running.score import request_of
 from cwbench.running.verify import Verified, verify

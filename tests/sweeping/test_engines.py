@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 import cwbench
-from cwbench.errors import CorruptFileError, SweepInterruptedError, UsageError
+from cwbench.errors import CorruptFileError, UsageError
+from cwbench.records.interruption import SweepInterruptedError
 from cwbench.sweeping import engines, worker
 from cwbench.sweeping.engines import EngineOptions
 from cwbench.sweeping.engines.shipping import packed, unpack
@@ -117,13 +118,13 @@ def test_a_node_without_the_files_is_sent_them(tmp_path: Path) -> None:
     assert worker.parsed(text) == worker.Outcome("run", "ok")
     assert not (tmp_path / "results").exists()
     unpack(files or b"", job.directory)
-    (record,) = cwbench.records.record.iterate(tmp_path / "results")
+    (record,) = cwbench.records.runs.iterate(tmp_path / "results")
     assert (record.run_id, record.status) == (job.run_id, "ok")
 
 
 def test_a_worker_passes_over_what_another_has_or_has_done(tmp_path: Path) -> None:
     job = a_job(tmp_path)
-    with cwbench.records.record.single_writer(job.directory):
+    with cwbench.records.runs.single_writer(job.directory):
         assert worker.parsed(worker.run(job.to_json())) == worker.Outcome("busy")
     (job.directory / "record.json").write_text("{}")
     assert worker.parsed(worker.run(job.to_json())) == worker.Outcome("changed")
@@ -208,7 +209,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(
     threading.Thread(target=stop_when_two_train, daemon=True).start()
     with pytest.raises(SweepInterruptedError):
         first.carry_out()
-    stopped = [r for r in cwbench.records.record.iterate(tmp_path) if r.status == "interrupted"]
+    stopped = [r for r in cwbench.records.runs.iterate(tmp_path) if r.status == "interrupted"]
     assert any(r.error.startswith("stopped at step") for r in stopped)
     again = sweep().carry_out()
     assert numbers(again) == numbers(longer)

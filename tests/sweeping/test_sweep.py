@@ -60,7 +60,7 @@ def half_written(results: Path) -> list[Path]:
 
 def table(results: Path) -> dict[str, dict[str, Any]]:
     """All numbers of all records, but for seconds and memory."""
-    records = cwbench.records.record.iterate(results)
+    records = cwbench.records.runs.iterate(results)
     return {
         f"{r.method['name']} {r.method['params']} {r.seed}": {
             "status": r.status, "metrics": r.metrics, "diagnostics": r.diagnostics,
@@ -214,7 +214,7 @@ def test_sigkill_leaves_no_orphan_and_ctrl_c_checkpoints(tmp_path: Path, marked:
         process.send_signal(signal.SIGKILL)
         process.wait()
         until(lambda: not marked(), 15)
-    assert [r.status for r in cwbench.records.record.iterate(tmp_path)] == ["interrupted"] * 2
+    assert [r.status for r in cwbench.records.runs.iterate(tmp_path)] == ["interrupted"] * 2
     with running(tmp_path, *arguments, settings=settings) as process:
         logs = list(tmp_path.rglob("log.txt"))
         until(lambda: all("resuming at step" in log.read_text() for log in logs))
@@ -223,7 +223,7 @@ def test_sigkill_leaves_no_orphan_and_ctrl_c_checkpoints(tmp_path: Path, marked:
     assert process.returncode == 1
     assert "2 runs write their checkpoints" in told
     assert "interrupted: stopped at step" in told
-    assert [r.status for r in cwbench.records.record.iterate(tmp_path)] == ["interrupted"] * 2
+    assert [r.status for r in cwbench.records.runs.iterate(tmp_path)] == ["interrupted"] * 2
     assert len({p.parent for p in tmp_path.rglob("step-*.pt")}) == 2
     assert not half_written(tmp_path)
     assert not marked()
@@ -244,7 +244,7 @@ def test_a_dry_run_estimates_by_past_runs(tmp_path: Path, cli: Callable, run: Ca
     for seed in (0, 1, 2):
         record = run("prior", seed=seed, settings=TINY, results=tmp_path)
         record.cost |= {"fit_seconds": 100.0 * (seed + 1), "sampling": {"1": {"seconds": 20.0}}}
-        cwbench.records.record.write(record.directory, record)
+        cwbench.records.runs.write(record.directory, record)
     arguments = ["sweep", "--task", "gaussian-linear", "--method", "prior", "--preset", "smoke",
                  "--results", tmp_path, *(f"--set={k}={v}" for k, v in TINY.items())]  # fmt: skip
     result = cli(*arguments, "--seeds", "0-12", "--jobs", 2, "--dry-run")

@@ -108,14 +108,14 @@ def _all_as_expected(records: list[cwbench.Record]) -> None:
         assert record.status == status, record
         assert reason is None or re.search(reason, record.error or ""), record.error
         if record.method["name"] != "unwritable":  # it has no place for a record
-            assert cwbench.records.record.read(record.directory) == record
+            assert cwbench.records.runs.read(record.directory) == record
     assert sum(record.status == "ok" for record in records) == 40
 
 
 def _nothing_half_written(results: Path) -> None:
     assert not half_written(results)
     assert all(
-        record.status for record in cwbench.records.record.iterate(results)
+        record.status for record in cwbench.records.runs.iterate(results)
     )  # warnings are errors
 
 
@@ -132,7 +132,7 @@ def table(results: Path) -> dict[str, Any]:
         f"{r.run_id} {r.method['name']}": (
             r.status, r.metrics, r.diagnostics, r.files["samples.safetensors"],
         )
-        for r in cwbench.records.record.iterate(results)
+        for r in cwbench.records.runs.iterate(results)
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cwbench.reporting.tables import run_table
+from cwbench.records.tables import run_table
 
 
 @pytest.fixture

@@ -1,29 +1,21 @@
-"""What a run or a plugin looks like on a terminal."""
+"""The table of a record: a row a metric, a column an NFE, and how to read it."""
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Mapping
 from io import StringIO
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
+from rich.box import Box
 from rich.console import Console
 from rich.table import Table
 
-from cwbench import registry, settings
-from cwbench.errors import UsageError, unknown
 from cwbench.records.record import Record
-from cwbench.reporting.ruled import BOX
-from cwbench.task import Task
 
-BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
-"""Of a JSON schema."""
+BOX = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
+"""A rule below the head and below each section, none elsewhere."""
 
 WIDTH = 160
-"""A rule below the head and below each section, none elsewhere."""
 
 
 def run_table(record: Record) -> str:
@@ -164,117 +156,3 @@ def _resolution(entry: dict[str, Any]) -> str:
     if resolution is None:
         return ""
     return f"{resolution:.2f}{' low' if entry.get('low_resolution') else ''}"
-
-
-def description(name: str) -> str:
-    """What a plugin is, its settings with type, range and default, and its citation.
-
-    Raises:
-        UsageError: if there is none of that name.
-    """
-    found = [p for p in registry.plugins() if p.name == name]
-    if not found:
-        raise unknown("name", name, (p.name for p in registry.plugins()))
-    plugin = found[0]
-    cls = plugin.load()
-    summary = inspect.cleandoc(cls.__doc__ or "")
-    parts = [
-        f"{plugin.kind} {name}: {cls.info.title}",
-        f"{plugin.distribution} {plugin.version}",
-        "",
-    ]
-    parts += [summary, ""]
-    parts += _facts(cls.info)
-    if plugin.kind != "metric":
-        parts += ["", "settings", *_settings(cls.Params)]
-    if plugin.kind == "task":
-        parts += ["", "presets", *_presets(cls.info.presets)]
-    return "\n".join([*parts, "", cls.info.citation])
-
-
-def described_task(name: str, given: Mapping[str, Any]) -> Task | None:
-    """The task of that name under settings, None for a method or metric.
-
-    Raises:
-        UsageError: if settings are wrong, or given for something that is no task.
-    """
-    from cwbench.running.request import configured_task
-
-    plugin = next((p for p in registry.plugins() if p.name == name and p.kind == "task"), None)
-    if plugin:
-        owned = settings.split(given, {"task": plugin.load().Params.model_fields})
-        return configured_task(name, owned["task"])[0]
-    if given:
-        raise UsageError(f"--set is for tasks; {name!r} is none. Type: cwbench describe {name}")
-    return None
-
-
-def difficulty_told(task: Task) -> str:
-    """The Gaussian gap and the resolution of a task with an exact posterior."""
-    from cwbench.judging.difficulty import difficulty
-    from cwbench.running.request import preset_of
-
-    found = difficulty(task, preset_of(task, "quick"))
-    changed = "".join(f" {key}={value}" for key, value in settings.changed(task.params).items())
-    return (
-        f"measured on {found.n_observations} observations, {found.n_samples} samples a side"
-        f"{' with' if changed else ''}{changed}\n"
-        f"  Gaussian gap {found.gaussian_gap:.3f} ± {found.gaussian_gap_error:.3f} (standard error)"
-        ": ew2sq of the Gaussian with the exact moments over tr Cov(posterior)\n"
-        f"  resolution   {found.resolution:.2f}: the factor by which ew2sq shows a scale error"
-    )
-
-
-def _facts(info: Any) -> list[str]:
-    shown = (
-        "version",
-        "role",
-        "needs",
-        "direction",
-        "main_metric",
-        "main_nfe",
-        "licence",
-        "notes",
-        "opt_in",
-        "debiased",
-        "ranks",
-    )
-    facts = [(name, getattr(info, name)) for name in shown if hasattr(info, name)]
-    return [
-        f"  {n}: {', '.join(sorted(v)) if isinstance(v, frozenset) else v}"
-        for n, v in facts
-        if v != ""
-    ]
-
-
-def _settings(params: type[BaseModel]) -> list[str]:
-    properties = params.model_json_schema().get("properties", {})
-    if not properties:
-        return ["  none"]
-    return [_setting(name, field, properties[name]) for name, field in params.model_fields.items()]
-
-
-def _setting(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
-    allowed = _allowed(schema) or str(field.annotation).replace("typing.", "")
-    return f"  {name} = {field.get_default()}  ({allowed})  {field.description or ''}"
-
-
-def _allowed(schema: dict[str, Any]) -> str:
-    """`number, > 0, < 1`, `string, one of a, b` or `integer, > 0, or auto`."""
-    if "anyOf" in schema:
-        first, *others = map(_allowed, schema["anyOf"])
-        return first + "".join(f", or {other}" for other in others)
-    if "const" in schema:
-        return str(schema["const"])
-    if "enum" in schema:
-        return f"{schema['type']}, one of {', '.join(map(str, schema['enum']))}"
-    limits = [f"{sign} {schema[bound]}" for bound, sign in BOUNDS.items() if bound in schema]
-    return ", ".join([schema.get("type", ""), *limits])
-
-
-def _presets(presets: Any) -> list[str]:
-    return [
-        f"  {name}: "
-        + ", ".join(f"{k} {v}" for k, v in preset.model_dump(exclude_none=True).items())
-        for name, preset in presets.items()
-    ]

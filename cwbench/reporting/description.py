@@ -1,0 +1,127 @@
+"""What a plugin is, as text: its settings, presets and citation, and how hard a task is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from cwbench import registry, settings
+from cwbench.errors import UsageError, unknown
+from cwbench.judging.difficulty import Difficulty
+from cwbench.running.request import configured_task
+from cwbench.task import Task
+
+BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+"""Of a JSON schema."""
+
+
+def description(name: str) -> str:
+    """What a plugin is, its settings with type, range and default, and its citation.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    found = [p for p in registry.plugins() if p.name == name]
+    if not found:
+        raise unknown("name", name, (p.name for p in registry.plugins()))
+    plugin = found[0]
+    cls = plugin.load()
+    summary = inspect.cleandoc(cls.__doc__ or "")
+    parts = [
+        f"{plugin.kind} {name}: {cls.info.title}",
+        f"{plugin.distribution} {plugin.version}",
+        "",
+    ]
+    parts += [summary, ""]
+    parts += _facts(cls.info)
+    if plugin.kind != "metric":
+        parts += ["", "settings", *_settings(cls.Params)]
+    if plugin.kind == "task":
+        parts += ["", "presets", *_presets(cls.info.presets)]
+    return "\n".join([*parts, "", cls.info.citation])
+
+
+def described_task(name: str, given: Mapping[str, Any]) -> Task | None:
+    """The task of that name under settings, None for a method or metric.
+
+    Raises:
+        UsageError: if settings are wrong, or given for something that is no task.
+    """
+    plugin = next((p for p in registry.plugins() if p.name == name and p.kind == "task"), None)
+    if plugin:
+        owned = settings.split(given, {"task": plugin.load().Params.model_fields})
+        return configured_task(name, owned["task"])[0]
+    if given:
+        raise UsageError(f"--set is for tasks; {name!r} is none. Type: cwbench describe {name}")
+    return None
+
+
+def difficulty_text(task: Task, found: Difficulty) -> str:
+    """The Gaussian gap and the resolution that were measured on a task, under which settings."""
+    changed = "".join(f" {key}={value}" for key, value in settings.changed(task.params).items())
+    return (
+        f"measured on {found.n_observations} observations, {found.n_samples} samples a side"
+        f"{' with' if changed else ''}{changed}\n"
+        f"  Gaussian gap {found.gaussian_gap:.3f} ± {found.gaussian_gap_error:.3f} (standard error)"
+        ": ew2sq of the Gaussian with the exact moments over tr Cov(posterior)\n"
+        f"  resolution   {found.resolution:.2f}: the factor by which ew2sq shows a scale error"
+    )
+
+
+def _facts(info: Any) -> list[str]:
+    shown = (
+        "version",
+        "role",
+        "needs",
+        "direction",
+        "main_metric",
+        "main_nfe",
+        "licence",
+        "notes",
+        "opt_in",
+        "debiased",
+        "ranks",
+    )
+    facts = [(name, getattr(info, name)) for name in shown if hasattr(info, name)]
+    return [
+        f"  {n}: {', '.join(sorted(v)) if isinstance(v, frozenset) else v}"
+        for n, v in facts
+        if v != ""
+    ]
+
+
+def _settings(params: type[BaseModel]) -> list[str]:
+    properties = params.model_json_schema().get("properties", {})
+    if not properties:
+        return ["  none"]
+    return [_setting(name, field, properties[name]) for name, field in params.model_fields.items()]
+
+
+def _setting(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
+    allowed = _allowed(schema) or str(field.annotation).replace("typing.", "")
+    return f"  {name} = {field.get_default()}  ({allowed})  {field.description or ''}"
+
+
+def _allowed(schema: dict[str, Any]) -> str:
+    """`number, > 0, < 1`, `string, one of a, b` or `integer, > 0, or auto`."""
+    if "anyOf" in schema:
+        first, *others = map(_allowed, schema["anyOf"])
+        return first + "".join(f", or {other}" for other in others)
+    if "const" in schema:
+        return str(schema["const"])
+    if "enum" in schema:
+        return f"{schema['type']}, one of {', '.join(map(str, schema['enum']))}"
+    limits = [f"{sign} {schema[bound]}" for bound, sign in BOUNDS.items() if bound in schema]
+    return ", ".join([schema.get("type", ""), *limits])
+
+
+def _presets(presets: Any) -> list[str]:
+    return [
+        f"  {name}: "
+        + ", ".join(f"{k} {v}" for k, v in preset.model_dump(exclude_none=True).items())
+        for name, preset in presets.items()
+    ]
