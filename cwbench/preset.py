@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
-from cwbench.settings import LATER
-
 NFE = PositiveInt | Literal["adaptive"]
 """Evaluations of the velocity network per sample, or the adaptive solver."""
 
@@ -41,7 +39,6 @@ class Preset(BaseModel):
         "auto", "mlp", "residual", "convolutional", "unet-small", "unet-192", "unet-256"
     ] = Field(
         "auto",
-        json_schema_extra=LATER,
         description="auto is convolutional for images of at least 12x12 pixels that have A^T y or "
         "classes, else mlp; residual is an mlp of residual blocks, its hidden layers four times "
         "the width; unet-* are diffusers' U-Nets, see cwbench.training.unet",
@@ -50,43 +47,34 @@ class Preset(BaseModel):
         None, gt=0, description="overrides the family's own, where a paper fixes it"
     )
     warmup: Annotated[int, Field(ge=0)] = Field(
-        0, json_schema_extra=LATER, description="steps over which the learning rate rises from 0"
+        0, description="steps over which the learning rate rises from 0"
     )
     average: float | None = Field(
         None,
         ge=0,
         lt=1,
-        json_schema_extra=LATER,
         description="overrides the family's decay of averaged weights, where a paper fixes it",
     )
     gradient_clip: float | None = Field(
         None,
         gt=0,
-        json_schema_extra=LATER,
         description="overrides the family's largest norm of the gradient, where a paper fixes it",
     )
     beta_2: float | None = Field(
         None,
         gt=0,
         lt=1,
-        json_schema_extra=LATER,
         description="overrides Adam's second decay, where a paper fixes it",
     )
-    bfloat16: bool = Field(
-        False, json_schema_extra=LATER, description="training steps in mixed precision"
-    )
-    compiled: bool = Field(
-        False, json_schema_extra=LATER, description="U-Nets are compiled by torch"
-    )
+    bfloat16: bool = Field(False, description="training steps in mixed precision")
+    compiled: bool = Field(False, description="U-Nets are compiled by torch")
     decay: bool = Field(True, description="learning rate falls linearly to 0 over the last 70 %")
     standardise: bool = Field(
         True,
-        json_schema_extra=LATER,
         description="networks are fed standardised y; false feeds raw y, where a paper does",
     )
     validation_pairs: Annotated[int, Field(ge=0)] = Field(
         0,
-        json_schema_extra=LATER,
         description="held-out pairs on which flows choose their network, once an epoch, where a "
         "paper does so; 0 judges the last step",
     )
@@ -98,21 +86,16 @@ class Preset(BaseModel):
     )
     images: Annotated[int, Field(ge=0)] = Field(
         0,
-        json_schema_extra=LATER,
         description="images generated in all for metrics of labelled images, classes in turn",
     )
     follow: Annotated[int, Field(ge=0)] = Field(
         0,
-        json_schema_extra=LATER,
         description="how often a metric of labelled images is taken in a fit, for a figure; it "
         "changes nothing of the fit",
     )
-    follow_metric: str | None = Field(
-        None, json_schema_extra=LATER, description="which; none is the task's main metric"
-    )
+    follow_metric: str | None = Field(None, description="which; none is the task's main metric")
     follow_images: PositiveInt | None = Field(
         None,
-        json_schema_extra=LATER,
         description="on how many images, at the first NFE of the grid; none is `images`",
     )
     split: Literal["test", "dev"] = Field("test", description="which held-out observations")

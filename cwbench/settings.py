@@ -10,12 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cwbench.errors import UsageError, unknown
-
-LATER: dict[str, JsonValue] = {"later": True}
-"""`Field(..., json_schema_extra=LATER)`: a setting that older records do not have."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -102,27 +99,12 @@ def json_values(model: BaseModel) -> dict[str, Any]:
 def keyed_values(model: BaseModel) -> dict[str, Any]:
     """The settings that decide a result, as JSON values.
 
-    A path does not, what it leads to has a fingerprint. A setting that came later, marked `LATER`,
-    does not at its default: the records of older versions keep their keys.
+    A path does not: what it leads to has a fingerprint.
     """
-    return {
-        name: value
-        for name, value in recorded_values(model).items()
-        if not isinstance(getattr(model, name), Path)
-    }
-
-
-def recorded_values(model: BaseModel) -> dict[str, Any]:
-    """The settings as JSON values, in the words of older records where these say all.
-
-    They lack what came later, so what is marked `LATER` and has its default is left out.
-    """
-    fields = type(model).model_fields
     return {
         name: value
         for name, value in json_values(model).items()
-        if fields[name].json_schema_extra != LATER
-        or getattr(model, name) != fields[name].get_default(call_default_factory=True)
+        if not isinstance(getattr(model, name), Path)
     }
 
 

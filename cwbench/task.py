@@ -176,8 +176,7 @@ class Task(ABC):
     def fingerprint(self) -> str:
         """SHA-256 (16 digits) of what the data depends on: name, version, settings.
 
-        Tasks that read files hash their bytes as well; a path is never part of it, nor is a
-        setting that came later while it has its default.
+        Tasks that read files hash their bytes as well; a path is never part of it.
         """
         decisive = keyed_values(self.params)
         text = json.dumps([self.info.name, self.info.version, decisive], sort_keys=True)

@@ -53,8 +53,15 @@ def cli(results: Path, monkeypatch: pytest.MonkeyPatch) -> Cwbench:
 
 ENTRY = {
     "value": 0.25, "low": 0.2, "high": 0.3, "level": 0.95, "plug_in": 0.7, "floor": 0.5,
-    "direction": "lower", "debiased": True, "n_observations": 8, "n_samples": 100, "version": 1,
+    "direction": "lower", "debiased": True, "ranks": True, "n_observations": 8, "n_samples": 100,
+    "version": 1,
 }  # fmt: skip
+
+TASK_PART = {
+    "name": "t", "version": 1, "params": {"noise": 0.1}, "changed": {}, "main_metric": "ew2sq",
+    "main_nfe": "adaptive", "second_nfe": 3, "group": "", "x_shape": [2],
+}  # fmt: skip
+METHOD_PART = {"name": "m", "version": 2, "role": "method", "params": {"beta": 3}, "changed": {}}
 
 
 @pytest.fixture
@@ -74,8 +81,8 @@ def store(results: Path) -> Callable[..., Path]:
     ) -> Path:
         content = {
             "schema": 1, "run_id": f"{key}-{seed}", "fit_key": key * 4, "status": "ok",
-            "error": None, "task": {"name": task, "version": 1, "params": {"noise": 0.1}},
-            "method": {"name": method, "version": 2, "params": {"beta": 3}, "changed": {}},
+            "error": None, "task": TASK_PART | {"name": task},
+            "method": METHOD_PART | {"name": method},
             "preset": preset, "preset_values": {}, "settings": {}, "track": "fixed", "seed": seed,
             "metrics": {"ew2sq@nfe=10": ENTRY}, "diagnostics": {}, "cost": {}, "environment": {},
             "files": {}, "started": "2025-01-01T00:00:00+00:00",

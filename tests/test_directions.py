@@ -44,7 +44,6 @@ OPEN_TO_GUESTS = {
 
 EXCEPTIONS = {
     ("reporting", "boards"): "ablations have the intervals of boards, boards the figures",
-    ("records", "running"): "to go: facts that older records lack",
     ("ot", "machine"): "to go: the optimiser of smooth quantile regression",
     ("theory", "reporting"): "to go: the look of figures",
 }

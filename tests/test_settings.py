@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import Field
 
 from cwbench import settings
 from cwbench.errors import UsageError
 from cwbench.running.request import Request, resolve
-from cwbench.settings import LATER, keyed_values, validated
+from cwbench.settings import keyed_values, validated
 from cwbench.task import Params
 from cwbench_tasks.deblurring import DeblurringParams
 
@@ -182,19 +181,14 @@ def test_a_metric_the_task_does_not_offer_is_refused() -> None:
         with_settings(metrics=["mode-weights"])
 
 
-def test_paths_and_later_settings_stay_out_of_the_key(tmp_path: Path) -> None:
+def test_paths_stay_out_of_the_key(tmp_path: Path) -> None:
     class Settings(Params):
         root: Path | None = None
         noise: float = 0.5
-        later: int = Field(3, json_schema_extra=LATER)
 
     assert keyed_values(Settings()) == {"root": None, "noise": 0.5}
     assert keyed_values(Settings(root=tmp_path)) == {"noise": 0.5}
-    assert keyed_values(Settings(later=4, noise=math.inf)) == {
-        "root": None,
-        "noise": "inf",
-        "later": 4,
-    }
+    assert keyed_values(Settings(noise=math.inf)) == {"root": None, "noise": "inf"}
 
 
 def test_what_several_settings_make_wrong_together_is_told() -> None:

@@ -32,8 +32,6 @@ Array = NDArray[np.float64]
 DISTANCES = ("ew2sq", "energy", "esw2sq", "mode-weights")
 """Each is blind to something in many dimensions; there they are shown and judged together."""
 MANY_DIMENSIONS = 20
-ROLES = {"oracle": "upper", "oracle-gaussian": "upper", "prior": "lower"}
-"""Of controls in records that do not say so themselves."""
 
 
 class Column(NamedTuple):
@@ -104,8 +102,7 @@ class Row:
     @cached_property
     def role(self) -> str:
         """`method`, or for a control `lower` or `upper`."""
-        name = str(self.method["name"])
-        return str(self.method.get("role") or ROLES.get(name, "method"))
+        return str(self.method["role"])
 
     @property
     def origin(self) -> str:

@@ -6,10 +6,7 @@ import functools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
-
-from pydantic import ValidationError
 
 from cwbench.boards.board import (
     DISTANCES,
@@ -22,11 +19,10 @@ from cwbench.boards.board import (
     title_of,
 )
 from cwbench.boards.scoring import judge
-from cwbench.preset import NOT_KEYED, Preset
+from cwbench.preset import NOT_KEYED
 from cwbench.records.record import method_label
 from cwbench.records.shipped import Source
 from cwbench.records.values import Entry, observed
-from cwbench.settings import keyed_values
 
 PRESETS = ("standard", "paper", "quick", "smoke")
 """In this order; others follow."""
@@ -78,7 +74,7 @@ def _wanted(contents: Iterable[Mapping[str, Any]], metrics: set[str] | None) -> 
         return None
     wanted = set(metrics)
     for task in (content["task"] for content in contents):
-        wanted.add(task.get("main_metric"))
+        wanted.add(task["main_metric"])
         if many_dimensional(task):
             wanted.update(DISTANCES)
     return wanted
@@ -91,7 +87,7 @@ def _present(runs: Iterable[Run]) -> dict[str, set[str]]:
         present["tasks"] |= {task["name"], title_of(task)}
         present["presets"].add(run.content["preset"])
         present["tracks"].add(run.content["track"])
-        label = method_label(method["name"], method.get("changed", {}))
+        label = method_label(method["name"], method["changed"])
         present["methods"] |= {method["name"], label}
     return present
 
@@ -146,13 +142,8 @@ def _grouped(runs: list[tuple[str, Run]]) -> dict[str, list[tuple[str, Run]]]:
 
 @functools.lru_cache(maxsize=1024)
 def _compared(text: str) -> str:
-    """An identity with those of the preset's values alone that decide what is compared.
-
-    Later settings count once they are used.
-    """
+    """An identity with those of the preset's values alone that decide what is compared."""
     *identity, values = json.loads(text)
-    with suppress(ValidationError, TypeError):  # of another version
-        values = keyed_values(Preset(**values))
     budget = {key: value for key, value in values.items() if key not in NOT_KEYED}
     return json.dumps([*identity, budget], sort_keys=True)
 
@@ -172,7 +163,7 @@ def _made(members: list[tuple[str, Run]], entries: Entries) -> Board:
     rows: dict[str, Row] = {}
     for _, run in members:
         method, key = run.content["method"], run.content["fit_key"]
-        label = method_label(method["name"], method.get("changed", {}))
+        label = method_label(method["name"], method["changed"])
         rows.setdefault(key, Row(key, label)).runs.append(run)
     _tell_apart(list(rows.values()))
     first = members[0][1].content

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,15 +23,22 @@ if TYPE_CHECKING:
     from cwbench.records.notebook import Pictures
 
 SCHEMA = 1
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""For every older schema the step to the next one; a step changes no number."""
-
 Status = Literal["ok", "diverged", "failed", "timeout", "oom", "interrupted", "skipped"]
 Track = Literal["fixed", "open", "external"]
-NAMED = {"name": str, "version": int, "params": dict}
+NAMED = {"name": (str,), "version": (int,), "params": (dict,), "changed": (dict,)}
+METHOD = NAMED | {"role": (str,)}
+TASK = NAMED | {
+    "main_metric": (str,), "main_nfe": (int, str), "second_nfe": (int, str), "group": (str,),
+    "x_shape": (list,),
+}  # fmt: skip
+"""What every reader relies on, and of which type it is."""
 NUMBERS = {
     "value", "low", "high", "plug_in", "floor", "resolution", "p90", "n_observations", "n_samples",
     "version",
+}  # fmt: skip
+MEASURED = {
+    "value", "low", "high", "floor", "direction", "debiased", "ranks", "n_observations",
+    "n_samples", "version",
 }  # fmt: skip
 
 
@@ -63,7 +70,7 @@ class Record:
     @property
     def label(self) -> str:
         """The method with its settings: the name of its row."""
-        return method_label(self.method["name"], self.method.get("changed", {}))
+        return method_label(self.method["name"], self.method["changed"])
 
     @property
     def figures(self) -> list[Path]:
@@ -138,7 +145,8 @@ def parse(text: str, origin: str) -> Record:
         schema = content["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFileError(f"{origin} is not a record: {error}") from None
-    content = _upgraded(content, schema, origin)
+    if type(schema) is not int or schema != SCHEMA:
+        raise CorruptFileError(f"{origin} has schema {schema}; this cwbench reads {SCHEMA}")
     expected = {f.name for f in fields(Record)} - {"directory"}
     if set(content) != expected:
         odd = sorted(set(content) ^ expected)
@@ -153,20 +161,6 @@ def parse(text: str, origin: str) -> Record:
     return record
 
 
-def _upgraded(content: dict[str, Any], schema: Any, origin: str) -> dict[str, Any]:
-    """The content in the present schema."""
-    if type(schema) is not int or not min(UPGRADES, default=SCHEMA) <= schema <= SCHEMA:
-        raise CorruptFileError(f"{origin} has schema {schema}; this cwbench reads up to {SCHEMA}")
-    try:
-        for step in range(schema, SCHEMA):
-            content = UPGRADES[step](content) | {"schema": step + 1}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CorruptFileError(
-            f"{origin} is not a record of schema {schema}: {type(error).__name__}: {error}"
-        ) from None
-    return content
-
-
 @functools.cache
 def _adapter() -> TypeAdapter[Record]:
     return TypeAdapter(Record)
@@ -179,18 +173,17 @@ def _check_parts(record: Record, origin: str) -> None:
         odd = sorted(k for k, v in numbers.items() if type(v) not in (int, float))
         if odd:
             raise CorruptFileError(f"{origin} is not a record: {name}: {odd[0]} is no number")
-    measured = {"value", "low", "high", "floor", "version"}
-    parts = [("task", record.task, set(NAMED)), ("method", record.method, set(NAMED))]
-    parts += [(name, entry, measured) for name, entry in record.metrics.items()]
-    for name, part, wanted in parts:
-        missing = sorted(wanted - set(part))
+        missing = sorted(MEASURED - set(entry))
         if missing:
             raise CorruptFileError(f"{origin} is not a record: {name} lacks {', '.join(missing)}")
-    for name, part in (("task", record.task), ("method", record.method)):
-        for key, kind in NAMED.items():
-            if type(part[key]) is not kind:
-                told = f"{name}.{key} is no {kind.__name__}"
-                raise CorruptFileError(f"{origin} is not a record: {told}")
+    for name, part, wanted in (("task", record.task, TASK), ("method", record.method, METHOD)):
+        missing = sorted(wanted.keys() - part.keys())
+        if missing:
+            raise CorruptFileError(f"{origin} is not a record: {name} lacks {', '.join(missing)}")
+        for key, kinds in wanted.items():
+            if type(part[key]) not in kinds:
+                allowed = " or ".join(kind.__name__ for kind in kinds)
+                raise CorruptFileError(f"{origin} is not a record: {name}.{key} is no {allowed}")
 
 
 def _refuse_constant(constant: str) -> None:

@@ -63,7 +63,7 @@ def cells_by_nfe(record: Record) -> tuple[list[str], list[list[str]], int]:
         cells.setdefault(metric, {})[nfe] = entry
     columns = sorted({nfe for row in cells.values() for nfe in row}, key=_nfe_order)
     last = {metric: row[next(reversed(row))] for metric, row in cells.items()}
-    ordered = sorted(cells, key=lambda m: _place(m, last[m], record.task.get("main_metric")))
+    ordered = sorted(cells, key=lambda m: _place(m, last[m], record.task["main_metric"]))
     rows = []
     for metric in ordered:
         values = [_value(cells[metric].get(nfe)) for nfe in columns]
@@ -71,18 +71,13 @@ def cells_by_nfe(record: Record) -> tuple[list[str], list[list[str]], int]:
         name = metric if entry["debiased"] else f"{metric} *"
         rows.append([name, *values, _number(entry["floor"]), _resolution(entry)])
     heads = [f"NFE {nfe}" if nfe else "value" for nfe in columns]
-    ranking = sum(_ranks(entry) for entry in last.values())
+    ranking = sum(entry["ranks"] for entry in last.values())
     return ["metric", *heads, "floor", "resolution"], rows, ranking
 
 
 def _place(metric: str, entry: dict[str, Any], main: str | None) -> tuple[bool, bool, bool, str]:
     """Main metric, other ranking ones, never-ranking ones; debiased ones first in each."""
-    return metric != main, not _ranks(entry), not entry["debiased"], metric
-
-
-def _ranks(entry: dict[str, Any]) -> bool:
-    """Whether a metric may order methods; entries from before the question was asked all do."""
-    return bool(entry.get("ranks", True))
+    return metric != main, not entry["ranks"], not entry["debiased"], metric
 
 
 def _nfe_order(nfe: str) -> float:
@@ -107,7 +102,7 @@ def reading(record: Record) -> str:
     if entry.get("unit") == "images":
         return _reading_of_images(record)
     raw = any(not e["debiased"] for e in entries)
-    below = any(not _ranks(e) for e in entries)
+    below = any(not e["ranks"] for e in entries)
     return "".join(
         [
             f"mean over {m} observations, {n} samples a side, ± 95 % interval; ",
@@ -134,7 +129,7 @@ def _reading_of_images(record: Record) -> str:
 
 def title_of(record: Record) -> str:
     """Task, method, preset, seed and status in a line."""
-    settings = record.task.get("changed", {})
+    settings = record.task["changed"]
     task = record.task["name"] + "".join(f" {k}={v}" for k, v in settings.items())
     return f"{task} / {record.label} / {record.preset} / seed {record.seed}: {record.status}"
 

@@ -8,7 +8,6 @@ file it was read from; what is damaged is read and told every time.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,7 +20,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cwbench.errors import CorruptFileError, CwbenchError
+from cwbench.errors import CorruptFileError
 from cwbench.machine.files import sha256_of
 from cwbench.records import index
 from cwbench.records.record import Record
@@ -209,38 +208,8 @@ def gathered(name: str, record: Record) -> Gathered:
     entries = list(_measured(name, record, values))
     left_out = ("metrics", "directory", "files")
     content = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in left_out}
-    content["task"] = with_facts(content["task"])
     content["measured"] = sorted({entry.metric for entry in entries})
     return Gathered(name, json.dumps(content), entries)
-
-
-FACTS = {"main_nfe": "adaptive", "second_nfe": 3, "group": "", "x_shape": None}
-"""What the record of a task says, and what holds where an older one does not."""
-
-
-def with_facts(task: dict[str, Any]) -> dict[str, Any]:
-    """The task of a record, completed from the installed task where the record is older."""
-    if FACTS.keys() <= task.keys():
-        return task
-    return FACTS | _installed(task["name"], task["version"], json.dumps(task["params"])) | task
-
-
-@functools.cache
-def _installed(name: str, version: int, params: str) -> dict[str, Any]:
-    """The facts of a task as it is installed, none if it is not, or not in that version."""
-    from cwbench.running.request import configured_task
-
-    try:
-        task, _ = configured_task(name, json.loads(params))
-    except CwbenchError:
-        return {}
-    info = task.info
-    if info.version != version:
-        return {"group": info.group}
-    return {
-        "main_nfe": info.main_nfe, "second_nfe": info.second_nfe, "group": info.group,
-        "x_shape": list(task.x_shape),
-    }  # fmt: skip
 
 
 Values = dict[tuple[str, str], NDArray[np.float64]]
@@ -303,10 +272,10 @@ def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
             )
         yield Entry(
             record=name, metric=metric, nfe=nfe, version=entry["version"],
-            direction=entry.get("direction", "lower"), ranks=bool(entry.get("ranks", True)),
-            debiased=bool(entry.get("debiased", True)), floor=entry["floor"],
-            low_resolution=bool(entry.get("low_resolution", False)),
-            n_observations=entry.get("n_observations", 0), n_samples=entry.get("n_samples", 0),
+            direction=entry["direction"], ranks=entry["ranks"],
+            debiased=entry["debiased"], floor=entry["floor"],
+            low_resolution=bool(entry.get("low_resolution")),
+            n_observations=entry["n_observations"], n_samples=entry["n_samples"],
             values=found,
         )  # fmt: skip
 

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from cwbench.errors import CorruptFileError
-from cwbench.preset import NOT_KEYED, Preset
+from cwbench.preset import NOT_KEYED
 from cwbench.records.record import Record
 from cwbench.records.runs import read, run_directories
 
@@ -62,8 +61,7 @@ class Comparison:
 
 def compare(run: Record, other: Record) -> Comparison:
     """What differs between two records, key by key."""
-    every = _differences(deciding_facts(run), deciding_facts(other))
-    deciding = [each for each in every if not _came_later(each, run, other)]
+    deciding = _differences(deciding_facts(run), deciding_facts(other))
     recorded = _differences(recorded_facts(run), recorded_facts(other))
     return Comparison(run, other, deciding, recorded)
 
@@ -76,17 +74,8 @@ def deciding_facts(record: Record) -> dict[str, Any]:
         facts |= {f"{owner}.{name}": value for name, value in named.items()}
         facts |= {f"{owner}.params.{name}": value for name, value in part["params"].items()}
     facts["preset"] = record.preset
-    facts |= {f"preset.{name}": value for name, value in _preset(record.preset_values).items()}
+    facts |= {f"preset.{n}": v for n, v in record.preset_values.items() if n not in NOT_KEYED}
     return facts | {"world_size": record.environment.get("world_size", 1), "seed": record.seed}
-
-
-def _preset(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that decide a fit; those that came after an old record at their defaults."""
-    try:
-        complete = Preset(**values).model_dump(mode="json")
-    except ValidationError:
-        complete = dict(values)
-    return {name: value for name, value in complete.items() if name not in NOT_KEYED}
 
 
 def recorded_facts(record: Record) -> dict[str, Any]:
@@ -96,16 +85,6 @@ def recorded_facts(record: Record) -> dict[str, Any]:
     facts |= {f"metrics.{name}.version": version for name, version in versions.items()}
     environment = {k: v for k, v in record.environment.items() if k != "world_size"}
     return facts | {f"environment.{name}": value for name, value in environment.items()}
-
-
-def _came_later(difference: Difference, run: Record, other: Record) -> bool:
-    """Whether one record is older than a setting that the other has at its default."""
-    owner, _, name = difference.key.partition(".params.")
-    if not name or (difference.run is None) == (difference.other is None):
-        return False
-    ours, theirs = getattr(run, owner), getattr(other, owner)
-    known = ours if difference.other is None else theirs
-    return bool(ours["name"] == theirs["name"] and name not in known.get("changed", {name}))
 
 
 def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Difference]:

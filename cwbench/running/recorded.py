@@ -30,7 +30,7 @@ def identity_of(request: Request) -> dict[str, Any]:
             "group": task.group,
             "x_shape": list(request.task.x_shape),
             "distribution": _distribution(request.task_origin),
-            "params": settings.recorded_values(request.task.params),
+            "params": settings.json_values(request.task.params),
             "changed": settings.changed(request.task.params),
             "fingerprint": request.task.fingerprint(),
             "source_sha256": request.task_origin.source_sha256,

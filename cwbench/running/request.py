@@ -55,7 +55,10 @@ class Request:
     nfe: tuple[NFE | None, ...]
     metrics: dict[str, Metric]
     recorded_key: str | None = None
-    """The key of the record that this request was made from, if it was."""
+    """The key of the record that this request was made from, if it was.
+
+    Several processes may have fitted it, or a method that is gone: it stays the run it is.
+    """
     followed: ImageMetric | None = None
     """What is taken during the fit, where the preset asks for it."""
 

@@ -107,7 +107,7 @@ def _task_of(record: Record) -> tuple[Task, registry.Loaded]:
             f"its task {name!r} was version {version}, {task.info.version} is installed: the "
             "observations are others; only a new run can be measured on them"
         )
-    changed = origin.source_sha256 != record.task.get("source_sha256", origin.source_sha256)
+    changed = origin.source_sha256 != record.task.get("source_sha256")
     if changed or task.fingerprint() != record.task.get("fingerprint"):
         raise CwbenchError(f"the data of its task {name!r} changed since; only a new run can tell")
     return task, origin

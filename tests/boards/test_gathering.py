@@ -109,12 +109,10 @@ def test_what_is_measured_otherwise_stands_in_another_column(
     assert all(sum(key == row.key for key, _ in board.cells) == 1 for row in board.rows)
 
 
-def test_later_settings_of_a_preset_at_their_default_change_no_board(
-    results: Path, write: Write
-) -> None:
+def test_what_decides_no_fit_changes_no_board(results: Path, write: Write) -> None:
     values = {"training_pairs": 1, "steps": 1, "observations": 2, "samples": 2}
     write({"ew2sq": NOISE[0]}, preset_values=values)
-    write({"ew2sq": NOISE[1]}, method="n", preset_values=values | {"network": "auto", "nfe": [7]})
+    write({"ew2sq": NOISE[1]}, method="n", preset_values=values | {"nfe": [7], "follow": 9})
     assert len(judged(results)) == 1
 
 

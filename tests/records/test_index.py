@@ -20,16 +20,21 @@ from cwbench.records.runs import iterate, run_directories
 
 ENTRY = {
     "value": 0.25, "low": 0.2, "high": 0.3, "level": 0.95, "plug_in": 0.7, "floor": 0.5,
-    "direction": "lower", "n_observations": 8, "n_samples": 100, "version": 1,
+    "direction": "lower", "debiased": True, "ranks": True, "n_observations": 8, "n_samples": 100,
+    "version": 1,
 }  # fmt: skip
+TASK = {
+    "name": "t", "version": 1, "params": {"noise": 0.1}, "changed": {}, "main_metric": "ew2sq",
+    "main_nfe": "adaptive", "second_nfe": 3, "group": "", "x_shape": [2],
+}  # fmt: skip
+METHOD = {"name": "m", "version": 2, "role": "method", "params": {"beta": 3}, "changed": {}}
 
 
 def content(seed: int, **changes: Any) -> dict[str, Any]:
     key = "0123456789abcdef" * 4
     return {
         "schema": 1, "run_id": f"{key[:16]}-{seed}", "fit_key": key, "status": "ok", "error": None,
-        "task": {"name": "t", "version": 1, "params": {"noise": 0.1}},
-        "method": {"name": "m", "version": 2, "params": {"beta": 3}, "changed": {"beta": 3}},
+        "task": TASK, "method": METHOD | {"changed": {"beta": 3}},
         "preset": "smoke", "preset_values": {}, "settings": {}, "track": "fixed", "seed": seed,
         "metrics": {"ew2sq@nfe=10": ENTRY, "ew2sq@nfe=adaptive": ENTRY | {"value": 1 / 3}},
         "diagnostics": {}, "cost": {}, "environment": {}, "files": {},

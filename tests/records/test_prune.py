@@ -85,7 +85,10 @@ def test_a_running_run_is_left_alone(store: Store, results: Path) -> None:
 
 
 def parts(name: str, version: int, distribution: str | None = "other 1.0") -> dict[str, Any]:
-    content: dict[str, Any] = {"name": name, "version": version, "params": {}}
+    content: dict[str, Any] = {
+        "name": name, "version": version, "params": {}, "changed": {}, "role": "method",
+        "main_metric": "ew2sq", "main_nfe": 3, "second_nfe": 1, "group": "", "x_shape": [2],
+    }  # fmt: skip
     return content | ({"distribution": distribution} if distribution else {})
 
 

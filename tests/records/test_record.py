@@ -15,14 +15,23 @@ import pytest
 import cwbench
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.records.frame import COLUMNS
-from cwbench.records.record import SCHEMA, Record, key_of, parse
+from cwbench.records.record import Record, key_of, parse
 from cwbench.records.runs import is_running, iterate, read, single_writer, write
+
+TASK = {
+    "name": "t", "version": 1, "params": {"noise": 0.1}, "changed": {}, "main_metric": "ew2sq",
+    "main_nfe": "adaptive", "second_nfe": 3, "group": "", "x_shape": [2],
+}  # fmt: skip
+METHOD = {
+    "name": "m", "version": 2, "role": "method", "params": {"beta": 3}, "changed": {"beta": 3},
+}  # fmt: skip
 
 
 def entry(value: float | None) -> dict[str, Any]:
     return {
         "value": value, "low": value, "high": value, "level": 0.95, "plug_in": value,
-        "floor": 0.5, "direction": "lower", "n_observations": 8, "n_samples": 100, "version": 1,
+        "floor": 0.5, "direction": "lower", "debiased": True, "ranks": True, "n_observations": 8,
+        "n_samples": 100, "version": 1,
     }  # fmt: skip
 
 
@@ -33,8 +42,8 @@ def record(**changes: Any) -> Record:
         "fit_key": "0123456789abcdef" * 4,
         "status": "ok",
         "error": None,
-        "task": {"name": "t", "version": 1, "params": {"noise": 0.1}},
-        "method": {"name": "m", "version": 2, "params": {"beta": 3}, "changed": {"beta": 3}},
+        "task": TASK,
+        "method": METHOD,
         "preset": "smoke",
         "preset_values": {},
         "settings": {},
@@ -106,13 +115,15 @@ BAD = {
     "unknown status": changed(status="great"),
     "seed as word": changed(seed="x"),
     "task as text": changed(task="t"),
-    "task without name": changed(task={"version": 1, "params": {}}),
+    "task without name": changed(task={k: v for k, v in TASK.items() if k != "name"}),
+    "task without shape": changed(task={k: v for k, v in TASK.items() if k != "x_shape"}),
+    "method without role": changed(method={k: v for k, v in METHOD.items() if k != "role"}),
     "metrics as list": changed(metrics=[1]),
     "metric as number": changed(metrics={"ew2sq": 0.1}),
     "older than the first": changed(schema=0),
     "truth as schema": changed(schema=True),
-    "version as text": changed(task={"name": "t", "version": "x", "params": {}}),
-    "name as number": changed(method={"name": 1, "version": 1, "params": {}}),
+    "version as text": changed(task=TASK | {"version": "x"}),
+    "name as number": changed(method=METHOD | {"name": 1}),
     "value as text": changed(metrics={"ew2sq": entry(0.5) | {"value": "0.5"}}),
     "metric without value": changed(metrics={"ew2sq": {"low": 0}}),
 }
@@ -132,7 +143,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 
 def test_newer_schema_says_which_is_read() -> None:
-    with pytest.raises(CorruptFileError, match="origin has schema 2; this cwbench reads up to 1"):
+    with pytest.raises(CorruptFileError, match="origin has schema 2; this cwbench reads 1"):
         parse(changed(schema=2), "origin")
 
 
@@ -214,41 +225,6 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         pass
     with single_writer(tmp_path / "run"):
         pass
-
-
-def test_a_record_of_schema_1_as_it_was_released_still_loads() -> None:
-    """Committed with the first release: whatever the schema is today, its numbers stay."""
-    released = Path(__file__).parents[1] / "data" / "record-schema-1.json"
-    old = parse(released.read_text(), str(released))
-    assert old.schema == SCHEMA
-    assert old.run_id == "5fd7e37610b7ab34-0"
-    assert old.label == "fm"
-    assert (
-        old.value("ew2sq", "adaptive")
-        == json.loads(released.read_text())["metrics"]["ew2sq@nfe=adaptive"]["value"]
-    )
-
-
-def test_older_schemas_are_brought_up_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it will be two schemas on: one renames a key, the next adds one."""
-
-    def renamed(content: dict[str, Any]) -> dict[str, Any]:
-        return {k: v for k, v in content.items() if k != "name"} | {"preset": content["name"]}
-
-    def added(content: dict[str, Any]) -> dict[str, Any]:
-        return content | {"diagnostics": {}}
-
-    monkeypatch.setattr("cwbench.records.record.SCHEMA", 3)
-    monkeypatch.setattr("cwbench.records.record.UPGRADES", {1: renamed, 2: added})
-    present = json.loads(record().to_json()) | {"schema": 3}
-    second = {k: v for k, v in present.items() if k != "diagnostics"} | {"schema": 2}
-    first = {k: v for k, v in second.items() if k != "preset"} | {"schema": 1, "name": "smoke"}
-    for old in (first, second, present):
-        assert parse(json.dumps(old), "it") == record(schema=3)
-    with pytest.raises(CorruptFileError, match="not a record of schema 1: KeyError: 'name'"):
-        parse(json.dumps(second | {"schema": 1}), "it")
-    with pytest.raises(CorruptFileError, match="schema 4; this cwbench reads up to 3"):
-        parse(changed(schema=4), "it")
 
 
 def test_a_writer_waits_for_one_who_only_looks(tmp_path: Path) -> None:

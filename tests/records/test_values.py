@@ -108,15 +108,3 @@ def test_records_that_lack_their_values_are_told(tmp_path: Path) -> None:
     found = observed(tmp_path)
     assert not found.runs
     assert "lacks the ew2sq by observation" in found.problems[place]
-
-
-def test_facts_of_older_records_come_from_the_installed_task(tmp_path: Path) -> None:
-    part = {"name": "tomography", "version": 1, "params": {}, "x_shape": None}
-    place = write_run(tmp_path, {"ew2sq": NOISE[0]}, task="tomography", task_part=part)
-    record = json.loads((place / "record.json").read_text())
-    for name in ("x_shape", "group", "main_nfe"):
-        del record["task"][name]
-    (place / "record.json").write_text(json.dumps(record))
-    (run,) = observed(tmp_path).runs.values()
-    assert run["task"]["group"] == "imaging"
-    assert np.prod(run["task"]["x_shape"]) == 64

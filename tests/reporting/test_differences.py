@@ -76,7 +76,13 @@ def _record(directory: Path) -> Record:
 
 
 def _method(beta: float, version: int = 2) -> dict[str, Any]:
-    return {"name": "m", "version": version, "params": {"beta": beta, "clip": 1}, "changed": {}}
+    return {
+        "name": "m",
+        "version": version,
+        "role": "method",
+        "params": {"beta": beta, "clip": 1},
+        "changed": {},
+    }
 
 
 def test_the_nearest_is_of_the_same_task_then_method_then_seed(store: Store, results: Path) -> None:
@@ -118,24 +124,13 @@ def test_what_cannot_be_read_is_told_and_skipped(store: Store, results: Path) ->
     assert str(bad) in problems[0]
 
 
-def test_a_value_that_came_later_is_no_difference(store: Store) -> None:
-    """A record of before `validation_pairs` was fitted with its default."""
-    sizes = {"training_pairs": 10, "steps": 5, "observations": 2, "samples": 2}
-    old = _record(store(0, preset_values=sizes))
-    new = _record(store(0, key="b" * 16, preset_values=sizes | {"validation_pairs": 0}))
-    assert changes(new, old) == {}
-    later = sizes | {"validation_pairs": 7, "nfe": [1], "metrics": ["c2st"]}
-    late = _record(store(0, key="c" * 16, preset_values=later))
-    params = {"beta": 3, "solver": "euler"}
-    method = {"name": "m", "version": 2, "params": params, "changed": {"beta": 3}}
-    newer = _record(
-        store(0, key="d" * 16, preset_values=sizes, method="m", values={"method": method})
-    )
-    assert changes(newer, old) == changes(old, newer) == {}
-    method["changed"] = {"solver": "euler"}
-    newest = _record(store(0, key="e" * 16, preset_values=sizes, values={"method": method}))
-    assert changes(newest, old) == {"method.params.solver": ("euler", None)}
-    assert changes(late, old) == {"preset.validation_pairs": (7, 0)}
+def test_what_decides_no_fit_is_no_difference(store: Store) -> None:
+    sizes = {"training_pairs": 10, "validation_pairs": 0}
+    first = _record(store(0, preset_values=sizes))
+    again = _record(store(0, key="b" * 16, preset_values=sizes | {"nfe": [1], "metrics": ["c2st"]}))
+    assert changes(again, first) == {}
+    other = _record(store(0, key="c" * 16, preset_values=sizes | {"validation_pairs": 7}))
+    assert changes(other, first) == {"preset.validation_pairs": (7, 0)}
 
 
 def test_the_command(store: Store, cli: Callable) -> None:

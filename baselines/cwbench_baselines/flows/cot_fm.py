@@ -33,7 +33,6 @@ from cwbench.method import Diagnostics, FitContext, MethodInfo, tensors_of
 from cwbench.ot.calibration import Comparison, calibrate_beta
 from cwbench.ot.coupling import ConditionalOT, Coupling
 from cwbench.ot.regression import Standardised
-from cwbench.settings import LATER
 from cwbench_baselines.flows.flow import BaseFlow, Labels, OTFlowParams
 
 
@@ -49,7 +48,6 @@ class ConditionalOTParams(OTFlowParams):
     leak: float = Field(0.001, gt=0, lt=1, description="label leak that beta = auto allows")
     compare: Comparison = Field(
         "auto",
-        json_schema_extra=LATER,
         description="what beta = auto compares conditions by: posterior means, but y where they "
         "are blind (auto), posterior means, their best linear estimates, y standardised, or the "
         "posterior's first two moments",

@@ -29,7 +29,6 @@ from cwbench.ot.calibration import Batch, Statistic, label_leak, label_statistic
 from cwbench.ot.coupling import Coupling, changed_pairs
 from cwbench.ot.geodesic import geodesic
 from cwbench.preset import NFE
-from cwbench.settings import LATER
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
 from cwbench.training.networks import Condition
@@ -58,13 +57,11 @@ class FlowParams(Params):
         0.0,
         ge=0,
         lt=1,
-        json_schema_extra=LATER,
         description="share of training pairs that are fed no class, for guidance",
     )
     guidance: float = Field(
         1.0,
         ge=0,
-        json_schema_extra=LATER,
         description="w of v(no class) + w (v(class) - v(no class)) in sampling; 1 is off, any "
         "other costs two evaluations",
     )
