@@ -8,6 +8,7 @@ what it needs; `cwbench.judging.by_observation` holds the formulas.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, Self
@@ -25,12 +26,21 @@ or more Gaussians (`mixture`), the x behind each y (`pairs`), x of shape `(C, H,
 the one image behind a class says nothing)."""
 
 
+Fault = Literal["shift", "scale", "shape", "weights", "atoms", "condition"]
+"""One way of being wrong each, all else right: samples that lie off by half a deviation (`shift`),
+with .6 of the deviation (`scale`), of a Gaussian with the right mean and covariance (`shape`), of
+the right modes in wrong proportions (`weights`), few points again and again (`atoms`), of the
+marginal of x, whatever y says (`condition`). `cwbench.check.faults` has them all."""
+
+
 @dataclass(frozen=True)
 class MetricInfo:
     """What a metric declares; `needs` names what a task must offer for it to be computed.
 
     `debiased` says that 0 in expectation is a perfect sampler; `ranks` is False for what is shown
-    but must never order methods, since a wrong sampler can have the better value.
+    but must never order methods, since a wrong sampler can have the better value. `sees` names the
+    faults that make it worse, which `cwbench check` tries; to all others it may be blind.
+    `symmetric` is False for a distance that may change if model and reference change places.
     """
 
     name: str
@@ -42,13 +52,22 @@ class MetricInfo:
     opt_in: bool = False
     debiased: bool = True
     ranks: bool = True
+    sees: frozenset[Fault] = frozenset()
+    symmetric: bool = True
     contract: int = field(default=1)
 
 
 class Metric(ABC):
-    """Base of all metrics. One is made for each task; it holds no state of a run."""
+    """Base of all metrics. One is made for each task; it holds no state of a run.
+
+    A value is a function of what is passed: no order of samples, no other observation and no global
+    random number changes it. Where a sample is not finite the harness writes no value and asks for
+    none; a metric called by hand raises or returns a value that is not finite either. `excused`
+    maps names of checks of `cwbench check` that it cannot pass to the reasons.
+    """
 
     info: ClassVar[MetricInfo]
+    excused: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, task: Task) -> None:
         self.task = task

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from cwbench import registry
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.judging.by_image import sized
+from cwbench.judging.choice import chosen_metrics, imports
 from cwbench.machine.environment import device_of
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE, Preset
@@ -27,10 +28,8 @@ from cwbench.records.lookup import results_of
 from cwbench.records.record import Record
 from cwbench.running.request import (
     Request,
-    chosen_metrics,
     configured_method,
     configured_task,
-    imports,
     parse_nfe,
 )
 from cwbench.running.run import Runner
@@ -75,9 +74,8 @@ def request_of(record: Record, metrics: Iterable[str] = ()) -> Request:
     task, origin = _task_of(record)
     method, params, method_origin = _method_of(record)
     preset = Preset(**record.preset_values)
-    names = [*preset.metrics, *_on_record(record), *metrics]
-    chosen = chosen_metrics(task, names)
-    sized(chosen, preset.images)
+    chosen = chosen_metrics(task, [*preset.metrics, *_on_record(record)], metrics)
+    sized(chosen.metrics, preset.images)
     suffixes = dict.fromkeys(identifier.partition("@nfe=")[2] for identifier in record.metrics)
     return Request(
         task=task,
@@ -91,8 +89,9 @@ def request_of(record: Record, metrics: Iterable[str] = ()) -> Request:
         track=record.track,
         seed=record.seed,
         nfe=tuple(parse_nfe(nfe) if nfe else None for nfe in suffixes),
-        metrics=chosen,
+        metrics=chosen.metrics,
         recorded_key=record.fit_key,
+        metric_hashes=chosen.hashes,
     )
 
 
