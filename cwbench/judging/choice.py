@@ -7,13 +7,13 @@ file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from cwbench import registry
 from cwbench.errors import ContractError, UsageError
-from cwbench.judging.by_observation import offers
-from cwbench.metric import Metric
+from cwbench.machine.streams import stream
+from cwbench.metric import Metric, Need
 from cwbench.task import Task
 
 
@@ -92,3 +92,38 @@ def imports(plugin: registry.Plugin) -> bool:
     except ContractError:
         return False
     return True
+
+
+def offers(task: Task) -> set[Need]:
+    """What the task has for metrics to use; `cwbench.metric.Need` says what the words mean."""
+    if task.stored_images("test") is not None:
+        return {"labelled-images"}
+    offered: set[Need] = {"pairs"}
+    x, y = task.evaluation_set(1, stream("probe"))
+    if task.has_posterior:
+        offered.add("reference")
+        mixture = task.posterior_mixture(y)
+        if mixture is not None and mixture.weights.shape[1] > 1:
+            offered.add("mixture")
+    if len(task.x_shape) == 3 and min(task.x_shape[1:]) >= 3:
+        offered.add("image")
+    if task.standardised_residual(x[:, None], y) is not None:
+        offered.add("residual")
+    return offered
+
+
+def sized(metrics: Mapping[str, Metric], images: int, setting: str = "preset.images") -> None:
+    """Tell metrics of labelled images how many are generated, which `setting` sets.
+
+    Raises:
+        UsageError: if one of them cannot do with so many.
+    """
+    for name, metric in metrics.items():
+        refused = metric.take_images(images)
+        if refused:
+            listed = "metrics" if setting == "preset.images" else "follow_metric"
+            raise UsageError(
+                f"{name} with {setting}={images}: "
+                f"{refused.replace('preset.images', setting)}, or leave the metric out by "
+                f"--set preset.{listed}=..."
+            )

@@ -27,6 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.machine.files import claim, write_atomically
+from cwbench.records.entry import Entries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,10 +42,6 @@ SEED = re.compile(r"seed-(\d+)")
 Status = Literal["ok", "diverged", "failed", "timeout", "oom", "interrupted", "skipped"]
 Track = Literal["fixed", "open", "external"]
 NAMED = {"name": str, "version": int, "params": dict}
-NUMBERS = {
-    "value", "low", "high", "plug_in", "floor", "resolution", "p90", "n_observations", "n_samples",
-    "version",
-}  # fmt: skip
 
 
 @dataclass
@@ -63,7 +60,7 @@ class Record:
     settings: dict[str, Any]
     track: Track
     seed: int
-    metrics: dict[str, dict[str, Any]]
+    metrics: Entries
     diagnostics: dict[str, Any]
     cost: dict[str, Any]
     environment: dict[str, Any]
@@ -186,19 +183,10 @@ def _adapter() -> TypeAdapter[Record]:
 
 def _check_parts(record: Record, origin: str) -> None:
     """Refuse a record that lacks what every reader relies on."""
-    for name, entry in record.metrics.items():
-        numbers = {k: v for k, v in entry.items() if k in NUMBERS and v is not None}
-        odd = sorted(k for k, v in numbers.items() if type(v) not in (int, float))
-        if odd:
-            raise CorruptFileError(f"{origin} is not a record: {name}: {odd[0]} is no number")
-    measured = {"value", "low", "high", "floor", "version"}
-    parts = [("task", record.task, set(NAMED)), ("method", record.method, set(NAMED))]
-    parts += [(name, entry, measured) for name, entry in record.metrics.items()]
-    for name, part, wanted in parts:
-        missing = sorted(wanted - set(part))
+    for name, part in (("task", record.task), ("method", record.method)):
+        missing = sorted(set(NAMED) - set(part))
         if missing:
             raise CorruptFileError(f"{origin} is not a record: {name} lacks {', '.join(missing)}")
-    for name, part in (("task", record.task), ("method", record.method)):
         for key, kind in NAMED.items():
             if type(part[key]) is not kind:
                 told = f"{name}.{key} is no {kind.__name__}"
@@ -326,7 +314,8 @@ def rows(record: Record) -> Iterator[dict[str, Any]]:
         "status": record.status,
         "directory": str(record.directory),
     }
-    for identifier, entry in (record.metrics or {"": {}}).items():
+    measured: Mapping[str, Mapping[str, Any]] = record.metrics or {"": {}}
+    for identifier, entry in measured.items():
         metric, _, nfe = identifier.partition("@nfe=")
         values = {k: v for k, v in entry.items() if k in COLUMNS}
         yield (

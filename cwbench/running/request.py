@@ -12,8 +12,7 @@ from pydantic import BaseModel
 
 from cwbench import registry, settings
 from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
-from cwbench.judging.by_image import sized
-from cwbench.judging.choice import chosen_metrics
+from cwbench.judging.choice import chosen_metrics, sized
 from cwbench.machine import processes
 from cwbench.method import Method, ProblemSpec
 from cwbench.metric import ImageMetric, Metric
@@ -261,8 +260,8 @@ def followed_metric(task: Task, preset: Preset) -> ImageMetric | None:
     if not preset.follow:
         return None
     name = preset.follow_metric or task.main_metric
-    metric = chosen_metrics(task, [name]).metrics[name]
-    if not isinstance(metric, ImageMetric):
+    metric = chosen_metrics(task, [name]).metrics[name].of_images
+    if metric is None:
         raise UsageError(
             f"preset.follow takes a metric of labelled images during the fit, {name} is none; "
             "leave it out, or name another by --set preset.follow_metric=NAME"

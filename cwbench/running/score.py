@@ -19,8 +19,7 @@ from torch.utils.data import Dataset
 
 from cwbench import registry
 from cwbench.errors import CwbenchError, UsageError
-from cwbench.judging.by_image import sized
-from cwbench.judging.choice import chosen_metrics, imports
+from cwbench.judging.choice import chosen_metrics, imports, sized
 from cwbench.machine.environment import device_of
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE, Preset
@@ -56,8 +55,10 @@ def score(
         raise CwbenchError(f"it is {record.status}: {record.error}; there is nothing to score")
     try:
         request = request_of(record, metrics)
-        runner = Runner(request, results_of(record.directory) or results, _device(record))
-        runner.directory = record.directory
+        runner = Runner(
+            request, results_of(record.directory) or results, _device(record),
+            recorded_in=record.directory,
+        )  # fmt: skip
         return runner.score_again(quiet=quiet)
     except CwbenchError:
         raise

@@ -15,6 +15,7 @@ import pytest
 import cwbench
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.records import record as records
+from cwbench.records.entry import read as read_entry
 from cwbench.records.record import (
     COLUMNS,
     SCHEMA,
@@ -69,7 +70,7 @@ def stored(results: Path, name: str, text: str | None = None, **changes: Any) ->
 
 
 def test_roundtrip(tmp_path: Path) -> None:
-    original = record()
+    original = record(metrics={"ew2sq@nfe=10": read_entry(entry(0.25))})
     write(tmp_path, original)
     again = read(tmp_path)
     assert again == original
