@@ -202,10 +202,9 @@ def _score(record: Record, request: Request, found: Verified) -> None:
 
 def _comparable(record: Record, request: Request, metric: Metric, nfe: NFE | None) -> float | None:
     """The value on record, if it is of the metric that is installed, and of the samples."""
-    present = is_present(record.metrics, request, metric, nfe)
-    return (
-        record.metrics[metric_id(metric, nfe)]["value"] if present and metric.from_stored else None
-    )
+    if not metric.from_stored or not is_present(record.metrics, request, metric, nfe):
+        return None
+    return record.metrics[metric_id(metric, nfe)].value
 
 
 def _score_fresh(record: Record, request: Request, found: Verified) -> None:

@@ -51,7 +51,10 @@ def record(**changes: Any) -> Record:
         "settings": {},
         "track": "fixed",
         "seed": 3,
-        "metrics": {"ew2sq@nfe=10": entry(0.25), "ew2sq@nfe=adaptive": entry(0.125)},
+        "metrics": {
+            "ew2sq@nfe=10": read_entry(entry(0.25)),
+            "ew2sq@nfe=adaptive": read_entry(entry(0.125)),
+        },
         "diagnostics": {},
         "cost": {},
         "environment": {},
@@ -70,7 +73,7 @@ def stored(results: Path, name: str, text: str | None = None, **changes: Any) ->
 
 
 def test_roundtrip(tmp_path: Path) -> None:
-    original = record(metrics={"ew2sq@nfe=10": read_entry(entry(0.25))})
+    original = record()
     write(tmp_path, original)
     again = read(tmp_path)
     assert again == original
