@@ -117,7 +117,7 @@ class Metric(ABC):
         return None
 
     def take_images(self, n: int) -> str | None:
-        """Be told how many images a run generates; why they do not do, or None."""
+        """Take the number of images that a run generates; why they do not do, or None."""
         return None
 
     def measured_by(self, way: Ways[Result]) -> Result:
@@ -321,7 +321,7 @@ class ImageMetric(Metric):
         """The value for each class `(K,)`, or of all together `(1,)`, float64."""
 
     def refusal(self, n: int) -> str | None:
-        """Why `n` images do not do, or None; told before anything is fitted."""
+        """Why `n` images do not do, or None; it is called before anything is fitted."""
         return None
 
     @property

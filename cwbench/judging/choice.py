@@ -95,7 +95,7 @@ def imports(plugin: registry.Plugin) -> bool:
 
 
 def offers(task: Task) -> set[Need]:
-    """What the task has for metrics to use; `cwbench.metric.Need` says what the words mean."""
+    """What the task has for metrics to use; `cwbench.metric.Need` says what each means."""
     if task.stored_images("test") is not None:
         return {"labelled-images"}
     offered: set[Need] = {"pairs"}

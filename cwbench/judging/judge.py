@@ -23,7 +23,7 @@ from cwbench.task import Task
 
 
 class Sampler(Protocol):
-    """What is judged, as far as a metric asks for it; it draws when it is asked.
+    """What is judged; each method draws when a metric needs what it returns.
 
     Raises:
         DivergedError: by `for_set` and `images`, if what is drawn is not finite.

@@ -54,7 +54,7 @@ class OnEfficientNet(Features):
         return efficientnet()
 
     def refusal(self, n: int) -> str | None:
-        """An image of one pixel shows nothing; a missing package is told before the fit."""
+        """An image of one pixel shows nothing; a missing package is refused before the fit."""
         efficientnet()
         return super().refusal(n)
 
@@ -71,7 +71,7 @@ class OnInception(Features):
         return inception(self.resize)
 
     def refusal(self, n: int) -> str | None:
-        """A protocol fixes the number; weights that cannot be had are told before the fit."""
+        """A protocol fixes the number; weights that cannot be had are refused before the fit."""
         wanted = self.protocol_images or FEWEST_FOR_FID
         if n < wanted:
             return f"it is defined on {wanted} generated images; type --set preset.images={wanted}"

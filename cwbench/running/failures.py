@@ -1,4 +1,4 @@
-"""What went wrong in a run, in words a user can act on."""
+"""What went wrong in a run, as a message that a user can act on."""
 
 from __future__ import annotations
 

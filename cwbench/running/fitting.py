@@ -86,7 +86,7 @@ def fit(
     Args:
         bound: whose method has its weights afterwards.
         place: with the checkpoint of a fit that was interrupted, which is gone on with.
-        outcome: is told the costs and the diagnostics.
+        outcome: takes the costs and the diagnostics.
         previous: the record that names the stored model, where there is one.
         follow: see `Follow`.
         begin: called where a fit is about to begin.

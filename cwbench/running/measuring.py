@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from cwbench.errors import CwbenchError, DivergedError
 from cwbench.judging.by_image import RealImages
 from cwbench.judging.by_observation import as_samples
 from cwbench.judging.judge import Judge
+from cwbench.judging.measured import Measured
 from cwbench.machine.cpu import single_threaded
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.metric import Metric
@@ -20,7 +21,7 @@ from cwbench.preset import NFE
 from cwbench.records import storage
 from cwbench.records.record import Record
 from cwbench.running.fitting import Bound, Place
-from cwbench.running.outcome import Missing, Outcome, missing
+from cwbench.running.outcome import Outcome, missing
 from cwbench.running.recorded import metric_id, score_table, suffixed
 from cwbench.running.request import Request
 from cwbench.training.context import Interrupted, Progress
@@ -130,7 +131,7 @@ def measure(
         bound: the fitted method; None where stored samples are enough.
         judge: of the task and preset.
         place: whose files hold samples and values by observation.
-        outcome: is told entries and the costs of sampling.
+        outcome: takes the entries and the costs of sampling.
         kept: the record whose files and entries are gone on from.
         keep_samples: whether samples of any size are stored.
 
@@ -141,12 +142,12 @@ def measure(
     samples = storage.load_samples(place.directory) if kept else {}
     if kept:
         outcome.cost["sampling"] = dict(kept.cost.get("sampling", {}))
-    lacking: Missing = missing(request, kept)
+    lacking = missing(request, kept)
     for index, (nfe, wanted) in enumerate(lacking):
         if place.stop.is_set():
             raise Interrupted("stopped while measuring; the same command goes on")
-        phase, key = f"NFE {nfe}" if nfe else "measure", suffixed("samples", nfe)
-        place.progress.update(phase, 0.0, {})
+        place.progress.update(_phase(nfe), 0.0, {})
+        key = suffixed("samples", nfe)
         if bound and key not in samples:
             n = 2 * request.preset.samples
             samples[key], cost = counted_draw(bound, judge.observations.y, n, nfe)
@@ -154,17 +155,30 @@ def measure(
         sampler = MethodSampler(
             bound, nfe, samples[key], place.progress, _most_images(wanted.values())
         )
-        several = judge.measure_each(wanted.values(), sampler)
-        for done, (name, metric) in enumerate(wanted.items()):
-            place.progress.update(phase, (done + 0.5) / len(wanted), {})
-            entry, scores = next(several)
+        for name, metric, (entry, scores) in _each(judge, sampler, wanted):
             outcome.metrics[metric_id(metric, nfe)] = entry
             if scores is not None:
                 observations.append(score_table(name, nfe, scores))
-        place.progress.update(phase, 1.0, {})
         place.progress.update("measure all", (index + 1) / len(lacking), {})
     storage.save_observations(place.directory, observations)
     storage.save_samples(place.directory, samples, limited=not keep_samples)
+
+
+def _each(
+    judge: Judge, sampler: MethodSampler, wanted: Mapping[str, Metric]
+) -> Iterator[tuple[str, Metric, Measured]]:
+    """Name, metric and what came of it, one by one, with progress."""
+    phase = _phase(sampler.nfe)
+    several = judge.measure_each(wanted.values(), sampler)
+    for done, (name, metric) in enumerate(wanted.items()):
+        sampler.progress.update(phase, (done + 0.5) / len(wanted), {})
+        yield name, metric, next(several)
+    sampler.progress.update(phase, 1.0, {})
+
+
+def _phase(nfe: NFE | None) -> str:
+    """What progress calls the work at one NFE."""
+    return f"NFE {nfe}" if nfe else "measure"
 
 
 def _most_images(metrics: Iterable[Metric]) -> int:

@@ -23,10 +23,9 @@ class Outcome:
     diagnostics: dict[str, Any] = field(default_factory=dict)
 
 
-Missing = list[tuple[NFE | None, dict[str, Metric]]]
-
-
-def missing(request: Request, previous: Record | None) -> Missing:
+def missing(
+    request: Request, previous: Record | None
+) -> list[tuple[NFE | None, dict[str, Metric]]]:
     """For each NFE the metrics that are not on record in their present version and source."""
     if previous and previous.status == "skipped":
         return []

@@ -119,7 +119,7 @@ class Runner:
         return previous, None
 
     def complete(self, previous: Record) -> bool:
-        """Whether a record holds all that was asked for."""
+        """Whether a record holds all that the request wants."""
         return not missing(self.request, previous)
 
     def score_again(self, *, quiet: bool = False) -> Record:
@@ -193,6 +193,7 @@ class Runner:
             )
 
     def _forget(self) -> None:
+        """Empty the directory, but for the lock and the log, which may be in use."""
         for path in self.directory.iterdir():
             if path.name == "log.txt":
                 path.write_bytes(b"")  # a worker may be writing to it

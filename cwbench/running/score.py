@@ -67,7 +67,7 @@ def score(
 
 
 def request_of(record: Record, metrics: Iterable[str] = ()) -> Request:
-    """What would be asked to measure a record again.
+    """The request that measures a record again.
 
     Raises:
         CwbenchError: if its task is not installed as it was.
@@ -136,7 +136,7 @@ class _Gone(Method):
     reason: ClassVar[str]
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
-        """Never asked for."""
+        """Never called: the model is stored, or nothing can be drawn."""
         raise CwbenchError(self.reason)
 
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:

@@ -67,10 +67,10 @@ class Verified:
         }  # fmt: skip
 
     def __str__(self) -> str:
-        told = [f"  PROBLEM {problem}" for problem in self.problems]
-        told += [f"  {note}" for note in self.notes]
+        lines = [f"  PROBLEM {problem}" for problem in self.problems]
+        lines += [f"  {note}" for note in self.notes]
         head = f"{'ok     ' if self.sound else 'REFUSED'} {self.name or self.directory}"
-        return "\n".join([head, *told])
+        return "\n".join([head, *lines])
 
 
 def verify(results: Path, *, fresh: bool = True) -> Iterator[Verified]:
@@ -161,8 +161,8 @@ def _changed_files(record: Record, directory: Path) -> list[str]:
 
 
 def _origin(record: Record) -> list[str]:
-    told = f"cwbench {record.environment.get('cwbench')}, {record.method.get('distribution')}"
-    return [told + (", uncommitted changes" * bool(record.environment.get("dirty")))]
+    origin = f"cwbench {record.environment.get('cwbench')}, {record.method.get('distribution')}"
+    return [origin + (", uncommitted changes" * bool(record.environment.get("dirty")))]
 
 
 def _versions(record: Record, request: Request) -> list[str]:
@@ -221,12 +221,12 @@ def _score_fresh(record: Record, request: Request, found: Verified) -> None:
     values: Tensor = judge.score(metric, samples).value
     gap = float(values.mean()) - recorded
     error = math.hypot(float(values.std()) / len(values) ** 0.5, _error(record, metric, nfe))
-    told = (
+    note = (
         f"{metric_id(metric, nfe)} on fresh observations {float(values.mean()):.4g}, on record "
         f"{recorded:.4g}: {abs(gap) / error:.1f} standard errors apart"
     )
     found.fresh = True
-    (found.problems if abs(gap) > GAP * error else found.notes).append(told)
+    (found.problems if abs(gap) > GAP * error else found.notes).append(note)
 
 
 def _judged(request: Request) -> NFE | None:
