@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.timing import Measurement, Ratio, medians
 from cwbench.api import load_task
-from cwbench.judging.by_observation import Judge
+from cwbench.judging.judge import Judge
 from cwbench.machine.streams import stream
 from cwbench.metrics.wasserstein import W2Squared
 

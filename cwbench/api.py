@@ -251,19 +251,19 @@ def evaluate(
 
 
 def _carried_out(runner: Runner, *, force: bool, quiet: bool, figures: bool) -> Record:
-    record = runner.carry_out(force=force, quiet=quiet)
+    record, method = runner.carry_out(force=force, quiet=quiet)
     if record.status == "interrupted":
         raise RunInterruptedError(record)
-    if figures and record.status == "ok" and (runner.measured or not record.figures):
-        _draw_figures(runner, record)
+    if figures and record.status == "ok" and (method or not record.figures):
+        _draw_figures(record, runner.request.task, method)
     return record
 
 
-def _draw_figures(runner: Runner, record: Record) -> None:
+def _draw_figures(record: Record, task: Task, method: Method | None) -> None:
     from cwbench.reporting.run_figures import Subject, draw
 
     try:
-        draw(record, Subject(runner.request.task, runner.method) if runner.measured else None)
+        draw(record, Subject(task, method) if method else None)
     except Exception as error:  # noqa: BLE001 - a plugin's figure must not cost a finished record
         warnings.warn(f"no figures: {type(error).__name__}: {error}", stacklevel=3)
 

@@ -2,18 +2,21 @@
 
 Debiasing, floors and intervals are the harness's, not the metric's. It draws 2n model samples
 a1, a2 and 2n reference samples b1, b2 from independent streams and asks each kind of metric for
-what it needs; `cwbench.judging.by_observation` holds the formulas.
+what it needs; `cwbench.judging.by_observation` holds the formulas. What differs between the kinds
+they say themselves, so that nobody asks which kind a metric is.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self, TypeVar
 
 from torch import Tensor
 
+from cwbench.errors import ContractError
 from cwbench.samples import Part
 from cwbench.task import Task
 
@@ -25,12 +28,21 @@ or more Gaussians (`mixture`), the x behind each y (`pairs`), x of shape `(C, H,
 the one image behind a class says nothing)."""
 
 
+Fault = Literal["shift", "scale", "shape", "weights", "atoms", "condition"]
+"""One way of being wrong each, all else right: samples that lie off by half a deviation (`shift`),
+with .6 of the deviation (`scale`), of a Gaussian with the right mean and covariance (`shape`), of
+the right modes in wrong proportions (`weights`), few points again and again (`atoms`), of the
+marginal of x, whatever y says (`condition`). `cwbench.check.faults` has them all."""
+
+
 @dataclass(frozen=True)
 class MetricInfo:
     """What a metric declares; `needs` names what a task must offer for it to be computed.
 
     `debiased` says that 0 in expectation is a perfect sampler; `ranks` is False for what is shown
-    but must never order methods, since a wrong sampler can have the better value.
+    but must never order methods, since a wrong sampler can have the better value. `sees` names the
+    faults that make it worse, which `cwbench check` tries; to all others it may be blind.
+    `symmetric` is False for a distance that may change if model and reference change places.
     """
 
     name: str
@@ -42,16 +54,79 @@ class MetricInfo:
     opt_in: bool = False
     debiased: bool = True
     ranks: bool = True
+    sees: frozenset[Fault] = frozenset()
+    symmetric: bool = True
     contract: int = field(default=1)
 
 
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class Ways(Protocol[Result_co]):
+    """One way for each kind of metric; the harness has them, a metric takes its own."""
+
+    def by_reference(self, metric: ReferenceMetric) -> Result_co:
+        """Samples against those of the posterior."""
+
+    def by_halves(self, metric: SplitMetric) -> Result_co:
+        """Two halves of the samples against exact knowledge."""
+
+    def by_pairs(self, metric: PairMetric) -> Result_co:
+        """Samples against the x behind each observation."""
+
+    def by_ranks(self, metric: CalibrationMetric) -> Result_co:
+        """Ranks of the x behind each observation among the samples."""
+
+    def by_set(self, metric: SetMetric) -> Result_co:
+        """A set of samples against held-out x."""
+
+    def by_images(self, metric: ImageMetric) -> Result_co:
+        """Generated images against real ones."""
+
+
 class Metric(ABC):
-    """Base of all metrics. One is made for each task; it holds no state of a run."""
+    """Base of all metrics. One is made for each task; it holds no state of a run.
+
+    A value is a function of what is passed: no order of samples, no other observation and no global
+    random number changes it. Where a sample is not finite the harness writes no value and asks for
+    none; a metric called by hand raises or returns a value that is not finite either. `excused`
+    maps names of checks of `cwbench check` that it cannot pass to the reasons.
+    """
 
     info: ClassVar[MetricInfo]
+    excused: ClassVar[Mapping[str, str]] = {}
+
+    from_stored: ClassVar[bool] = True
+    """Whether the samples of the observations are enough, which are stored with a run."""
+
+    by_observation: ClassVar[bool] = True
+    """Whether each value belongs to its observation alone, so that percentiles mean something."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
+
+    @property
+    def identifier(self) -> str:
+        """What a record calls it: its name, with what else decides its expectation."""
+        return self.info.name
+
+    @property
+    def of_images(self) -> ImageMetric | None:
+        """Itself if it compares generated images with real ones, else None."""
+        return None
+
+    def take_images(self, n: int) -> str | None:
+        """Take the number of images that a run generates; why they do not do, or None."""
+        return None
+
+    def measured_by(self, way: Ways[Result]) -> Result:
+        """What `way` makes of its kind.
+
+        Raises:
+            ContractError: if it is of no kind.
+        """
+        raise ContractError(f"{self.info.name} is none of the kinds of cwbench.metric")
 
     def resolution(self, floor: Tensor, b: Tensor) -> Tensor | None:
         """Factor by which the debiased value shows a scale error, `(m,)`; None if not known.
@@ -66,6 +141,10 @@ class Metric(ABC):
 class ReferenceMetric(Metric):
     """A distance D between two sets of samples, computed observation by observation."""
 
+    def measured_by(self, way: Ways[Result]) -> Result:
+        """Halves of its samples against halves of the posterior."""
+        return way.by_reference(self)
+
     @abstractmethod
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """D(a, b) in float64 with shape `(m,)`.
@@ -78,6 +157,10 @@ class ReferenceMetric(Metric):
 
 class SplitMetric(Metric):
     """A product of two independent halves against exact knowledge, unbiased by itself."""
+
+    def measured_by(self, way: Ways[Result]) -> Result:
+        """The two halves of its samples together."""
+        return way.by_halves(self)
 
     @abstractmethod
     def estimate(self, a1: Tensor, a2: Tensor, y: Tensor) -> Tensor:
@@ -96,6 +179,10 @@ class PairMetric(Metric):
     Where the task has a posterior, the floor is the same score of as many exact draws.
     """
 
+    def measured_by(self, way: Ways[Result]) -> Result:
+        """All its samples against one x."""
+        return way.by_pairs(self)
+
     @abstractmethod
     def score(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The score with shape `(m,)`; samples `(m, n, *x_shape)`, x `(m, *x_shape)`."""
@@ -106,6 +193,12 @@ class CalibrationMetric(Metric):
 
     The harness makes of them an unbiased distance from uniformity, `cwbench.judging.uniformity`.
     """
+
+    by_observation = False
+
+    def measured_by(self, way: Ways[Result]) -> Result:
+        """All observations at once."""
+        return way.by_ranks(self)
 
     @property
     @abstractmethod
@@ -126,7 +219,20 @@ class CalibrationMetric(Metric):
 class SetMetric(Metric):
     """A distance of whole sets: one sample for each of `n` observations against held-out x."""
 
+    from_stored = False
+    by_observation = False
+
     n: ClassVar[int]
+    """Observations it draws a sample for; its expectation depends on it, so its id names it."""
+
+    @property
+    def identifier(self) -> str:
+        """Its name with the number of observations."""
+        return f"{self.info.name}-{self.n}"
+
+    def measured_by(self, way: Ways[Result]) -> Result:
+        """More samples than are stored: one for each of `n` observations."""
+        return way.by_set(self)
 
     @abstractmethod
     def update(self, samples: Tensor, x: Tensor) -> None:
@@ -170,6 +276,9 @@ class ImageMetric(Metric):
     them, and does the same once with the real ones of `part`.
     """
 
+    from_stored = False
+    by_observation = False
+
     part: ClassVar[Part] = "test"
     """Which real images it compares with; those of the other part give the floor."""
 
@@ -189,7 +298,7 @@ class ImageMetric(Metric):
     """Whether its value for real images means anything."""
 
     n: int = 0
-    """Images generated; set when it is chosen for a preset."""
+    """Images generated; set by `take_images`."""
 
     @abstractmethod
     def network(self, cache: Path | None) -> FeatureNetwork:
@@ -212,7 +321,7 @@ class ImageMetric(Metric):
         """The value for each class `(K,)`, or of all together `(1,)`, float64."""
 
     def refusal(self, n: int) -> str | None:
-        """Why `n` images do not do, or None; told before anything is fitted."""
+        """Why `n` images do not do, or None; it is called before anything is fitted."""
         return None
 
     @property
@@ -220,3 +329,17 @@ class ImageMetric(Metric):
         """Its name, with the number of images where the value depends on it."""
         sized = self.biased and self.protocol_images is None
         return f"{self.info.name}-{self.n}" if sized else self.info.name
+
+    @property
+    def of_images(self) -> ImageMetric:
+        """Itself."""
+        return self
+
+    def take_images(self, n: int) -> str | None:
+        """Take as many as its protocol fixes, else all; why they do not do, or None."""
+        self.n = min(n, self.protocol_images or n)
+        return self.refusal(self.n) if n else "no image is generated"
+
+    def measured_by(self, way: Ways[Result]) -> Result:
+        """More samples than are stored: `n` images."""
+        return way.by_images(self)

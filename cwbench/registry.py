@@ -35,7 +35,7 @@ Kind = Literal["task", "method", "metric"]
 KINDS: tuple[Kind, ...] = ("task", "method", "metric")
 CHECK_SECONDS = 120
 IMPORTED = "all imported"
-"""The last word of a process that imports plugins: one of them may end it with status 0."""
+"""Printed last by a process that imports plugins: one of them may end it with status 0."""
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -140,6 +140,11 @@ class Loaded:
     source_sha256: str | None
 
 
+def in_file(name: str) -> bool:
+    """Whether a plugin is named as `./file.py:ClassName`."""
+    return ".py:" in name
+
+
 def load(kind: Kind, name: str) -> Loaded:
     """Load `name`, or `./file.py:ClassName`, as a class.
 
@@ -147,7 +152,7 @@ def load(kind: Kind, name: str) -> Loaded:
         UsageError: if there is no such name or file.
         ContractError: if it cannot be imported or does not keep the contract.
     """
-    if ".py:" in name:
+    if in_file(name):
         return _load_file(kind, name)
     plugin = find(kind, name)
     cls = plugin.load()
@@ -163,7 +168,7 @@ def load_any(name: str) -> tuple[Kind, Loaded]:
         UsageError: if there is no such name or file.
         ContractError: if it cannot be imported or is a plugin of no kind.
     """
-    if ".py:" not in name:
+    if not in_file(name):
         found = next((p for p in plugins() if p.name == name), None)
         if found is None:
             raise unknown("name", name, (p.name for p in plugins()))
@@ -176,8 +181,8 @@ def load_any(name: str) -> tuple[Kind, Loaded]:
     for kind, base in bases.items():
         if inspect.isclass(cls) and issubclass(cls, base):
             return kind, load(kind, name)
-    told = ", ".join(f"cwbench.{base.__name__}" for base in bases.values())
-    raise ContractError(f"{name} is a subclass of none of {told}")
+    known = ", ".join(f"cwbench.{base.__name__}" for base in bases.values())
+    raise ContractError(f"{name} is a subclass of none of {known}")
 
 
 def load_task(name: str) -> type[Task]:

@@ -1,8 +1,8 @@
 """The contract of a task: a joint distribution of (x, y), its observations, its exact posterior.
 
 `x` is the unknown, `y` the observation or class, `z` the latent a sampler starts from. Tensors have
-shapes `(n, *x_shape)`, `(n, *y_shape)`, `(n, *z_shape)`; a class label is an int64 `y` of shape
-`(n,)`. Everything is in raw units and float32 on the CPU.
+shapes x `(n, *x_shape)`, y `(n, *y_shape)`, z `(n, *x_shape)`: a latent has the shape of x. A class
+label is an int64 `y` of shape `(n,)`. Everything is in raw units and float32 on the CPU.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class Task(ABC):
         return None
 
     def sample_latent(self, n: int, generator: Generator) -> Tensor:
-        """Latents with shape `(n, *z_shape)`; standard normal of x_shape unless overridden."""
+        """Latents with shape `(n, *x_shape)`, as x has; standard normal unless overridden."""
         return torch.randn(n, *self.x_shape, generator=generator)
 
     def stored_images(self, part: Literal["train", "test"]) -> ImageSet | None:

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from torch import Generator, Tensor
 
 import cwbench
-from cwbench.judging.by_observation import Judge, Scores
+from cwbench.judging.judge import Judge
+from cwbench.judging.measured import Scores
 from cwbench.metrics.wasserstein import W2Squared
 from cwbench.ot import (
     bures_wasserstein_squared,

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,6 @@ import cwbench
 from cwbench import api
 from cwbench.cli.main import main
 from cwbench.records.record import Record
-from cwbench.running.run import Runner
 
 ROOT = Path(__file__).parents[1]
 GUIDE = sorted((ROOT / "docs").glob("*.md"))
@@ -104,10 +104,10 @@ def _drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take longer than a smoke run: the first run of a method on a task has them."""
     draw, drawn = api._draw_figures, set()
 
-    def draw_first(runner: Runner, record: Record) -> None:
+    def draw_first(record: Record, *model: Any) -> None:
         if (record.task["name"], record.method["name"]) not in drawn:
             drawn.add((record.task["name"], record.method["name"]))
-            draw(runner, record)
+            draw(record, *model)
 
     monkeypatch.setattr(api, "_draw_figures", draw_first)
 

@@ -22,8 +22,8 @@ from cwbench.machine.cpu import single_threaded
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
 from cwbench.preset import NFE, Preset
+from cwbench.running.fitting import training_data
 from cwbench.running.request import problem_spec
-from cwbench.running.run import training_data
 from cwbench.task import Task
 from cwbench.training.context import Progress, TrainingContext
 from cwbench.training.networks import Meter, networks_of

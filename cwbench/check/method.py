@@ -24,7 +24,7 @@ from cwbench.check.probes import PROBES
 from cwbench.machine.streams import seeded_globals
 from cwbench.method import Method, tensors_of
 from cwbench.records.storage import load_model, save_model
-from cwbench.running.run import training_data
+from cwbench.running.fitting import training_data
 from cwbench.task import Task
 from cwbench.training.context import Interrupted
 from cwbench.training.networks import Meter

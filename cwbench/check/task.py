@@ -21,7 +21,7 @@ from cwbench import registry
 from cwbench.check.calibration import rank_p_values
 from cwbench.check.metadata import require_metadata, require_settings
 from cwbench.check.outcome import NotApplicableError, name_of, refuse_unfounded_excuses, require
-from cwbench.judging.by_observation import Judge
+from cwbench.judging.judge import Judge
 from cwbench.method import take
 from cwbench.metrics.wasserstein import W2Squared
 from cwbench.preset import Preset

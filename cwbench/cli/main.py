@@ -123,7 +123,7 @@ def run(
     "preset.nfe, keeps its commas.",
 )
 @click.option("--nfe", help="Network evaluations per sample, e.g. 1,3,10,adaptive.")
-@click.option("--metrics", help="Opt-in metrics, with commas: c2st,mmd-sbibm,w2sq-marginal.")
+@click.option("--metrics", help="Further metrics, with commas: c2st,./file.py:Class.")
 @click.option("--device", help="auto (the default), cpu, cuda or mps.")
 @inception_option
 @click.option("--keep-samples", is_flag=True, help="Keep samples beyond 64 MiB.")

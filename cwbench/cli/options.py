@@ -63,7 +63,7 @@ metrics_option = click.option(
     "--metrics",
     default="",
     callback=listed,
-    help="Opt-in metrics, with commas: c2st,mmd-sbibm,w2sq-marginal.",
+    help="Further metrics, with commas: c2st,w2sq-marginal,./file.py:Class.",
 )
 inception_option = click.option(
     "--inception-weights",

@@ -166,7 +166,7 @@ def score(
 
     use_inception_weights(inception_weights)
     for metric in metrics:
-        registry.find("metric", metric)
+        registry.load("metric", metric)
     place = found_results(results)
     chosen = {record.directory: record for record in (find_record(run, place) for run in runs)}
     failed = False

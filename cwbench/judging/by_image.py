@@ -16,23 +16,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from scipy import special
 from torch import Tensor
 
-from cwbench.errors import UsageError
 from cwbench.images import to_x
+from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quantile, source_suffix
 from cwbench.machine.cpu import cores
 from cwbench.machine.files import write_atomically
-from cwbench.metric import FeatureNetwork, ImageMetric, Metric, Statistic
+from cwbench.metric import FeatureNetwork, ImageMetric, Statistic
 from cwbench.samples import ImageSet, Part
 from cwbench.task import Task
 
-LEVEL = 0.95
 BATCH = 500
 """Images generated at a time; part of what the adaptive solver's steps depend on."""
 
@@ -61,26 +59,6 @@ class RealScores(NamedTuple):
     floors: dict[str, Tensor | None]
 
 
-def sized(metrics: Mapping[str, Metric], images: int, setting: str = "preset.images") -> None:
-    """Tell metrics of labelled images how many are generated, which `setting` sets.
-
-    Raises:
-        UsageError: if one of them cannot do with so many.
-    """
-    for name, metric in metrics.items():
-        if not isinstance(metric, ImageMetric):
-            continue
-        metric.n = min(images, metric.protocol_images or images)
-        refused = metric.refusal(metric.n) if images else "no image is generated"
-        if refused:
-            listed = "metrics" if setting == "preset.images" else "follow_metric"
-            raise UsageError(
-                f"{name} with {setting}={images}: "
-                f"{refused.replace('preset.images', setting)}, or leave the metric out by "
-                f"--set preset.{listed}=..."
-            )
-
-
 def labels_in_turn(n: int, classes: int) -> Tensor:
     """0, 1, ..., K - 1, 0, ... with shape `(n,)`."""
     return torch.arange(n) % classes
@@ -89,8 +67,29 @@ def labels_in_turn(n: int, classes: int) -> Tensor:
 class ImageJudge:
     """Real images of a task and what metrics know of them, equal for every method."""
 
-    def __init__(self, task: Task, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        cache: Path | None = None,
+        hashes: Mapping[str, str | None] | None = None,
+    ) -> None:
         self.task, self.cache = task, cache
+        self.hashes: Mapping[str, str | None] = hashes or {}
+
+    def measured(self, metric: ImageMetric, score: ImageScore | None) -> Measured:
+        """The entry; its interval is over classes, and where there is one value none."""
+        values = score.value if score else torch.tensor([torch.nan], dtype=torch.float64)
+        floor, k = score.floor if score else None, len(values)
+        several = score is not None and k > 1
+        entry = made_entry(
+            metric,
+            Sizes(n_observations=k, n_samples=metric.n, unit="images"),
+            float(values.mean()),
+            half=float(quantile(k) * values.std() / k**0.5) if several else None,
+            floor=None if floor is None else float(floor.mean()),
+            source_sha256=self.hashes.get(metric.info.name),
+        )
+        return Measured(entry, Scores(values, floor=floor) if several else None)
 
     def scores(self, metrics: Iterable[ImageMetric], sampler: Sampler) -> dict[str, ImageScore]:
         """The scores by metric name of images drawn by `sampler`, all of which must be finite."""
@@ -221,8 +220,9 @@ class ImageJudge:
         return floors
 
     def _floor_path(self, metric: ImageMetric) -> Path | None:
-        told = f"{metric.info.name}-{metric.info.version}"
-        return self._path(metric.network(self.cache).name, f"floor-{told}", metric.part, metric.n)
+        source = source_suffix(self.hashes.get(metric.info.name))
+        kind = f"floor-{metric.info.name}-{metric.info.version}{source}"
+        return self._path(metric.network(self.cache).name, kind, metric.part, metric.n)
 
     def _path(self, network: str, kind: str, part: Part, count: int) -> Path | None:
         if self.cache is None:
@@ -273,30 +273,3 @@ def _read(path: Path | None) -> dict[str, Tensor] | None:
 def _keep(state: Mapping[str, Tensor], path: Path | None) -> None:
     if path:
         write_atomically(path, save({k: v.contiguous() for k, v in state.items()}))
-
-
-def image_summary(metric: ImageMetric, score: ImageScore | None) -> dict[str, Any]:
-    """The entry of a record; its interval is over classes, and where there is one value none."""
-    values = score.value if score else torch.tensor([torch.nan], dtype=torch.float64)
-    mean, k = float(values.mean()), len(values)
-    finite = bool(values.isfinite().all())
-    half = None
-    if finite and k > 1:
-        quantile = float(special.stdtrit(k - 1, (1 + LEVEL) / 2))
-        half = float(quantile * values.std() / k**0.5)
-    floor = score.floor if score else None
-    return {
-        "value": mean if finite else None,
-        "low": mean - half if half is not None else None,
-        "high": mean + half if half is not None else None,
-        "level": LEVEL,
-        "plug_in": None,
-        "floor": None if floor is None else float(floor.mean()),
-        "direction": metric.info.direction,
-        "debiased": metric.info.debiased,
-        "ranks": metric.info.ranks,
-        "n_observations": k,
-        "n_samples": metric.n,
-        "unit": "images",
-        "version": metric.info.version,
-    }

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from cwbench.judging.by_observation import Judge
+from cwbench import registry
+from cwbench.judging.by_observation import ObservationJudge
 from cwbench.machine.streams import stream
-from cwbench.metrics.wasserstein import W2Squared
 from cwbench.preset import Preset
 from cwbench.task import Task
 
+METRIC = "ew2sq"
 OBSERVATIONS, SAMPLES = 20, 500
 
 
@@ -39,11 +40,11 @@ def difficulty(task: Task, preset: Preset) -> Difficulty:
         "observations": min(OBSERVATIONS, preset.observations),
         "samples": min(SAMPLES, preset.samples),
     }
-    judge = Judge(task, preset.model_copy(update=sizes))
+    judge = ObservationJudge(task, preset.model_copy(update=sizes))
     draws, traces = moment_matched(
         task, judge.observations.y, 2 * sizes["samples"], stream(*judge.key, "moment-matched")
     )
-    scores = judge.score(W2Squared(task), draws)
+    scores = judge.score(registry.load_metric(METRIC)(task), draws)
     assert scores.resolution is not None  # noqa: S101 - ew2sq has one
     gap = float(scores.value.sum() / traces.sum())
     residual = scores.value - gap * traces  # of the ratio of two means

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,8 @@ def rows(record: Record) -> Iterator[dict[str, Any]]:
         "status": record.status,
         "directory": str(record.directory),
     }
-    for identifier, entry in (record.metrics or {"": {}}).items():
+    measured: Mapping[str, Mapping[str, Any]] = record.metrics or {"": {}}
+    for identifier, entry in measured.items():
         metric, _, nfe = identifier.partition("@nfe=")
         values = {k: v for k, v in entry.items() if k in COLUMNS}
         yield (

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from cwbench.errors import CorruptFileError, UsageError
+from cwbench.records.entry import Entries
 
 if TYPE_CHECKING:
     from cwbench.records.notebook import Pictures
@@ -32,14 +33,6 @@ TASK = NAMED | {
     "x_shape": (list,),
 }  # fmt: skip
 """What every reader relies on, and of which type it is."""
-NUMBERS = {
-    "value", "low", "high", "plug_in", "floor", "resolution", "p90", "n_observations", "n_samples",
-    "version",
-}  # fmt: skip
-MEASURED = {
-    "value", "low", "high", "floor", "direction", "debiased", "ranks", "n_observations",
-    "n_samples", "version",
-}  # fmt: skip
 
 
 @dataclass
@@ -58,7 +51,7 @@ class Record:
     settings: dict[str, Any]
     track: Track
     seed: int
-    metrics: dict[str, dict[str, Any]]
+    metrics: Entries
     diagnostics: dict[str, Any]
     cost: dict[str, Any]
     environment: dict[str, Any]
@@ -168,14 +161,6 @@ def _adapter() -> TypeAdapter[Record]:
 
 def _check_parts(record: Record, origin: str) -> None:
     """Refuse a record that lacks what every reader relies on."""
-    for name, entry in record.metrics.items():
-        numbers = {k: v for k, v in entry.items() if k in NUMBERS and v is not None}
-        odd = sorted(k for k, v in numbers.items() if type(v) not in (int, float))
-        if odd:
-            raise CorruptFileError(f"{origin} is not a record: {name}: {odd[0]} is no number")
-        missing = sorted(MEASURED - set(entry))
-        if missing:
-            raise CorruptFileError(f"{origin} is not a record: {name} lacks {', '.join(missing)}")
     for name, part, wanted in (("task", record.task, TASK), ("method", record.method, METHOD)):
         missing = sorted(wanted.keys() - part.keys())
         if missing:

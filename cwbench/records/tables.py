@@ -10,6 +10,7 @@ from rich.box import Box
 from rich.console import Console
 from rich.table import Table
 
+from cwbench.records.entry import Entry
 from cwbench.records.record import Record
 
 BOX = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
@@ -57,7 +58,7 @@ def cells_by_nfe(record: Record) -> tuple[list[str], list[list[str]], int]:
 
     A row is a metric, a column an NFE.
     """
-    cells: dict[str, dict[str, dict[str, Any]]] = {}
+    cells: dict[str, dict[str, Entry]] = {}
     for identifier, entry in record.metrics.items():
         metric, _, nfe = identifier.partition("@nfe=")
         cells.setdefault(metric, {})[nfe] = entry
@@ -75,7 +76,7 @@ def cells_by_nfe(record: Record) -> tuple[list[str], list[list[str]], int]:
     return ["metric", *heads, "floor", "resolution"], rows, ranking
 
 
-def _place(metric: str, entry: dict[str, Any], main: str | None) -> tuple[bool, bool, bool, str]:
+def _place(metric: str, entry: Entry, main: str | None) -> tuple[bool, bool, bool, str]:
     """Main metric, other ranking ones, never-ranking ones; debiased ones first in each."""
     return metric != main, not entry["ranks"], not entry["debiased"], metric
 
@@ -84,7 +85,7 @@ def _nfe_order(nfe: str) -> float:
     return float(nfe) if nfe.isdigit() else float("inf")
 
 
-def _value(entry: dict[str, Any] | None) -> str:
+def _value(entry: Entry | None) -> str:
     if entry is None or entry["value"] is None:
         return "-"
     if entry["low"] is None:
@@ -146,7 +147,7 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _resolution(entry: dict[str, Any]) -> str:
+def _resolution(entry: Entry) -> str:
     resolution = entry.get("resolution")
     if resolution is None:
         return ""

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from cwbench import registry, settings
-from cwbench.errors import UsageError, unknown
+from cwbench.errors import UsageError
 from cwbench.judging.difficulty import Difficulty
 from cwbench.running.request import configured_task
 from cwbench.task import Task
@@ -22,25 +22,25 @@ BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "ma
 def description(name: str) -> str:
     """What a plugin is, its settings with type, range and default, and its citation.
 
+    Args:
+        name: a registered one, or `./file.py:ClassName`.
+
     Raises:
         UsageError: if there is none of that name.
     """
-    found = [p for p in registry.plugins() if p.name == name]
-    if not found:
-        raise unknown("name", name, (p.name for p in registry.plugins()))
-    plugin = found[0]
-    cls = plugin.load()
+    kind, origin = registry.load_any(name)
+    cls = origin.cls
     summary = inspect.cleandoc(cls.__doc__ or "")
     parts = [
-        f"{plugin.kind} {name}: {cls.info.title}",
-        f"{plugin.distribution} {plugin.version}",
+        f"{kind} {cls.info.name}: {cls.info.title}",
+        f"{origin.distribution} {origin.version}".strip(),
         "",
     ]
     parts += [summary, ""]
     parts += _facts(cls.info)
-    if plugin.kind != "metric":
+    if kind != "metric":
         parts += ["", "settings", *_settings(cls.Params)]
-    if plugin.kind == "task":
+    if kind == "task":
         parts += ["", "presets", *_presets(cls.info.presets)]
     return "\n".join([*parts, "", cls.info.citation])
 
@@ -85,6 +85,8 @@ def _facts(info: Any) -> list[str]:
         "opt_in",
         "debiased",
         "ranks",
+        "sees",
+        "symmetric",
     )
     facts = [(name, getattr(info, name)) for name in shown if hasattr(info, name)]
     return [

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from cwbench.errors import CwbenchError, UsageError
-from cwbench.judging.by_observation import Judge, as_samples
+from cwbench.judging.by_observation import as_samples
+from cwbench.judging.judge import Judge
 from cwbench.machine.cpu import single_threaded
 from cwbench.machine.files import write_atomically
 from cwbench.machine.streams import seeded_globals, stream

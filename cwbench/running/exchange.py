@@ -17,11 +17,11 @@ from safetensors.torch import save as save_tensors
 from torch import Generator, Tensor
 
 from cwbench.errors import UsageError
-from cwbench.judging.by_observation import Judge
+from cwbench.judging.by_observation import ObservationJudge
 from cwbench.machine.files import write_atomically
 from cwbench.method import tensors_of
 from cwbench.preset import Preset
-from cwbench.running.run import training_data
+from cwbench.running.fitting import training_data
 from cwbench.task import Task
 
 
@@ -31,7 +31,7 @@ def export(task: Task, preset: Preset, seed: int, path: Path) -> dict[str, Tenso
     The metadata says which task and preset, and how many samples are wanted for each observation.
     """
     x, y = tensors_of(training_data(task, preset, seed))
-    tensors = {"train_x": x, "train_y": y, "y": Judge(task, preset).observations.y}
+    tensors = {"train_x": x, "train_y": y, "y": ObservationJudge(task, preset).observations.y}
     metadata = {
         "task": task.info.name,
         "task_version": str(task.info.version),

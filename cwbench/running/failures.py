@@ -1,4 +1,4 @@
-"""What went wrong in a run, in words a user can act on."""
+"""What went wrong in a run, as a message that a user can act on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from cwbench.errors import CwbenchError
 
 
-def told(failure: BaseException) -> str:
+def message_of(failure: BaseException) -> str:
     """An error of ours speaks for itself; any other is named."""
     if isinstance(failure, CwbenchError):
         return str(failure)
@@ -28,8 +28,8 @@ def out_of_memory(failure: BaseException) -> bool:
 
 
 @contextmanager
-def full_disk_told(results: Path) -> Iterator[None]:
-    """Within it, a full disk says what to do."""
+def explained_full_disk(results: Path) -> Iterator[None]:
+    """Inside, the error of a full disk says what to do."""
     try:
         yield
     except OSError as failure:

@@ -31,7 +31,7 @@ class _Log:
 
 
 @contextmanager
-def shown(log: Path, *, quiet: bool) -> Iterator[Progress]:
+def progress_of(log: Path, *, quiet: bool) -> Iterator[Progress]:
     """Progress that goes to the terminal (or standard error) and to `log`."""
     write = _Log(log)
     console = Console(stderr=True, quiet=quiet)

@@ -1,4 +1,4 @@
-"""How a record names what was asked for, and what was measured of it."""
+"""How a record names its request and its metrics, and the rows of its values by observation."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 import pandas as pd
 
 from cwbench import registry, settings
-from cwbench.judging.by_observation import Scores
-from cwbench.metric import ImageMetric, Metric, SetMetric
+from cwbench.judging.measured import Scores
+from cwbench.metric import Metric
 from cwbench.preset import NFE
 from cwbench.records.record import SCHEMA
 from cwbench.running.request import Request
 
 
 def identity_of(request: Request) -> dict[str, Any]:
-    """The part of the record that says what was asked, whatever comes of it."""
+    """The part of a record that says what the run was, whatever came of it."""
     task, method = request.task.info, request.method.info
     return {
         "schema": SCHEMA,
@@ -58,10 +58,7 @@ def _distribution(origin: registry.Loaded) -> str:
 
 def metric_id(metric: Metric, nfe: NFE | None) -> str:
     """`ew2sq@nfe=10`, `w2sq-marginal-10000@nfe=1`, or `ew2sq` for one-shot samplers."""
-    if isinstance(metric, ImageMetric):
-        return suffixed(metric.identifier, nfe)
-    name = f"{metric.info.name}-{metric.n}" if isinstance(metric, SetMetric) else metric.info.name
-    return suffixed(name, nfe)
+    return suffixed(metric.identifier, nfe)
 
 
 def suffixed(name: str, nfe: NFE | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from cwbench import registry, settings
 from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
-from cwbench.judging.by_image import sized
+from cwbench.judging.choice import chosen_metrics, sized
 from cwbench.machine import processes
 from cwbench.method import Method, ProblemSpec
 from cwbench.metric import ImageMetric, Metric
@@ -61,6 +61,8 @@ class Request:
     """
     followed: ImageMetric | None = None
     """What is taken during the fit, where the preset asks for it."""
+    metric_hashes: Mapping[str, str | None] = field(default_factory=dict)
+    """By metric name the hash of its source, where it comes from a file or an editable package."""
 
     def keyed(self) -> dict[str, Any]:
         """What decides the fit."""
@@ -108,7 +110,12 @@ def preset_of(task: Task, name: str) -> Preset:
 def problem_spec(
     task: Task, method: type[Method], preset: Preset, meter: Meter, device: torch.device
 ) -> ProblemSpec:
-    """What the method may know of the task: the posterior only if it declares the need."""
+    """What the method may know of the task: the posterior only if it declares the need.
+
+    Raises:
+        ContractError: if the task's latents do not have the shape of x.
+    """
+    refuse_other_latents(task)
     needs = method.info.needs
     networks = networks_of(task, preset, meter)
     return ProblemSpec(
@@ -123,6 +130,21 @@ def problem_spec(
         simulator=task.sample_joint if "simulator" in needs else None,
         stored_images=_stored_images(task) if "stored-images" in needs else None,
     )
+
+
+def refuse_other_latents(task: Task) -> None:
+    """Go on if latents have the shape of x: a flow moves each z to an x along a path between them.
+
+    Raises:
+        ContractError: if they have another one.
+    """
+    shape = tuple(task.sample_latent(2, torch.Generator().manual_seed(0)).shape)
+    if shape != (2, *task.x_shape):
+        raise ContractError(
+            f"sample_latent(2, ...) of task {task.info.name!r} returns shape {shape}, not "
+            f"{(2, *task.x_shape)}: z has the shape of x. Return (n, *x_shape), or leave "
+            "sample_latent out for standard normal latents"
+        )
 
 
 def _stored_images(task: Task) -> Callable[[Part], ImageSet] | None:
@@ -150,8 +172,8 @@ def _made(origin: registry.Loaded, params: BaseModel) -> Task:
     except CwbenchError:
         raise
     except Exception as error:
-        told = f"{type(error).__name__}: {error}"
-        raise ContractError(f"task {origin.cls.info.name!r} cannot be made: {told}") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ContractError(f"task {origin.cls.info.name!r} cannot be made: {reason}") from error
     return task
 
 
@@ -175,8 +197,19 @@ def resolve(
 ) -> Request:
     """Check everything that was asked for.
 
+    Args:
+        task: its name, or `./file.py:ClassName`.
+        method: likewise, or what was loaded of it.
+        preset: one of the task's.
+        seed: of data, initialisation and noise.
+        given: settings by `KEY`, `task.KEY`, `method.KEY` or `preset.KEY`.
+        nfe: those to measure; None takes the preset's.
+        metrics: names or `./file.py:ClassName`, besides the default ones and the preset's.
+        track: None for `fixed`, or `open` where a value of the preset was changed.
+
     Raises:
         UsageError: for an unknown name, key or value; it says what is allowed.
+        ContractError: if a plugin breaks its contract.
     """
     given = dict(given or {})
     if not isinstance(seed, int) or seed < 0:
@@ -199,9 +232,10 @@ def resolve(
     values = base.model_dump() | owned["preset"]
     resolved = settings.validated(Preset, values, "preset")
     instance = _made(task_origin, task_params)
+    refuse_other_latents(instance)
     opened = keyed_preset(resolved) != keyed_preset(base)
-    chosen = chosen_metrics(instance, [*resolved.metrics, *metrics])
-    sized(chosen, resolved.images)
+    chosen = chosen_metrics(instance, resolved.metrics, metrics)
+    sized(chosen.metrics, resolved.images)
     return Request(
         task=instance,
         task_origin=task_origin,
@@ -214,8 +248,9 @@ def resolve(
         track=track or ("open" if opened else "fixed"),
         seed=seed,
         nfe=nfe_grid(method_origin.cls, method_params, nfe, resolved),
-        metrics=chosen,
+        metrics=chosen.metrics,
         followed=followed_metric(instance, resolved),
+        metric_hashes=chosen.hashes,
     )
 
 
@@ -228,8 +263,8 @@ def followed_metric(task: Task, preset: Preset) -> ImageMetric | None:
     if not preset.follow:
         return None
     name = preset.follow_metric or task.main_metric
-    (metric,) = (m for m in chosen_metrics(task, [name]).values() if m.info.name == name)
-    if not isinstance(metric, ImageMetric):
+    metric = chosen_metrics(task, [name]).metrics[name].of_images
+    if metric is None:
         raise UsageError(
             f"preset.follow takes a metric of labelled images during the fit, {name} is none; "
             "leave it out, or name another by --set preset.follow_metric=NAME"
@@ -277,41 +312,3 @@ def parse_nfe(value: NFE | str) -> NFE:
             f"NFE {text!r} is not a positive integer or 'adaptive'; e.g. --nfe 1,3,adaptive"
         )
     return int(text)
-
-
-def chosen_metrics(task: Task, extra: Iterable[str]) -> dict[str, Metric]:
-    """The default metrics the task has what it takes for, and those asked for by name.
-
-    Raises:
-        UsageError: if one that was asked for is unknown or needs what the task does not offer.
-    """
-    from cwbench.judging.by_observation import offers
-
-    offered = offers(task)
-    asked = list(dict.fromkeys(extra))
-    chosen: dict[str, Metric] = {}
-    for plugin in (p for p in registry.plugins() if p.kind == "metric"):
-        if plugin.name in asked or plugin.distribution == "cwbench" or imports(plugin):
-            cls = plugin.load()
-            if cls.info.opt_in and plugin.name not in asked:
-                continue
-            if cls.info.needs <= offered:
-                chosen[plugin.name] = cls(task)
-            elif plugin.name in asked:
-                needs = ", ".join(sorted(cls.info.needs))
-                raise UsageError(
-                    f"{plugin.name} needs {needs}, which {task.info.name} does not offer"
-                )
-    for name in asked:
-        if name not in chosen:
-            registry.find("metric", name)
-    return chosen
-
-
-def imports(plugin: registry.Plugin) -> bool:
-    """Whether an outside metric imports; a broken one breaks nothing but itself."""
-    try:
-        plugin.load()
-    except ContractError:
-        return False
-    return True

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from cwbench import registry
 from cwbench.errors import CwbenchError, UsageError
-from cwbench.judging.by_image import sized
+from cwbench.judging.choice import chosen_metrics, imports, sized
 from cwbench.machine.environment import device_of
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE, Preset
@@ -27,10 +27,8 @@ from cwbench.records.lookup import results_of
 from cwbench.records.record import Record
 from cwbench.running.request import (
     Request,
-    chosen_metrics,
     configured_method,
     configured_task,
-    imports,
     parse_nfe,
 )
 from cwbench.running.run import Runner
@@ -57,8 +55,10 @@ def score(
         raise CwbenchError(f"it is {record.status}: {record.error}; there is nothing to score")
     try:
         request = request_of(record, metrics)
-        runner = Runner(request, results_of(record.directory) or results, _device(record))
-        runner.directory = record.directory
+        runner = Runner(
+            request, results_of(record.directory) or results, _device(record),
+            recorded_in=record.directory,
+        )  # fmt: skip
         return runner.score_again(quiet=quiet)
     except CwbenchError:
         raise
@@ -67,7 +67,7 @@ def score(
 
 
 def request_of(record: Record, metrics: Iterable[str] = ()) -> Request:
-    """What would be asked to measure a record again.
+    """The request that measures a record again.
 
     Raises:
         CwbenchError: if its task is not installed as it was.
@@ -75,9 +75,8 @@ def request_of(record: Record, metrics: Iterable[str] = ()) -> Request:
     task, origin = _task_of(record)
     method, params, method_origin = _method_of(record)
     preset = Preset(**record.preset_values)
-    names = [*preset.metrics, *_on_record(record), *metrics]
-    chosen = chosen_metrics(task, names)
-    sized(chosen, preset.images)
+    chosen = chosen_metrics(task, [*preset.metrics, *_on_record(record)], metrics)
+    sized(chosen.metrics, preset.images)
     suffixes = dict.fromkeys(identifier.partition("@nfe=")[2] for identifier in record.metrics)
     return Request(
         task=task,
@@ -91,8 +90,9 @@ def request_of(record: Record, metrics: Iterable[str] = ()) -> Request:
         track=record.track,
         seed=record.seed,
         nfe=tuple(parse_nfe(nfe) if nfe else None for nfe in suffixes),
-        metrics=chosen,
+        metrics=chosen.metrics,
         recorded_key=record.fit_key,
+        metric_hashes=chosen.hashes,
     )
 
 
@@ -136,7 +136,7 @@ class _Gone(Method):
     reason: ClassVar[str]
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
-        """Never asked for."""
+        """Never called: the model is stored, or nothing can be drawn."""
         raise CwbenchError(self.reason)
 
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:

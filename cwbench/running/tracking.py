@@ -1,4 +1,4 @@
-"""Experiment tracking: who is told what a run does, while it does it.
+"""Experiment tracking: callbacks follow what a run does, while it does it.
 
 A callback hears of a run that is computed, not of one that is read from disk. It cannot change a
 number: it is handed copies, the global random states are given back after each call, and one that
@@ -69,7 +69,7 @@ class Tracking:
             try:
                 with seeded_globals("tracking"):
                     tell(callback)
-            except Exception as error:  # noqa: BLE001 - a run outlives what looks on; it is told
+            except Exception as error:  # noqa: BLE001 - a run outlives what looks on
                 self.callbacks.remove(callback)
                 name = type(callback).__name__
                 self.message(f"no more tracking by {name}: {type(error).__name__}: {error}")

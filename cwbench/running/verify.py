@@ -21,13 +21,14 @@ import torch
 from torch import Tensor
 
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
-from cwbench.judging.by_observation import Judge
-from cwbench.metric import CalibrationMetric, Metric, SetMetric
+from cwbench.judging.by_observation import ObservationJudge
+from cwbench.metric import Metric
 from cwbench.preset import NFE
 from cwbench.records import runs as records
 from cwbench.records import storage
 from cwbench.records.record import Record, key_of
 from cwbench.records.values import gathered
+from cwbench.running.outcome import is_present
 from cwbench.running.recorded import metric_id
 from cwbench.running.request import Request
 from cwbench.running.run import Runner
@@ -66,10 +67,10 @@ class Verified:
         }  # fmt: skip
 
     def __str__(self) -> str:
-        told = [f"  PROBLEM {problem}" for problem in self.problems]
-        told += [f"  {note}" for note in self.notes]
+        lines = [f"  PROBLEM {problem}" for problem in self.problems]
+        lines += [f"  {note}" for note in self.notes]
         head = f"{'ok     ' if self.sound else 'REFUSED'} {self.name or self.directory}"
-        return "\n".join([head, *told])
+        return "\n".join([head, *lines])
 
 
 def verify(results: Path, *, fresh: bool = True) -> Iterator[Verified]:
@@ -160,8 +161,8 @@ def _changed_files(record: Record, directory: Path) -> list[str]:
 
 
 def _origin(record: Record) -> list[str]:
-    told = f"cwbench {record.environment.get('cwbench')}, {record.method.get('distribution')}"
-    return [told + (", uncommitted changes" * bool(record.environment.get("dirty")))]
+    origin = f"cwbench {record.environment.get('cwbench')}, {record.method.get('distribution')}"
+    return [origin + (", uncommitted changes" * bool(record.environment.get("dirty")))]
 
 
 def _versions(record: Record, request: Request) -> list[str]:
@@ -180,52 +181,52 @@ def _versions(record: Record, request: Request) -> list[str]:
 def _score(record: Record, request: Request, found: Verified) -> None:
     """Score stored samples again."""
     samples = storage.load_samples(found.directory)
-    judge = Judge(request.task, request.preset)
+    judge = ObservationJudge(request.task, request.preset)
     again = 0
     for nfe in request.nfe:
         drawn = samples.get("samples" if nfe is None else f"samples@nfe={nfe}")
         for metric in request.metrics.values():
-            entry = record.metrics.get(metric_id(metric, nfe), {})
-            if drawn is None or not _comparable(metric, entry) or not drawn.isfinite().all():
+            recorded = _comparable(record, request, metric, nfe)
+            if drawn is None or recorded is None or not drawn.isfinite().all():
                 continue
             value = float(judge.score(metric, drawn).value.mean())
             again += 1
-            if not math.isclose(value, entry["value"], rel_tol=AGREEMENT, abs_tol=1e-9):
+            if not math.isclose(value, recorded, rel_tol=AGREEMENT, abs_tol=1e-9):
                 found.problems.append(
-                    f"{metric_id(metric, nfe)} is {entry['value']:.6g} on record, {value:.6g} from "
+                    f"{metric_id(metric, nfe)} is {recorded:.6g} on record, {value:.6g} from "
                     "the samples beside it"
                 )
     found.rescored = again > 0
     found.notes.append(f"{again} values scored again from samples" if again else "no samples")
 
 
-def _comparable(metric: Metric, entry: dict[str, Any]) -> bool:
-    """Whether a value on record is of the metric that is installed, and of the samples."""
-    same = entry.get("version") == metric.info.version and entry.get("value") is not None
-    return same and not isinstance(metric, SetMetric)
+def _comparable(record: Record, request: Request, metric: Metric, nfe: NFE | None) -> float | None:
+    """The value on record, if it is of the metric that is installed, and of the samples."""
+    if not metric.from_stored or not is_present(record.metrics, request, metric, nfe):
+        return None
+    return record.metrics[metric_id(metric, nfe)].value
 
 
 def _score_fresh(record: Record, request: Request, found: Verified) -> None:
     """Score the stored model by the main metric where nobody has judged it yet."""
     metric = request.metrics.get(request.task.main_metric)
     nfe = _judged(request)
-    entry = record.metrics.get(metric_id(metric, nfe), {}) if metric else {}
-    if metric is None or isinstance(metric, CalibrationMetric) or not _comparable(metric, entry):
+    recorded = _comparable(record, request, metric, nfe) if metric else None
+    if metric is None or recorded is None or not metric.by_observation:
         return
-    judge = Judge(request.task, request.preset)
+    judge = ObservationJudge(request.task, request.preset)
     judge.key = (*judge.key, "verify")
-    runner = Runner(request, found.directory, torch.device("cpu"))
-    runner.directory = found.directory
+    runner = Runner(request, found.directory, torch.device("cpu"), recorded_in=found.directory)
     samples = runner.draw_again(record, judge.observations.y, nfe)
     values: Tensor = judge.score(metric, samples).value
-    gap = float(values.mean()) - entry["value"]
+    gap = float(values.mean()) - recorded
     error = math.hypot(float(values.std()) / len(values) ** 0.5, _error(record, metric, nfe))
-    told = (
+    note = (
         f"{metric_id(metric, nfe)} on fresh observations {float(values.mean()):.4g}, on record "
-        f"{entry['value']:.4g}: {abs(gap) / error:.1f} standard errors apart"
+        f"{recorded:.4g}: {abs(gap) / error:.1f} standard errors apart"
     )
     found.fresh = True
-    (found.problems if abs(gap) > GAP * error else found.notes).append(told)
+    (found.problems if abs(gap) > GAP * error else found.notes).append(note)
 
 
 def _judged(request: Request) -> NFE | None:

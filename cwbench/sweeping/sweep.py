@@ -145,6 +145,7 @@ def planned(matrix: Matrix, results: Path, options: Options) -> list[Planned]:
         matrix,
         tasks=tuple(map(absolute, matrix.tasks)),
         methods=tuple(map(absolute, matrix.methods)),
+        metrics=tuple(map(absolute, matrix.metrics)),
     )
     device = torch.device("cpu")
     runs = [

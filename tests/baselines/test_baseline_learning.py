@@ -11,7 +11,7 @@ from registered import with_posterior
 from torch import Tensor
 
 from cwbench import registry
-from cwbench.judging.by_observation import Judge, summary
+from cwbench.judging.judge import Judge
 from cwbench.machine.streams import stream
 from cwbench.method import Method
 from cwbench.metrics.wasserstein import W2Squared
@@ -62,7 +62,7 @@ def judged(fitted) -> Callable[..., Any]:
             samples = method.sample(y, n, stream("sampling"), nfe)
             scores = judge.score(metric, torch.as_tensor(samples))
             values[name] = scores.value
-            entries[name] = summary(metric, scores, made.preset)
+            entries[name] = judge.entry(metric, scores)
         return entries, values
 
     return judge_all

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cwbench.errors import UsageError
-from cwbench.judging.by_observation import Judge, summary
+from cwbench.judging.judge import Judge
 from cwbench.metrics.wasserstein import W2Squared
 from cwbench_baselines.knn import CANDIDATES
 
@@ -29,7 +29,7 @@ def test_linear_gaussian_is_exact_on_a_linear_gaussian_task(linear, seeded) -> N
     preset = linear.preset.model_copy(update={"observations": 30, "samples": 300})
     judge, metric = Judge(linear.task, preset), W2Squared(linear.task)
     samples = fitted.sample(judge.observations.y, 600, seeded(0))
-    assert four_errors_from_zero(summary(metric, judge.score(metric, samples), preset))
+    assert four_errors_from_zero(judge.measured(metric, samples).entry)
 
     # from its coefficients in closed form
     state = fitted.state_dict()

@@ -15,7 +15,8 @@ import torch
 from torch import Generator, Tensor
 
 from cwbench import registry
-from cwbench.judging.by_image import ImageJudge, sized
+from cwbench.judging.by_image import ImageJudge
+from cwbench.judging.choice import sized
 from cwbench.metric import FeatureNetwork, ImageMetric
 from cwbench.preset import Preset
 from cwbench.samples import ImageSet

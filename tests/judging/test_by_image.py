@@ -16,7 +16,8 @@ from cwbench.api import load_method, load_task
 from cwbench.errors import UsageError
 from cwbench.images import to_x
 from cwbench.judging import by_image as image_sets
-from cwbench.judging.by_image import ImageJudge, labels_in_turn, sized
+from cwbench.judging.by_image import ImageJudge, labels_in_turn
+from cwbench.judging.choice import sized
 from cwbench.metric import ImageMetric
 from cwbench.samples import ImageSet
 from cwbench.task import Task

@@ -15,17 +15,11 @@ from torch import Generator, Tensor
 
 from cwbench.errors import ContractError
 from cwbench.judging import by_observation as evaluation
-from cwbench.judging.by_observation import (
-    Judge,
-    Scores,
-    applicable,
-    as_samples,
-    make_metrics,
-    null_summary,
-    offers,
-    set_summary,
-    summary,
-)
+from cwbench.judging.by_observation import as_samples
+from cwbench.judging.by_set import measured_set, set_value
+from cwbench.judging.choice import offers
+from cwbench.judging.judge import Judge
+from cwbench.judging.measured import Scores
 from cwbench.judging.uniformity import uniformity
 from cwbench.metric import (
     CalibrationMetric,
@@ -218,7 +212,7 @@ def test_ranks_of_a_calibration_metric_become_a_distance_from_uniform(judge, sam
     expected += 0.75 * uniformity(u[:, 1:], torch.ones(1).double()).value
     assert torch.allclose(scores.value, expected)
     assert scores.floor.tolist() == pytest.approx([1 / (6 * M)] * M)
-    entry = summary(First(judge.task), scores, PRESET)
+    entry = judge.entry(First(judge.task), scores)
     assert entry["p90"] is None
     assert entry["value"] == pytest.approx(float(expected.mean()))
 
@@ -227,7 +221,7 @@ def test_an_interval_is_no_narrower_than_chance_alone(judge) -> None:
     even = torch.linspace(0.05, 0.95, M, dtype=torch.float64)[:, None]
     value, plug_in, floor, least_error = uniformity(even, torch.ones(1).double())
     scores = Scores(value, plug_in, floor, least_error=least_error)
-    entry = summary(First(judge.task), scores, PRESET)
+    entry = judge.entry(First(judge.task), scores)
     assert entry["high"] - entry["value"] == pytest.approx(
         stats.t.ppf(0.975, M - 1) * (45 * M * (M - 1)) ** -0.5
     )
@@ -246,7 +240,9 @@ def test_ranks_of_the_wrong_shape_are_refused(judge, samples) -> None:
 def test_set_metrics_start_empty_each_time(judge) -> None:
     metric = Farthest(judge.task)
     for _ in range(2):
-        value = judge.score_set(metric, lambda y, n: judge.task.sample_posterior(y, n, Generator()))
+        value = set_value(
+            metric, lambda y, n: judge.task.sample_posterior(y, n, Generator()), judge.key
+        )
         assert value == 30.0
 
 
@@ -275,7 +271,7 @@ def test_known_bias_and_scale_are_measured() -> None:
     judge = Judge(Shifted(), preset)
     noise = torch.randn(60, 500, 2, generator=Generator().manual_seed(8))
     samples = judge.observations.y[:, None] + 0.5 + 1.3 * noise
-    entry = summary(W2Squared(judge.task), judge.score(W2Squared(judge.task), samples), preset)
+    entry = judge.measured(W2Squared(judge.task), samples).entry
     expected = 0.5 + entry["resolution"] * 2 * 0.3**2
     error = (entry["high"] - entry["low"]) / 4
     assert entry["value"] == pytest.approx(expected, abs=4 * error)
@@ -349,7 +345,7 @@ def test_floors_of_other_sizes_are_others(tmp_path, change) -> None:
 def test_interval_is_the_t_interval(judge) -> None:
     value = torch.tensor([1.0, 2.0, 4.0, 5.0], dtype=torch.float64)
     scores = Scores(value, plug_in=value + 1, floor=value * 0.1, resolution=value * 0 + 0.7)
-    entry = summary(W2Squared(judge.task), scores, PRESET)
+    entry = judge.entry(W2Squared(judge.task), scores)
     deviation = math.sqrt((4 + 1 + 1 + 4) / 3)
     half = 3.182446305284263 * deviation / 2  # t_{.975} with 3 degrees of freedom, sqrt(4) = 2
     assert entry["value"] == 3.0
@@ -365,14 +361,14 @@ def test_interval_is_the_t_interval(judge) -> None:
 def test_a_value_that_is_not_finite_is_null(judge) -> None:
     bad = torch.tensor([1.0, torch.inf, 2.0], dtype=torch.float64)
     for entry in (
-        summary(W2Squared(judge.task), Scores(bad, plug_in=bad), PRESET),
-        null_summary(W2Squared(judge.task), PRESET),
+        judge.entry(W2Squared(judge.task), Scores(bad, plug_in=bad)),
+        judge.without_value(W2Squared(judge.task)).entry,
     ):
         assert [entry[k] for k in ("value", "low", "high", "plug_in", "p90")] == [None] * 5
 
 
 def test_a_set_metric_has_no_interval_within_a_run(judge) -> None:
-    entry = set_summary(Farthest(judge.task), 2.5)
+    entry = measured_set(Farthest(judge.task), 2.5, None).entry
     assert (entry["value"], entry["low"], entry["high"]) == (2.5, None, None)
     assert entry["n_observations"] == 30
 
@@ -444,10 +440,14 @@ def test_metrics_apply_where_the_task_offers_what_they_need() -> None:
     mixture, linear = load_task("gaussian-mixture"), load_task("gaussian-linear")
     classes = [W2Squared, ModeWeights, MeanError, CovarianceError, SquaredError]
     names = ["ew2sq", "mode-weights", "mean-error", "cov-error", "squared-error"]
-    assert list(make_metrics(classes, mixture)) == names
-    assert list(make_metrics(classes, linear)) == [n for n in names if n != "mode-weights"]
-    assert list(make_metrics(classes, Unknown())) == ["squared-error"]
-    assert not applicable(ModeWeights(Shifted()), Shifted())
+
+    def applicable(task: Task) -> list[str]:
+        return [c.info.name for c in classes if c.info.needs <= offers(task)]
+
+    assert applicable(mixture) == names
+    assert applicable(linear) == [n for n in names if n != "mode-weights"]
+    assert applicable(Unknown()) == ["squared-error"]
+    assert "mode-weights" not in applicable(Shifted())
 
 
 def test_what_a_task_offers() -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cwbench.api import load_task
-from cwbench.judging.by_observation import Judge
 from cwbench.judging.difficulty import difficulty, moment_matched
+from cwbench.judging.judge import Judge
 from cwbench.machine.streams import stream
 from cwbench.metrics.wasserstein import W2Squared
 

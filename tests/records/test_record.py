@@ -14,6 +14,7 @@ import pytest
 
 import cwbench
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
+from cwbench.records.entry import read as read_entry
 from cwbench.records.frame import COLUMNS
 from cwbench.records.record import Record, key_of, parse
 from cwbench.records.runs import is_running, iterate, read, single_writer, write
@@ -49,7 +50,10 @@ def record(**changes: Any) -> Record:
         "settings": {},
         "track": "fixed",
         "seed": 3,
-        "metrics": {"ew2sq@nfe=10": entry(0.25), "ew2sq@nfe=adaptive": entry(0.125)},
+        "metrics": {
+            "ew2sq@nfe=10": read_entry(entry(0.25)),
+            "ew2sq@nfe=adaptive": read_entry(entry(0.125)),
+        },
         "diagnostics": {},
         "cost": {},
         "environment": {},

@@ -15,7 +15,7 @@ from PIL import Image
 import cwbench
 from cwbench.api import load_task
 from cwbench.errors import UsageError
-from cwbench.judging.by_observation import Judge
+from cwbench.judging.judge import Judge
 from cwbench.records.runs import read
 from cwbench.records.storage import SAMPLES, load_samples
 from cwbench.reporting.figures import ExactImages, flow_film, posterior_images

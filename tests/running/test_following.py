@@ -13,7 +13,8 @@ from torch import Tensor
 import cwbench
 from cwbench import registry
 from cwbench.errors import UsageError
-from cwbench.judging.by_image import ImageJudge, sized
+from cwbench.judging.by_image import ImageJudge
+from cwbench.judging.choice import sized
 from cwbench.machine.streams import stream
 from cwbench.records.interruption import RunInterruptedError
 from cwbench.records.record import Record

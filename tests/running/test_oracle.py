@@ -12,7 +12,9 @@ from torch import Tensor
 
 from cwbench import registry
 from cwbench.api import load_task
-from cwbench.judging.by_observation import Judge, Scores, make_metrics, summary
+from cwbench.judging.choice import chosen_metrics
+from cwbench.judging.judge import Judge
+from cwbench.judging.measured import Scores
 from cwbench.machine.streams import stream
 
 M, N = 40, 200
@@ -30,8 +32,8 @@ class Judged:
         sizes = {"observations": M, "samples": N}
         self.preset = self.task.info.presets["smoke"].model_copy(update=sizes)
         self.judge = Judge(self.task, self.preset)
-        classes = [registry.load_metric(metric) for metric in shipped("metric")]
-        self.metrics = make_metrics([c for c in classes if not c.info.opt_in], self.task)
+        default = chosen_metrics(self.task, ()).metrics
+        self.metrics = {name: default[name] for name in shipped("metric") if name in default}
         y = self.judge.observations.y
         self.oracle = self.task.sample_posterior(y, 2 * N, stream("oracle", name))
         mean = self.task.posterior_moments(y).mean.float()
@@ -61,7 +63,7 @@ def test_oracle_scores_zero_and_its_plug_in_is_the_floor(judged) -> None:
     wrong = {}
     for name, metric in judged.metrics.items():
         scores = judged.oracle_scores[name]
-        entry = summary(metric, scores, judged.preset)
+        entry = judged.judge.entry(metric, scores)
         assert entry["value"] is not None
         if metric.info.debiased and abs(entry["value"]) > 4 * standard_error(entry):
             wrong[name] = ("value", entry["value"], standard_error(entry))
@@ -102,7 +104,7 @@ def test_samples_that_are_not_finite_never_become_a_score(judged, bad) -> None:
     broken[3, 7, 0] = bad
     for name, metric in judged.metrics.items():
         try:
-            entry = summary(metric, judged.scores(name, broken), judged.preset)
+            entry = judged.judge.entry(metric, judged.scores(name, broken))
         except ValueError:
             continue  # refused before a solver saw it
         assert entry["value"] is None, name
@@ -120,7 +122,7 @@ def test_a_known_affine_error_is_measured_on_the_linear_task(scale) -> None:
     noise = torch.randn(M, 2 * N, 5, dtype=torch.float64, generator=stream("affine"))
     samples = (y.double() @ matrix.T + offset)[:, None] + noise @ root.T
 
-    entry = summary(judged.metrics["ew2sq"], judged.scores("ew2sq", samples.float()), judged.preset)
+    entry = judged.judge.measured(judged.metrics["ew2sq"], samples.float()).entry
     # on these observations: the closed form with the law of y replaced by them
     shift = (y.double() @ (task.K - matrix).T - offset).square().sum(1).mean()
     spread = (1 - scale) ** 2 * task.C.trace()

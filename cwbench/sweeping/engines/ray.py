@@ -101,7 +101,8 @@ class RayEngine:
         """The files of `./file.py:Class` for nodes that lack them."""
         if self.shared:
             return {}
-        paths = [Path(name.rpartition(":")[0]) for name in (job.task, job.method) if ".py:" in name]
+        names = (job.task, job.method, *job.metrics)
+        paths = [Path(name.rpartition(":")[0]) for name in names if ".py:" in name]
         return {str(path): path.read_bytes() for path in paths}
 
     def finished(self) -> list[tuple[Job, Outcome]]:
@@ -194,6 +195,7 @@ def _carried_out(
             job,
             task=_placed(job.task, sources, Path(place)),
             method=_placed(job.method, sources, Path(place)),
+            metrics=[_placed(metric, sources, Path(place)) for metric in job.metrics],
         )
         return worker.run(job.to_json()), packed(job.directory)
 

@@ -1,0 +1,97 @@
+"""What measuring gives: the entry of a record, and the scores behind it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from scipy import special
+from torch import Tensor
+
+from cwbench.metric import Metric
+from cwbench.records.entry import LEVEL, Entry
+
+RESOLUTION_WANTED = 0.75
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per observation, float64 with shape `(m,)`; a part that does not apply is None.
+
+    `least_error` is the smallest standard error of the mean value that is believed.
+    """
+
+    value: Tensor
+    plug_in: Tensor | None = None
+    floor: Tensor | None = None
+    resolution: Tensor | None = None
+    least_error: float = 0.0
+
+
+class Measured(NamedTuple):
+    """An entry with the scores it is the mean of, where there are several."""
+
+    entry: Entry
+    scores: Scores | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How much a value was computed from, as in an entry."""
+
+    n_observations: int
+    n_samples: int
+    unit: Literal["samples", "images"] = "samples"
+
+
+def made_entry(
+    metric: Metric,
+    sizes: Sizes,
+    value: float | None,
+    *,
+    half: float | None = None,
+    plug_in: float | None = None,
+    floor: float | None = None,
+    p90: float | None = None,
+    resolution: float | None = None,
+    source_sha256: str | None = None,
+) -> Entry:
+    """The entry of a value with its interval, `value - half` to `value + half`.
+
+    A number that is not finite becomes None; without a value only the floor and the resolution,
+    which are not of the model, stay.
+    """
+    has_value = value is not None and math.isfinite(value)
+    return Entry(
+        value=_finite(value),
+        low=_finite(value - half) if value is not None and half is not None else None,
+        high=_finite(value + half) if value is not None and half is not None else None,
+        plug_in=_finite(plug_in) if has_value else None,
+        floor=_finite(floor),
+        p90=_finite(p90) if has_value else None,
+        resolution=_finite(resolution),
+        low_resolution=resolution is not None and resolution < RESOLUTION_WANTED,
+        direction=metric.info.direction,
+        debiased=metric.info.debiased,
+        ranks=metric.info.ranks,
+        n_observations=sizes.n_observations,
+        n_samples=sizes.n_samples,
+        unit=sizes.unit,
+        version=metric.info.version,
+        source_sha256=source_sha256,
+    )
+
+
+def quantile(values: int) -> float:
+    """Of Student's t, for the two-sided interval of a mean of so many values, at least 2."""
+    return float(special.stdtrit(values - 1, (1 + LEVEL) / 2))
+
+
+def source_suffix(source_sha256: str | None) -> str:
+    """What a kept floor's name adds for a metric whose code can change under its version."""
+    return f"-{source_sha256[:16]}" if source_sha256 else ""
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and math.isfinite(number) else None

@@ -1,0 +1,250 @@
+"""What metrics of labelled images are made of: a network for the features, a distance in them.
+
+A metric inherits one of each, and adds its name (`image_sets`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal, cast
+
+import torch
+from torch import Tensor
+
+from cwbench.metric import FeatureNetwork, ImageMetric, Statistic
+from cwbench.metrics.classifier import FEATURES, classifier_of
+from cwbench.metrics.features import efficientnet, inception
+from cwbench.metrics.frechet import Moments, cfid, frechet, frechet_per_class
+from cwbench.metrics.kernel_distance import BlockDistance, Rows
+from cwbench.metrics.neighbours import NEIGHBOUR, precision, recall
+
+FEWEST_FOR_FID = 2_048
+
+
+class Features(ImageMetric):
+    """A metric with named features of a known dimension."""
+
+    dimension: ClassVar[int]
+    used: ClassVar[int | None] = None
+    """The leading entries of the features that are looked at; None is all."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the task."""
+        return self.task.num_classes or 1
+
+
+class OnClassifier(Features):
+    """Features of the in-suite classifier, trained on the task's own training images."""
+
+    dimension = FEATURES
+
+    def network(self, cache: Path | None) -> FeatureNetwork:
+        """The classifier without its logits."""
+        return _Leading(classifier_of(self.task, cache), FEATURES)
+
+
+class OnEfficientNet(Features):
+    """Features of EfficientNet-Lite0, whose weights come in a package."""
+
+    dimension = 1280
+
+    def network(self, cache: Path | None) -> FeatureNetwork:
+        """The network with its published weights."""
+        return efficientnet()
+
+    def refusal(self, n: int) -> str | None:
+        """An image of one pixel shows nothing; a missing package is refused before the fit."""
+        efficientnet()
+        return super().refusal(n)
+
+
+class OnInception(Features):
+    """Features of Inception under a protocol."""
+
+    dimension = 2048
+    all_real = True
+    resize: ClassVar[Literal["tf", "half-pixel"]]
+
+    def network(self, cache: Path | None) -> FeatureNetwork:
+        """The network with its checked weights."""
+        return inception(self.resize)
+
+    def refusal(self, n: int) -> str | None:
+        """A protocol fixes the number; weights that cannot be had are refused before the fit."""
+        wanted = self.protocol_images or FEWEST_FOR_FID
+        if n < wanted:
+            return f"it is defined on {wanted} generated images; type --set preset.images={wanted}"
+        inception(self.resize)
+        return super().refusal(n)
+
+
+class Literature(OnInception):
+    """The protocol `50k-train-tf`."""
+
+    protocol_images = 50_000
+    part = "train"
+    resize = "tf"
+
+
+class SeedPaper(OnInception):
+    """The protocol `10k-test`."""
+
+    protocol_images = 10_000
+    part = "test"
+    resize = "half-pixel"
+
+
+class _Leading:
+    """The leading entries of another network's features."""
+
+    def __init__(self, whole: FeatureNetwork, kept: int) -> None:
+        self.whole, self.kept, self.name = whole, kept, f"{whole.name}-first-{kept}"
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.whole(x)[:, : self.kept]
+
+
+class FrechetDistance(Features):
+    """The Frechet distance over all images, whatever their class."""
+
+    biased = True
+
+    def kind(self) -> str:
+        """Sums over all."""
+        return "moments"
+
+    def statistic(self, real: Statistic | None = None) -> Statistic:
+        """Sums over all."""
+        return Moments()
+
+    def value(self, generated: Statistic, real: Statistic) -> Tensor:
+        """One number."""
+        both = cast("Moments", generated), cast("Moments", real)
+        return _one(frechet(*(moments.together() for moments in both)))
+
+    def refusal(self, n: int) -> str | None:
+        """The covariance needs more images than features."""
+        if n <= self.dimension:
+            return (
+                f"a Frechet distance of {self.dimension} features needs more than "
+                f"{self.dimension} images, {n} are generated; type --set "
+                f"preset.images={2 * self.dimension}"
+            )
+        return super().refusal(n)
+
+
+class PerClassFrechet(Features):
+    """The mean over classes of the Frechet distance within each."""
+
+    biased = True
+
+    def kind(self) -> str:
+        """Sums class by class."""
+        return "class-moments"
+
+    def statistic(self, real: Statistic | None = None) -> Statistic:
+        """Sums class by class."""
+        return Moments(self.classes)
+
+    def value(self, generated: Statistic, real: Statistic) -> Tensor:
+        """One number a class."""
+        return frechet_per_class(cast("Moments", generated), cast("Moments", real))
+
+    def refusal(self, n: int) -> str | None:
+        """Each class needs twice as many images as features, generated and real."""
+        needed = 2 * self.dimension
+        stored = self.task.stored_images(self.part)
+        assert stored is not None  # noqa: S101 - declared by the metric's needs
+        counts = stored.labels.bincount(minlength=self.classes)
+        generated, real = n // self.classes, int(counts.min())
+        if min(generated, real) < needed:
+            return (
+                f"a covariance of {self.dimension} features in each class needs {needed} images of "
+                f"it: {generated} are generated, {real} are real; type --set "
+                f"preset.images={needed * self.classes}"
+                + (", on a task with more images" if real < needed else "")
+            )
+        return super().refusal(n)
+
+
+class PooledFrechet(PerClassFrechet):
+    """CFID: means class by class, one covariance about them."""
+
+    def value(self, generated: Statistic, real: Statistic) -> Tensor:
+        """One number."""
+        return _one(cfid(cast("Moments", generated), cast("Moments", real)))
+
+
+class KernelDistance(Features):
+    """The kernel distance over all images, whatever their class."""
+
+    def kind(self) -> str:
+        """The features themselves."""
+        return "rows"
+
+    def statistic(self, real: Statistic | None = None) -> Statistic:
+        """Real features are kept, generated ones compared with them block by block."""
+        return Rows() if real is None else BlockDistance(cast("Rows", real), self.groups)
+
+    @property
+    def groups(self) -> int:
+        """All together."""
+        return 1
+
+    def value(self, generated: Statistic, real: Statistic) -> Tensor:
+        """One number."""
+        return cast("BlockDistance", generated).value()
+
+
+class PerClassKernelDistance(KernelDistance):
+    """The mean over classes of the kernel distance within each."""
+
+    @property
+    def groups(self) -> int:
+        """Class by class."""
+        return self.classes
+
+    def refusal(self, n: int) -> str | None:
+        """A pair of images in each class."""
+        if n < 2 * self.classes:
+            return f"it needs two images of each of {self.classes} classes, {n} are generated"
+        return super().refusal(n)
+
+
+class _Manifold(Features):
+    """Precision or recall over the first 10,000 images."""
+
+    def kind(self) -> str:
+        """The features themselves."""
+        return "rows"
+
+    def statistic(self, real: Statistic | None = None) -> Statistic:
+        """Features up to the limit."""
+        return Rows()
+
+    def refusal(self, n: int) -> str | None:
+        """A third neighbour has to be there."""
+        if n <= NEIGHBOUR:
+            return f"its neighbourhoods need more than {NEIGHBOUR} images, {n} are generated"
+        return super().refusal(n)
+
+
+class Precision(_Manifold):
+    """The share of generated images within the manifold of real ones."""
+
+    def value(self, generated: Statistic, real: Statistic) -> Tensor:
+        """One number."""
+        return _one(precision(cast("Rows", generated).features, cast("Rows", real).features))
+
+
+class Recall(_Manifold):
+    """The share of real images within the manifold of generated ones."""
+
+    def value(self, generated: Statistic, real: Statistic) -> Tensor:
+        """One number."""
+        return _one(recall(cast("Rows", generated).features, cast("Rows", real).features))
+
+
+def _one(value: float) -> Tensor:
+    return torch.tensor([value], dtype=torch.float64)

@@ -1,0 +1,165 @@
+"""A method made for a task, and fitted: computed here, gone on with, or taken from disk."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from cwbench.machine.cpu import single_threaded
+from cwbench.machine.processes import Processes
+from cwbench.machine.streams import seeded_globals, stream
+from cwbench.method import Method
+from cwbench.preset import Preset
+from cwbench.records import storage
+from cwbench.records.record import Record, finite
+from cwbench.running.outcome import Outcome
+from cwbench.running.request import Request, problem_spec
+from cwbench.samples import JointSamples
+from cwbench.task import Task
+from cwbench.training.context import Progress, TrainingContext
+from cwbench.training.following import Following
+from cwbench.training.networks import Meter, networks_of
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A method made for the task of a request, and what counts its network evaluations."""
+
+    request: Request
+    method: Method
+    meter: Meter
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run is carried out: its directory, what shows its progress, and what stops it."""
+
+    directory: Path
+    progress: Progress = field(default_factory=Progress)
+    stop: threading.Event = field(default_factory=threading.Event)
+    processes: Processes = field(default_factory=Processes)
+    """Those that share the fit."""
+    checkpoint_seconds: float = 30.0
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a fitted model is stored."""
+        return (self.directory / storage.MODEL).is_file()
+
+
+Follow = Callable[[], Following | None]
+"""Makes what scores the method during its fit, if anything, once the fit is about to begin."""
+
+
+def bind(request: Request, device: torch.device) -> Bound | str:
+    """The method made for the task, or the reason why it cannot do it."""
+    meter = Meter()
+    spec = problem_spec(request.task, request.method, request.preset, meter, device)
+    unsupported = request.method.unsupported(spec)
+    if unsupported:
+        return unsupported
+    return Bound(request, request.method(request.method_params, spec), meter, device)
+
+
+def fit(
+    bound: Bound,
+    place: Place,
+    outcome: Outcome,
+    previous: Record | None,
+    *,
+    follow: Follow = lambda: None,
+    begin: Callable[[], None] = lambda: None,
+) -> None:
+    """Fit and keep the model, or take the fitted one from disk.
+
+    Args:
+        bound: whose method has its weights afterwards.
+        place: with the checkpoint of a fit that was interrupted, which is gone on with.
+        outcome: takes the costs and the diagnostics.
+        previous: the record that names the stored model, where there is one.
+        follow: see `Follow`.
+        begin: called where a fit is about to begin.
+
+    Raises:
+        CorruptFileError: if the stored model is damaged or not the one that `previous` names.
+    """
+    if not place.has_model:
+        begin()
+        _train_and_keep(bound, place, outcome, follow)
+        return
+    sha256 = previous.files.get(storage.MODEL) if previous else None
+    state, facts = storage.load_model(place.directory, bound.request.fit_key, sha256)
+    with seeded_globals(*_key(bound.request), "load"):
+        bound.method.load_state_dict(state)
+    outcome.cost, outcome.diagnostics = facts["cost"], facts["diagnostics"]
+    place.progress.message("fitted before; model loaded")
+
+
+def _train_and_keep(bound: Bound, place: Place, outcome: Outcome, follow: Follow) -> None:
+    outcome.cost, following = train(bound, place, follow)
+    trained = dict(bound.method.state_dict())
+    outcome.cost["parameters"] = sum(v.numel() for v in trained.values() if isinstance(v, Tensor))
+    outcome.cost["sampling"] = {}
+    outcome.diagnostics = finite(bound.method.diagnostics())
+    if following:
+        outcome.diagnostics["followed"] = finite(following.told())
+    facts = {"cost": outcome.cost, "diagnostics": outcome.diagnostics}
+    storage.save_model(place.directory, trained, bound.request.fit_key, facts)
+    shutil.rmtree(place.directory / "checkpoint", ignore_errors=True)
+
+
+def train(
+    bound: Bound, place: Place, follow: Follow = lambda: None
+) -> tuple[dict[str, Any], Following | None]:
+    """Fit; what it cost, and what scored the method meanwhile."""
+    request, key = bound.request, _key(bound.request)
+    data = training_data(request.task, request.preset, request.seed)
+    following = follow()
+    context = TrainingContext(
+        data,
+        request.preset,
+        key,
+        networks_of(request.task, request.preset, bound.meter),
+        bound.device,
+        directory=place.directory / "checkpoint",
+        validation=validation_pairs(request.task, request.preset, request.seed),
+        processes=place.processes,
+        checkpoint_seconds=place.checkpoint_seconds,
+        show=place.progress,
+        stop=place.stop,
+        following=following,
+    )
+    started = time.perf_counter()
+    with single_threaded(), seeded_globals(*key, "fit"):
+        bound.method.fit(data, context)
+    context.seconds["fit"] = context.seconds["fit"] or time.perf_counter() - started
+    return context.costs(), following
+
+
+def _key(request: Request) -> tuple[str | int, ...]:
+    """Of the streams of a fit, whatever the method."""
+    return request.task.info.name, request.task.info.version, request.seed
+
+
+def training_data(task: Task, preset: Preset, seed: int) -> Dataset[tuple[Tensor, Tensor]]:
+    """The training pairs of a seed: the same for every method."""
+    generator = stream(task.info.name, task.info.version, seed, "data")
+    return task.training_data(preset.training_pairs, generator)
+
+
+def validation_pairs(task: Task, preset: Preset, seed: int) -> JointSamples | None:
+    """The validation pairs of a seed, where the preset has them."""
+    if not preset.validation_pairs:
+        return None
+    generator = stream(task.info.name, task.info.version, seed, "validation")
+    return task.sample_joint(preset.validation_pairs, generator)

@@ -1,0 +1,213 @@
+"""A fitted method measured: what it draws, the entries of what a record lacks, the files beside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from cwbench.errors import CwbenchError, DivergedError
+from cwbench.judging.by_image import RealImages
+from cwbench.judging.by_observation import as_samples
+from cwbench.judging.judge import Judge
+from cwbench.judging.measured import Measured
+from cwbench.machine.cpu import single_threaded
+from cwbench.machine.streams import seeded_globals, stream
+from cwbench.metric import Metric
+from cwbench.preset import NFE
+from cwbench.records import storage
+from cwbench.records.record import Record
+from cwbench.running.fitting import Bound, Place
+from cwbench.running.outcome import Outcome, missing
+from cwbench.running.recorded import metric_id, score_table, suffixed
+from cwbench.running.request import Request
+from cwbench.training.context import Interrupted, Progress
+from cwbench.training.following import Following
+
+
+def draw(bound: Bound, y: Tensor, n: int, nfe: NFE | None, purpose: str) -> Tensor:
+    """Samples `(m, n, *x_shape)` with the same latents at every NFE, others for each purpose."""
+    task, method = bound.request.task, bound.request.method.info.name
+    key = (task.info.name, task.info.version, bound.request.seed, purpose)
+    with single_threaded(), seeded_globals(*key, "global"):
+        output = bound.method.sample(y, n, stream(*key), nfe)
+    return as_samples(output, (len(y), n, *task.x_shape), f"sample of {method}")
+
+
+def counted_draw(bound: Bound, y: Tensor, n: int, nfe: NFE | None) -> tuple[Tensor, dict[str, Any]]:
+    """The samples that are judged, and what they cost: seconds, and evaluations a sample."""
+    before, started = bound.meter.evaluations, time.perf_counter()
+    samples = draw(bound, y, n, nfe, "sampling")
+    return samples, {
+        "seconds": time.perf_counter() - started,
+        "evaluations": (bound.meter.evaluations - before) / (len(y) * n),
+    }
+
+
+def finite(samples: Tensor) -> Tensor:
+    """The same samples.
+
+    Raises:
+        DivergedError: if one is not finite.
+    """
+    if not samples.isfinite().all():
+        raise DivergedError("samples are not finite")
+    return samples
+
+
+@dataclass(frozen=True)
+class MethodSampler:
+    """A fitted method at one NFE, as a judge asks it for samples (`cwbench.judging.judge`).
+
+    Without a method it hands out the samples that are stored, and no others.
+    """
+
+    bound: Bound | None
+    nfe: NFE | None
+    samples: Tensor
+    progress: Progress
+    most_images: int = 1
+    """How many images the metrics ask for at most."""
+
+    @property
+    def real_images(self) -> RealImages:
+        """Those of a control that hands some out."""
+        return self._fitted.method.real_images
+
+    def for_set(self, y: Tensor, n: int) -> Tensor:
+        """Samples from a stream of their own."""
+        return finite(draw(self._fitted, y, n, self.nfe, "set"))
+
+    def images(self, y: Tensor, number: int) -> Tensor:
+        """One image a class, from a stream of the batch's own."""
+        share = min(1.0, number * len(y) / self.most_images)
+        self.progress.update(f"images {self.nfe or ''}".strip(), share, {})
+        return finite(draw(self._fitted, y, 1, self.nfe, f"images-{number}"))[:, 0]
+
+    @property
+    def _fitted(self) -> Bound:
+        if self.bound is None:
+            raise CwbenchError("only the samples of the observations are stored, no model")
+        return self.bound
+
+
+def has_to_draw(request: Request, kept: Record | None, place: Place) -> bool:
+    """Whether a metric that is missing needs samples that are not stored."""
+    stored = storage.load_samples(place.directory) if kept else {}
+    return any(
+        suffixed("samples", nfe) not in stored
+        or not all(metric.from_stored for metric in wanted.values())
+        for nfe, wanted in missing(request, kept)
+    )
+
+
+def sound(previous: Record, place: Place) -> Record | None:
+    """The record to go on from, or None where a file beside it is not the one it names."""
+    hashes = storage.hashes(place.directory)
+    names = set(previous.files) - {storage.MODEL}
+    if all(hashes.get(name) == previous.files[name] for name in names):
+        return previous
+    place.progress.message("the files beside the record are not the ones it names; measuring anew")
+    return None
+
+
+def measure(
+    request: Request,
+    bound: Bound | None,
+    judge: Judge,
+    place: Place,
+    outcome: Outcome,
+    kept: Record | None,
+    *,
+    keep_samples: bool,
+) -> None:
+    """Sample at each NFE and add what is missing to the outcome and the files.
+
+    Args:
+        request: what to measure.
+        bound: the fitted method; None where stored samples are enough.
+        judge: of the task and preset.
+        place: whose files hold samples and values by observation.
+        outcome: takes the entries and the costs of sampling.
+        kept: the record whose files and entries are gone on from.
+        keep_samples: whether samples of any size are stored.
+
+    Raises:
+        Interrupted: if it is stopped between two NFE.
+    """
+    observations = storage.load_observations(place.directory) if kept else []
+    samples = storage.load_samples(place.directory) if kept else {}
+    if kept:
+        outcome.cost["sampling"] = dict(kept.cost.get("sampling", {}))
+    lacking = missing(request, kept)
+    for index, (nfe, wanted) in enumerate(lacking):
+        if place.stop.is_set():
+            raise Interrupted("stopped while measuring; the same command goes on")
+        place.progress.update(_phase(nfe), 0.0, {})
+        key = suffixed("samples", nfe)
+        if bound and key not in samples:
+            n = 2 * request.preset.samples
+            samples[key], cost = counted_draw(bound, judge.observations.y, n, nfe)
+            outcome.cost["sampling"][str(nfe) if nfe else "1"] = cost
+        sampler = MethodSampler(
+            bound, nfe, samples[key], place.progress, _most_images(wanted.values())
+        )
+        for name, metric, (entry, scores) in _each(judge, sampler, wanted):
+            outcome.metrics[metric_id(metric, nfe)] = entry
+            if scores is not None:
+                observations.append(score_table(name, nfe, scores))
+        place.progress.update("measure all", (index + 1) / len(lacking), {})
+    storage.save_observations(place.directory, observations)
+    storage.save_samples(place.directory, samples, limited=not keep_samples)
+
+
+def _each(
+    judge: Judge, sampler: MethodSampler, wanted: Mapping[str, Metric]
+) -> Iterator[tuple[str, Metric, Measured]]:
+    """Name, metric and what came of it, one by one, with progress."""
+    phase = _phase(sampler.nfe)
+    several = judge.measure_each(wanted.values(), sampler)
+    for done, (name, metric) in enumerate(wanted.items()):
+        sampler.progress.update(phase, (done + 0.5) / len(wanted), {})
+        yield name, metric, next(several)
+    sampler.progress.update(phase, 1.0, {})
+
+
+def _phase(nfe: NFE | None) -> str:
+    """What progress calls the work at one NFE."""
+    return f"NFE {nfe}" if nfe else "measure"
+
+
+def _most_images(metrics: Iterable[Metric]) -> int:
+    return max((m.of_images.n for m in metrics if m.of_images), default=1)
+
+
+def followed(bound: Bound, judge: Judge, progress: Progress) -> Following | None:
+    """What scores the method during its fit, if anything; real images are ready then."""
+    request = bound.request
+    metric, nfe = request.followed, request.nfe[0]
+    if metric is None:
+        return None
+    known = judge.by_image.known([metric])
+    name = metric.info.name
+
+    def score() -> float | None:
+        def sampler(y: Tensor, number: int) -> Tensor:
+            return finite(draw(bound, y, 1, nfe, f"followed-{number}"))[:, 0]
+
+        try:
+            scores = judge.by_image.compared([metric], known, sampler, alone=False)
+        except DivergedError:
+            return None
+        return float(scores[name].value.mean())
+
+    floor = known.floors[name]
+    about = {
+        "metric": suffixed(metric.identifier, nfe),
+        "images": metric.n,
+        "floor": None if floor is None else float(floor.mean()),
+    }
+    return Following(about, score, request.preset.follow, progress.message)

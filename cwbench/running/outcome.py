@@ -1,0 +1,63 @@
+"""What has come of a run so far, what it lacks, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cwbench.metric import Metric
+from cwbench.preset import NFE
+from cwbench.records.entry import Entry
+from cwbench.records.record import Record, Status
+from cwbench.running.recorded import metric_id
+from cwbench.running.request import Request
+
+
+@dataclass
+class Outcome:
+    """Handed from fitting to measuring and filled by both; however a run ends, it is recorded."""
+
+    metrics: dict[str, Entry] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+
+
+def missing(
+    request: Request, previous: Record | None
+) -> list[tuple[NFE | None, dict[str, Metric]]]:
+    """For each NFE the metrics that are not on record in their present version and source."""
+    if previous and previous.status == "skipped":
+        return []
+    entries = previous.metrics if previous and previous.status == "ok" else {}
+    lacking = []
+    for nfe in request.nfe:
+        absent = {
+            name: metric
+            for name, metric in request.metrics.items()
+            if not is_present(entries, request, metric, nfe)
+        }
+        if absent:
+            lacking.append((nfe, absent))
+    return lacking
+
+
+def is_present(
+    entries: Mapping[str, Entry], request: Request, metric: Metric, nfe: NFE | None
+) -> bool:
+    """Whether there is an entry of a metric in its present version and source."""
+    entry = entries.get(metric_id(metric, nfe))
+    if entry is None:
+        return False
+    source = request.metric_hashes.get(metric.info.name)
+    return (entry["version"], entry["source_sha256"]) == (metric.info.version, source)
+
+
+def verdict(request: Request, metrics: Mapping[str, Entry]) -> tuple[Status, str | None]:
+    """Diverged if the main metric has no value at the NFE that is judged, else ok."""
+    main, info = request.task.main_metric, request.task.info
+    identifiers = [i for i in metrics if i.partition("@")[0] == main]
+    judged = [i for i in identifiers if i.endswith(f"@nfe={info.main_nfe}")] or identifiers
+    if any(metrics[i]["value"] is None for i in judged):
+        return "diverged", "samples are not finite; the main metric has no value"
+    return "ok", None
