@@ -12,8 +12,10 @@ import torch
 
 from cwbench.check import check
 from cwbench.check.calibration import rank_p_values
-from cwbench.check.method import METHOD_CHECKS, MethodSubject, repeated, standard_errors
+from cwbench.check.method import METHOD_CHECKS
+from cwbench.check.method_subject import MethodSubject
 from cwbench.check.outcome import carried_out, expectation, name_of
+from cwbench.check.statistics import repeated, standard_errors
 from cwbench.check.task import TASK_CHECKS, TaskSubject
 from cwbench.errors import ContractError, UsageError
 
