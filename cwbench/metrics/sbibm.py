@@ -37,6 +37,8 @@ class ClassifierTwoSampleTest(ReferenceMetric):
         citation=SBIBM,
         opt_in=True,
         debiased=False,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
+        symmetric=False,
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
@@ -59,6 +61,8 @@ class MaximumMeanDiscrepancy(ReferenceMetric):
         citation=SBIBM,
         opt_in=True,
         debiased=False,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
+        symmetric=False,
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:

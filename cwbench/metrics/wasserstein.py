@@ -36,6 +36,7 @@ class W2Squared(ReferenceMetric):
         direction="lower",
         needs=frozenset({"reference"}),
         citation=CONDITIONAL_WASSERSTEIN,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
@@ -57,6 +58,7 @@ class W1(ReferenceMetric):
         direction="lower",
         needs=frozenset({"reference"}),
         citation=CONDITIONAL_WASSERSTEIN,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
