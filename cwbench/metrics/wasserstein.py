@@ -83,6 +83,7 @@ class MarginalW2Squared(SetMetric):
         citation=C2OT,
         opt_in=True,
         debiased=False,
+        sees=frozenset({"shift", "scale", "shape", "weights"}),
     )
 
     def __init__(self, task: Task) -> None:
