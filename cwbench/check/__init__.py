@@ -1,13 +1,13 @@
-"""The contracts of tasks and methods, as checks that anyone can run on a plugin of their own.
+"""The contracts of tasks, methods and metrics, as checks to run on a plugin of one's own.
 
 `cwbench check NAME` prints them, `check(name)` returns them, and a test module that subclasses
-`MethodChecks` or `TaskChecks` runs them under pytest, one test a check.
+`MethodChecks`, `TaskChecks` or `MetricChecks` runs them under pytest, one test a check.
 """
 
 from __future__ import annotations
 
 from cwbench.check.outcome import Outcome
-from cwbench.check.pytest_classes import MethodChecks, TaskChecks
+from cwbench.check.pytest_classes import MethodChecks, MetricChecks, TaskChecks
 from cwbench.check.report import Report, check
 
-__all__ = ["MethodChecks", "Outcome", "Report", "TaskChecks", "check"]
+__all__ = ["MethodChecks", "MetricChecks", "Outcome", "Report", "TaskChecks", "check"]

@@ -20,16 +20,25 @@ def require_metadata(cls: type[Any]) -> None:
     Raises:
         UnmetError: naming what is missing.
     """
-    info, summary = cls.info, vars(cls).get("__doc__") or ""
-    require(info.version >= 1, f"version {info.version}; it is a positive whole number")
-    require(len(info.title.strip()) > 3, f"title {info.title!r}")
-    require(bool(summary.strip()), f"{cls.__name__} has no docstring; `cwbench describe` shows it")
-    citation = info.citation.strip()
+    require_description(cls)
+    citation = cls.info.citation.strip()
     whole = bool(BIBTEX.fullmatch(citation)) and citation.count("{") == citation.count("}")
     require(
         whole, f"citation {citation!r} is not BibTeX: @misc{{key, title = {{..}}, year = {{..}}}}"
     )
     require(bool(YEAR.search(citation)), f"the citation names no year: {citation!r}")
+
+
+def require_description(cls: type[Any]) -> None:
+    """Version, title and docstring.
+
+    Raises:
+        UnmetError: naming what is missing.
+    """
+    info, summary = cls.info, vars(cls).get("__doc__") or ""
+    require(info.version >= 1, f"version {info.version}; it is a positive whole number")
+    require(len(info.title.strip()) > 3, f"title {info.title!r}")
+    require(bool(summary.strip()), f"{cls.__name__} has no docstring; `cwbench describe` shows it")
 
 
 def require_settings(settings: type[BaseModel]) -> None:

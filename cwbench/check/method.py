@@ -7,25 +7,22 @@ verdict does not change from one call to the next.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import BaseModel, ValidationError
 from torch import Tensor
 
 from cwbench import registry
 from cwbench.check.fitting import Fitting
 from cwbench.check.metadata import require_metadata, require_settings
+from cwbench.check.method_subject import MethodSubject
 from cwbench.check.outcome import NotApplicableError, name_of, refuse_unfounded_excuses, require
-from cwbench.check.probes import PROBES
+from cwbench.check.statistics import STRETCH, correlation, explained, repeated, standard_errors
 from cwbench.machine.streams import seeded_globals
 from cwbench.method import Method, tensors_of
 from cwbench.records.storage import load_model, save_model
 from cwbench.running.fitting import training_data
-from cwbench.task import Task
 from cwbench.training.context import Interrupted
 from cwbench.training.networks import Meter
 
@@ -44,74 +41,8 @@ OVERDRAWN = 20
 """Steps' worth of network passes by which the last step may overrun the budget, in batches."""
 
 LARGE = 2_000
-STRETCH = 50
-"""Samples in a row that come again only if a stream of noise was used twice."""
 
 STANDARD_ERRORS = 7.0
-
-
-class MethodSubject:
-    """A method class with its settings, and its fits on the probes or on a task of one's own."""
-
-    def __init__(
-        self,
-        cls: type[Method],
-        settings: Mapping[str, Any] | None = None,
-        tasks: Iterator[Task] | None = None,
-    ) -> None:
-        self.cls, self.settings = cls, dict(settings or {})
-        self._tasks = list(tasks) if tasks is not None else [probe() for probe in PROBES]
-
-    @cached_property
-    def params(self) -> BaseModel:
-        """The settings, checked.
-
-        Raises:
-            NotApplicableError: if there are none by default, which `settings` tells.
-        """
-        try:
-            return self.cls.Params(**self.settings)
-        except ValidationError:
-            raise NotApplicableError("its settings have no defaults: see settings") from None
-
-    @cached_property
-    def fittings(self) -> list[Fitting]:
-        """The method on each task."""
-        return [
-            Fitting(self.cls, self.params, task, next(iter(task.info.presets.values())))
-            for task in self._tasks
-        ]
-
-    @cached_property
-    def supported(self) -> list[Fitting]:
-        """The fittings that the method declares itself able to do, at least one.
-
-        Raises:
-            NotApplicableError: if there are none, which `fits` tells.
-        """
-        able = [fitting for fitting in self.fittings if not fitting.unsupported()]
-        if not able:
-            raise NotApplicableError("it supports none of the tasks it is tried on: see fits")
-        return able
-
-    @property
-    def main(self) -> Fitting:
-        """The first task that the method can do."""
-        return self.supported[0]
-
-    def on(self, wanted: Callable[[Task], bool], absent: str) -> Fitting:
-        """The fitting on the first task of a kind.
-
-        Raises:
-            NotApplicableError: if there is none, or the method says that it cannot do it.
-        """
-        fitting = next((f for f in self.fittings if wanted(f.task)), None)
-        if fitting is None:
-            raise NotApplicableError(absent)
-        reason = fitting.unsupported()
-        if reason:
-            raise NotApplicableError(f"declared unsupported: {reason}")
-        return fitting
 
 
 def metadata(subject: MethodSubject) -> None:
@@ -281,8 +212,8 @@ def save_and_load(subject: MethodSubject) -> None:
         with seeded_globals(*fitting.key, "load"):
             fresh.load_state_dict(kept)
         again = _samples_of(fitting, fresh)
-        told = f"{fitting.task.info.name}: samples differ by up to {_difference(first, again)}"
-        require(torch.equal(first, again), told)
+        seen = f"{fitting.task.info.name}: samples differ by up to {_difference(first, again)}"
+        require(torch.equal(first, again), seen)
 
 
 def diagnostics(subject: MethodSubject) -> None:
@@ -309,7 +240,7 @@ def budget(subject: MethodSubject) -> None:
 
 
 def nfe(subject: MethodSubject) -> None:
-    """A method that declares `nfe` evaluates its network exactly as often as it is told."""
+    """A method that declares `nfe` evaluates its network exactly `nfe` times a sample."""
     fitting = subject.main
     if not subject.cls.info.nfe:
         raise NotApplicableError("does not declare nfe")
@@ -401,47 +332,6 @@ METHOD_CHECKS: tuple[Callable[[MethodSubject], None], ...] = (
     inputs_untouched, states, save_and_load, diagnostics, budget, nfe, evaluation_untouched,
     globals_kept, resumes,
 )  # fmt: skip
-
-
-def explained(samples: Tensor) -> float:
-    """Share of the variance of samples `(m, n, *x_shape)` that lies between observations."""
-    flat = samples.flatten(2).double()
-    between = flat.mean(1).var(0, unbiased=False).sum()
-    total = flat.flatten(0, 1).var(0, unbiased=False).sum()
-    return float(between / total) if total > 0 else 0.0
-
-
-def correlation(a: Tensor, b: Tensor) -> float:
-    """Correlation over observations of two vectors each, `(m, d)`, all entries together."""
-    a, b = a - a.mean(0), b - b.mean(0)
-    return float((a * b).sum() / (a.square().sum() * b.square().sum()).sqrt().clamp_min(1e-300))
-
-
-def standard_errors(a: Tensor, b: Tensor) -> float:
-    """Largest difference of first and second moments of samples, in standard errors.
-
-    Args:
-        a: samples with shape `(m, n, *x_shape)`.
-        b: samples with shape `(m, k, *x_shape)`, of the same laws if the result is small.
-    """
-    a, b = a.flatten(2).double(), b.flatten(2).double()
-    centre = a.mean(1, keepdim=True)
-    a, b = (torch.cat([part, (part - centre).square()], -1) for part in (a, b))
-    scale = a.abs().amax(1).clamp_min(1e-12)
-    variance = a.var(1) / a.shape[1] + b.var(1) / b.shape[1]
-    error = variance.sqrt() + 1e-6 * scale
-    return float(((a.mean(1) - b.mean(1)).abs() / error).max())
-
-
-def repeated(row: Tensor) -> int:
-    """The lag at which the first `STRETCH` of the samples `(n, d)` come again, else 0."""
-    first = row[:STRETCH]
-    if len(first.unique(dim=0)) == 1:
-        return 0  # a point mass repeats itself by right
-    for lag in (row[1:] == row[0]).all(1).nonzero().flatten().add(1).tolist():
-        if lag + STRETCH <= len(row) and torch.equal(row[lag : lag + STRETCH], first):
-            return int(lag)
-    return 0
 
 
 def _samples_of(fitting: Fitting, method: Method) -> Tensor:

@@ -24,7 +24,8 @@ SMALL = Preset.model_validate(
 NOISE, SPREAD = 0.2, 0.3
 
 
-def _info(name: str, title: str) -> TaskInfo:
+def declared(name: str, title: str) -> TaskInfo:
+    """The declaration of a small problem."""
     return TaskInfo(
         name=name, version=1, title=title, main_metric="ew2sq", licence="MIT", citation="",
         presets={"smoke": SMALL},
@@ -66,7 +67,7 @@ class LinearProbe(Task):
 class VectorProbe(LinearProbe):
     """A vector seen through a tall matrix."""
 
-    info = _info("probe-vector", "Probe with a vector y")
+    info = declared("probe-vector", "Probe with a vector y")
     x_shape, y_shape = (3,), (4,)
 
     def __init__(self, params: BaseModel | None = None) -> None:
@@ -77,7 +78,7 @@ class VectorProbe(LinearProbe):
 class ImageProbe(LinearProbe):
     """Noisy images of one pattern in changing strength."""
 
-    info = _info("probe-images", "Probe with images")
+    info = declared("probe-images", "Probe with images")
     x_shape = y_shape = (1, 4, 4)
 
     def __init__(self, params: BaseModel | None = None) -> None:
@@ -89,7 +90,7 @@ class ImageProbe(LinearProbe):
 class LabelProbe(Task):
     """Three classes of vectors."""
 
-    info = _info("probe-labels", "Probe with class labels")
+    info = declared("probe-labels", "Probe with class labels")
     x_shape, y_shape = (3,), ()
     num_classes = 3
     means = torch.tensor([[1.0, 1.0, 0.0], [-1.0, 0.0, 1.0], [0.0, -1.0, -1.0]])

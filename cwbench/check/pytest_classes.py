@@ -11,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from cwbench.check.method import METHOD_CHECKS, MethodSubject
+from cwbench.check.method import METHOD_CHECKS
+from cwbench.check.method_subject import MethodSubject
+from cwbench.check.metric import METRIC_CHECKS
+from cwbench.check.metric_subject import MetricSubject
 from cwbench.check.outcome import Outcome, carried_out
 from cwbench.check.task import TASK_CHECKS, TaskSubject
 from cwbench.method import Method
+from cwbench.metric import Metric
 from cwbench.task import Task
 
 
@@ -54,8 +58,22 @@ class TaskChecks:
         return cls._subject
 
 
+class MetricChecks:
+    """One test for each check of a metric: `test_equal_laws` and so on."""
+
+    metric: ClassVar[type[Metric]]
+    _subject: ClassVar[MetricSubject]
+
+    @classmethod
+    def subject(cls) -> MetricSubject:
+        """What is checked, its values formed once for all tests of the class."""
+        if "_subject" not in vars(cls):
+            cls._subject = MetricSubject(cls.metric)
+        return cls._subject
+
+
 def _test(check: Callable[[Any], None]) -> Callable[[Any], None]:
-    def test(self: MethodChecks | TaskChecks) -> None:
+    def test(self: MethodChecks | TaskChecks | MetricChecks) -> None:
         subject = self.subject()
         _tell(carried_out(check, subject, subject.cls.excused))
 
@@ -72,7 +90,9 @@ def _tell(outcome: Outcome) -> None:
         pytest.skip(f"{outcome.status}: {outcome.told}")
 
 
-for _check in METHOD_CHECKS:
-    setattr(MethodChecks, f"test_{_check.__name__}", _test(_check))
-for _check_of_task in TASK_CHECKS:
-    setattr(TaskChecks, f"test_{_check_of_task.__name__}", _test(_check_of_task))
+_CHECKS: dict[type, tuple[Callable[[Any], None], ...]] = {
+    MethodChecks: METHOD_CHECKS, TaskChecks: TASK_CHECKS, MetricChecks: METRIC_CHECKS,
+}  # fmt: skip
+for _class, _checks in _CHECKS.items():
+    for _check in _checks:
+        setattr(_class, f"test_{_check.__name__}", _test(_check))

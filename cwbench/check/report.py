@@ -9,7 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cwbench import registry
-from cwbench.check.method import METHOD_CHECKS, MethodSubject
+from cwbench.check.method import METHOD_CHECKS
+from cwbench.check.method_subject import MethodSubject
+from cwbench.check.metric import METRIC_CHECKS
+from cwbench.check.metric_subject import MetricSubject
 from cwbench.check.outcome import Outcome, carried_out
 from cwbench.check.task import TASK_CHECKS, TaskSubject
 from cwbench.errors import UsageError
@@ -65,7 +68,7 @@ def check(
     settings: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Report:
-    """Check a task or method by registered name or `./file.py:ClassName`.
+    """Check a task, method or metric by registered name or `./file.py:ClassName`.
 
     Args:
         name: what to check.
@@ -75,26 +78,42 @@ def check(
 
     Raises:
         UsageError: for an unknown name or setting, or where there is nothing to check.
-        ContractError: if the plugin cannot be imported or is no task or method.
+        ContractError: if the plugin cannot be imported or is of no kind.
     """
     kind, loaded = registry.load_any(name)
     cls = loaded.cls
     if settings:
+        if kind == "metric":
+            raise UsageError(f"{name!r} is a metric; it has no settings")
         validated(cls.Params, settings, kind)
-    if kind == "metric":
-        raise UsageError(f"{name!r} is a metric; there are checks of tasks and methods")
-    if kind == "task" and task is not None:
-        raise UsageError(f"{name!r} is a task; --task names the task to try a method on")
-    checks: tuple[Callable[[Any], None], ...]
-    subject: Any
-    if kind == "task":
-        checks, subject = TASK_CHECKS, TaskSubject(cls, settings)
-    else:
-        tried = iter([configured_task(task, {})[0]]) if task else None
-        checks, subject = METHOD_CHECKS, MethodSubject(cls, settings, tried)
+    if kind != "method" and task is not None:
+        raise UsageError(f"{name!r} is a {kind}; --task names the task to try a method on")
+    checks, subject = _CHECKS[kind](cls, settings, task)
     outcomes = []
     for each in checks:
         progress(each.__name__)
         outcomes.append(carried_out(each, subject, cls.excused))
     origin = f"{loaded.distribution} {loaded.version}".strip()
     return Report(kind, cls.info.name, cls.info.version, origin, tuple(outcomes))
+
+
+Checks = tuple[tuple[Callable[[Any], None], ...], Any]
+"""The checks of a kind of plugin, and what they look at."""
+
+
+def _of_task(cls: Any, settings: Mapping[str, Any] | None, _: str | None) -> Checks:
+    return TASK_CHECKS, TaskSubject(cls, settings)
+
+
+def _of_method(cls: Any, settings: Mapping[str, Any] | None, task: str | None) -> Checks:
+    tried = iter([configured_task(task, {})[0]]) if task else None
+    return METHOD_CHECKS, MethodSubject(cls, settings, tried)
+
+
+def _of_metric(cls: Any, _: Mapping[str, Any] | None, __: str | None) -> Checks:
+    return METRIC_CHECKS, MetricSubject(cls)
+
+
+_CHECKS: dict[registry.Kind, Callable[[Any, Mapping[str, Any] | None, str | None], Checks]] = {
+    "task": _of_task, "method": _of_method, "metric": _of_metric,
+}  # fmt: skip

@@ -109,7 +109,7 @@ def shapes(subject: TaskSubject) -> None:
         for what, pairs in _pairs(task, m):
             _same(f"x of {what}", pairs.x.shape, (m, *task.x_shape))
             _same(f"y of {what}", pairs.y.shape, (m, *task.y_shape))
-        _same("sample_latent", task.sample_latent(n, stream(0)).shape[:1], (n,))
+        _same("sample_latent", task.sample_latent(n, stream(0)).shape, (n, *task.x_shape))
         if task.has_posterior:
             y = task.evaluation_set(m, stream(0)).y
             draws = task.sample_posterior(y, n, stream(0))

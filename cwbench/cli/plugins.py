@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Literal
 
 import click
 
+from cwbench import registry
 from cwbench.cli.options import json_option, names, reports_errors, set_option
 
 
 @click.command()
-@click.argument("name", shell_complete=names("task", "method"))
+@click.argument("name", shell_complete=names(*registry.KINDS))
 @click.option(
     "--task",
     shell_complete=names("task"),
@@ -23,7 +23,7 @@ from cwbench.cli.options import json_option, names, reports_errors, set_option
 @json_option
 @reports_errors
 def check(name: str, task: str | None, assignments: tuple[str, ...], as_json: bool) -> None:
-    """Check that a task or method keeps its contract; NAME or ./file.py:Class.
+    """Check that a task, method or metric keeps its contract; NAME or ./file.py:Class.
 
     Exit 1 if a check fails.
     """
@@ -37,23 +37,27 @@ def check(name: str, task: str | None, assignments: tuple[str, ...], as_json: bo
         sys.exit(1)
 
 
+TRIED_BY: dict[registry.Kind, str] = {
+    "task": "--method linear-gaussian --task",
+    "method": "--task gaussian-mixture --method",
+    "metric": "--task gaussian-mixture --method linear-gaussian --metrics",
+}
+
+
 @click.command()
-@click.argument("kind", type=click.Choice(["method", "task"]))
+@click.argument("kind", type=click.Choice(["method", "task", "metric"]))
 @click.argument("name")
 @click.option("--output", type=click.Path(path_type=Path), help="Default ./NAME.")
 @reports_errors
-def new(kind: Literal["method", "task"], name: str, output: Path | None) -> None:
-    """Write a small package with a new method or task that works as written."""
+def new(kind: registry.Kind, name: str, output: Path | None) -> None:
+    """Write a small package with a new method, task or metric that works as written."""
     from cwbench.templates.scaffold import create
 
     directory = create(kind, name, output)
-    other = (
-        "--method linear-gaussian --task" if kind == "task" else "--task gaussian-mixture --method"
-    )
     click.echo(f"{directory}/src/cwbench_{name.replace('-', '_')}/{kind}.py is yours. Next:")
     click.echo(f"  pip install -e {directory}")
     click.echo(f"  cwbench check {name}")
-    click.echo(f"  cwbench run {other} {name} --preset smoke")
+    click.echo(f"  cwbench run {TRIED_BY[kind]} {name} --preset smoke")
 
 
 COMMANDS = (check, new)

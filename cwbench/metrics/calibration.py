@@ -43,6 +43,7 @@ class SimulationBasedCalibration(CalibrationMetric):
         needs=frozenset({"pairs"}),
         citation=CALIBRATION,
         ranks=False,
+        sees=frozenset({"shift", "scale", "condition"}),
     )
 
     @cached_property
@@ -92,6 +93,7 @@ class RandomPointCoverage(CalibrationMetric):
         needs=frozenset({"pairs"}),
         citation=TARP,
         ranks=False,
+        sees=frozenset({"scale"}),
     )
 
     @cached_property

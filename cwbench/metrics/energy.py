@@ -26,6 +26,7 @@ class EnergyDistance(ReferenceMetric):
         direction="lower",
         needs=frozenset({"reference"}),
         citation=ENERGY,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:

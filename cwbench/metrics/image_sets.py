@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from cwbench.metric import MetricInfo
+from cwbench.metric import Fault, MetricInfo
 from cwbench.metrics.image_kinds import (
     FrechetDistance,
     KernelDistance,
@@ -47,6 +47,16 @@ KYNKAANNIEMI = (
     "(Kynkaanniemi et al., 2019) https://arxiv.org/abs/1904.06991"
 )
 
+OVERALL: frozenset[Fault] = frozenset({"shift", "scale", "shape", "weights"})
+"""What distances over all images together see: not the class, hardly few images again and again."""
+
+BY_CLASS: frozenset[Fault] = OVERALL | {"atoms", "condition"}
+"""What distances class by class see."""
+
+PRECISION: frozenset[Fault] = frozenset({"shift"})
+RECALL: frozenset[Fault] = frozenset({"shift", "scale", "atoms"})
+"""What the two shares of neighbours see, over all images together."""
+
 
 def declared(
     name: str,
@@ -56,11 +66,12 @@ def declared(
     direction: Literal["lower", "higher"] = "lower",
     debiased: bool = False,
     ranks: bool = True,
+    sees: frozenset[Fault],
 ) -> MetricInfo:
     """What all of them have in common: presets or users ask for them by name."""
     return MetricInfo(
         name=name, version=1, title=title, direction=direction, citation=citation, opt_in=True,
-        needs=frozenset({"labelled-images"}), debiased=debiased, ranks=ranks,
+        needs=frozenset({"labelled-images"}), debiased=debiased, ranks=ranks, sees=sees,
     )  # fmt: skip
 
 
@@ -68,7 +79,10 @@ class ClassifierFrechet(OnClassifier, FrechetDistance):
     """The Frechet distance in the features of the in-suite classifier; it is no FID."""
 
     info: ClassVar = declared(
-        "fd-classifier", "Frechet distance in the in-suite classifier's features", HEUSEL
+        "fd-classifier",
+        "Frechet distance in the in-suite classifier's features",
+        HEUSEL,
+        sees=OVERALL,
     )
 
 
@@ -79,6 +93,7 @@ class ClassifierPerClassFrechet(OnClassifier, PerClassFrechet):
         "fd-per-class-classifier",
         "mean over classes of the Frechet distance in the in-suite classifier's features",
         HEUSEL,
+        sees=BY_CLASS,
     )
 
 
@@ -89,6 +104,7 @@ class ClassifierPooledFrechet(OnClassifier, PooledFrechet):
         "cfd-classifier",
         "conditional Frechet distance with pooled covariances, in-suite classifier's features",
         SOLOVEITCHIK,
+        sees=BY_CLASS,
     )
 
 
@@ -97,7 +113,7 @@ class ClassifierKernel(OnClassifier, KernelDistance):
 
     info: ClassVar = declared(
         "kd-classifier", "kernel distance in the in-suite classifier's features", BINKOWSKI,
-        debiased=True,
+        debiased=True, sees=OVERALL,
     )  # fmt: skip
 
 
@@ -109,6 +125,7 @@ class ClassifierPerClassKernel(OnClassifier, PerClassKernelDistance):
         "mean over classes of the kernel distance in the in-suite classifier's features",
         BINKOWSKI,
         debiased=True,
+        sees=BY_CLASS,
     )
 
 
@@ -117,7 +134,7 @@ class ClassifierPrecision(OnClassifier, Precision):
 
     info: ClassVar = declared(
         "precision-classifier", "precision in the in-suite classifier's features", KYNKAANNIEMI,
-        direction="higher",
+        direction="higher", sees=PRECISION,
     )  # fmt: skip
 
 
@@ -126,7 +143,7 @@ class ClassifierRecall(OnClassifier, Recall):
 
     info: ClassVar = declared(
         "recall-classifier", "recall in the in-suite classifier's features", KYNKAANNIEMI,
-        direction="higher",
+        direction="higher", sees=RECALL,
     )  # fmt: skip
 
 
@@ -134,7 +151,10 @@ class EfficientNetFrechet(OnEfficientNet, FrechetDistance):
     """The Frechet distance in EfficientNet-Lite0's features; it is no FID."""
 
     info: ClassVar = declared(
-        "fd-efficientnet-lite0", "Frechet distance in EfficientNet-Lite0's features", HEUSEL
+        "fd-efficientnet-lite0",
+        "Frechet distance in EfficientNet-Lite0's features",
+        HEUSEL,
+        sees=OVERALL,
     )
 
 
@@ -143,7 +163,7 @@ class EfficientNetKernel(OnEfficientNet, KernelDistance):
 
     info: ClassVar = declared(
         "kd-efficientnet-lite0", "kernel distance in EfficientNet-Lite0's features", BINKOWSKI,
-        debiased=True,
+        debiased=True, sees=OVERALL,
     )  # fmt: skip
 
 
@@ -155,6 +175,7 @@ class EfficientNetPerClassKernel(OnEfficientNet, PerClassKernelDistance):
         "mean over classes of the kernel distance in EfficientNet-Lite0's features",
         BINKOWSKI,
         debiased=True,
+        sees=BY_CLASS,
     )
 
 
@@ -162,21 +183,30 @@ class FID50kTrain(Literature, FrechetDistance):
     """FID as the literature reports it for CIFAR-10."""
 
     info: ClassVar = declared(
-        "fid-50k-train-tf", "FID, 50,000 images against the training set", HEUSEL
+        "fid-50k-train-tf",
+        "FID, 50,000 images against the training set",
+        HEUSEL,
+        sees=OVERALL,
     )
 
 
 class FID10kTest(SeedPaper, FrechetDistance):
     """FID as the seed paper's code computes it."""
 
-    info: ClassVar = declared("fid-10k-test", "FID, 10,000 images against the test set", HEUSEL)
+    info: ClassVar = declared(
+        "fid-10k-test", "FID, 10,000 images against the test set", HEUSEL, sees=OVERALL
+    )
 
 
 class KID50kTrain(Literature, KernelDistance):
     """KID with the images of the literature's FID; real ones are the first 10,000."""
 
     info: ClassVar = declared(
-        "kid-50k-train-tf", "KID, 50,000 images against the training set", BINKOWSKI, debiased=True
+        "kid-50k-train-tf",
+        "KID, 50,000 images against the training set",
+        BINKOWSKI,
+        debiased=True,
+        sees=OVERALL,
     )
 
 
@@ -184,7 +214,11 @@ class KID10kTest(SeedPaper, KernelDistance):
     """KID with the images of the seed paper's FID."""
 
     info: ClassVar = declared(
-        "kid-10k-test", "KID, 10,000 images against the test set", BINKOWSKI, debiased=True
+        "kid-10k-test",
+        "KID, 10,000 images against the test set",
+        BINKOWSKI,
+        debiased=True,
+        sees=OVERALL,
     )
 
 
@@ -193,7 +227,7 @@ class Precision50kTrain(Literature, Precision):
 
     info: ClassVar = declared(
         "precision-50k-train-tf", "precision against the training set", KYNKAANNIEMI,
-        direction="higher",
+        direction="higher", sees=PRECISION,
     )  # fmt: skip
 
 
@@ -201,7 +235,11 @@ class Recall50kTrain(Literature, Recall):
     """Recall of the first 10,000 training images by the first 10,000 images."""
 
     info: ClassVar = declared(
-        "recall-50k-train-tf", "recall of the training set", KYNKAANNIEMI, direction="higher"
+        "recall-50k-train-tf",
+        "recall of the training set",
+        KYNKAANNIEMI,
+        direction="higher",
+        sees=RECALL,
     )
 
 
@@ -209,7 +247,11 @@ class Precision10kTest(SeedPaper, Precision):
     """Precision of 10,000 images with respect to the test images."""
 
     info: ClassVar = declared(
-        "precision-10k-test", "precision against the test set", KYNKAANNIEMI, direction="higher"
+        "precision-10k-test",
+        "precision against the test set",
+        KYNKAANNIEMI,
+        direction="higher",
+        sees=PRECISION,
     )
 
 
@@ -217,7 +259,11 @@ class Recall10kTest(SeedPaper, Recall):
     """Recall of the test images by 10,000 images."""
 
     info: ClassVar = declared(
-        "recall-10k-test", "recall of the test set", KYNKAANNIEMI, direction="higher"
+        "recall-10k-test",
+        "recall of the test set",
+        KYNKAANNIEMI,
+        direction="higher",
+        sees=RECALL,
     )
 
 
@@ -225,7 +271,10 @@ class FIDPerClass(Literature, PerClassFrechet):
     """The mean over classes of the FID within each; another quantity than `cfid`."""
 
     info: ClassVar = declared(
-        "fid-per-class-50k-train-tf", "mean over classes of the FID within each", HEUSEL
+        "fid-per-class-50k-train-tf",
+        "mean over classes of the FID within each",
+        HEUSEL,
+        sees=BY_CLASS,
     )
 
 
@@ -233,5 +282,8 @@ class CFID(Literature, PooledFrechet):
     """The conditional FID with pooled covariances; another quantity than `fid-per-class`."""
 
     info: ClassVar = declared(
-        "cfid-50k-train-tf", "conditional FID with pooled covariances", SOLOVEITCHIK
+        "cfid-50k-train-tf",
+        "conditional FID with pooled covariances",
+        SOLOVEITCHIK,
+        sees=BY_CLASS,
     )

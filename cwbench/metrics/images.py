@@ -34,6 +34,7 @@ class PeakSignalToNoiseRatio(PairMetric):
         citation="squared data range over mean squared error; see cwbench.metrics.images",
         debiased=False,
         ranks=False,
+        sees=frozenset({"shift", "weights", "atoms", "condition"}),
     )
 
     def score(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -58,6 +59,7 @@ class StructuralSimilarity(PairMetric):
         citation=STRUCTURAL_SIMILARITY,
         debiased=False,
         ranks=False,
+        sees=frozenset({"shift", "weights", "atoms", "condition"}),
     )
 
     def score(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -26,6 +26,7 @@ class DataMisfit(PairMetric):
         citation="reduced chi-square of the residual y - A x; see cwbench.metrics.misfit",
         debiased=False,
         ranks=False,
+        sees=frozenset({"shift", "weights", "condition"}),
     )
 
     def score(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:

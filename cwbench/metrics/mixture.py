@@ -32,6 +32,7 @@ class ModeWeights(SplitMetric):
         direction="lower",
         needs=frozenset({"reference", "mixture"}),
         citation="unbiased product of two independent halves; see cwbench.metrics.mixture",
+        sees=frozenset({"scale", "weights", "atoms", "condition"}),
     )
 
     def estimate(self, a1: Tensor, a2: Tensor, y: Tensor) -> Tensor:

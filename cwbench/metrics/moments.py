@@ -25,6 +25,7 @@ class MeanError(SplitMetric):
         direction="lower",
         needs=frozenset({"reference"}),
         citation="unbiased product of two independent halves; see cwbench.metrics.moments",
+        sees=frozenset({"shift", "weights", "atoms", "condition"}),
     )
 
     def estimate(self, a1: Tensor, a2: Tensor, y: Tensor) -> Tensor:
@@ -46,6 +47,8 @@ class CovarianceError(ReferenceMetric):
         needs=frozenset({"reference"}),
         citation="relative error of the sample covariance; see cwbench.metrics.moments",
         debiased=False,
+        sees=frozenset({"scale", "weights", "atoms", "condition"}),
+        symmetric=False,
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:

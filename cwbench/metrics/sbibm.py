@@ -37,7 +37,11 @@ class ClassifierTwoSampleTest(ReferenceMetric):
         citation=SBIBM,
         opt_in=True,
         debiased=False,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
+        symmetric=False,
     )
+
+    excused: ClassVar = {"permutation": "its folds follow the order of the samples"}
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """The accuracy with shape `(m,)`."""
@@ -59,6 +63,8 @@ class MaximumMeanDiscrepancy(ReferenceMetric):
         citation=SBIBM,
         opt_in=True,
         debiased=False,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
+        symmetric=False,
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:

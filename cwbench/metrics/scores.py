@@ -33,6 +33,7 @@ class EnergyScore(PairMetric):
         needs=frozenset({"pairs"}),
         citation=SCORES,
         debiased=False,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
     def score(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -59,6 +60,7 @@ class ContinuousRankedProbabilityScore(PairMetric):
         needs=frozenset({"pairs"}),
         citation=SCORES,
         debiased=False,
+        sees=frozenset({"shift", "scale", "weights", "condition"}),
     )
 
     def score(self, samples: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ class SinkhornPaper(ReferenceMetric):
         citation=CONDITIONAL_WASSERSTEIN,
         opt_in=True,
         debiased=False,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:

@@ -49,6 +49,7 @@ class SlicedW2Squared(ReferenceMetric):
         direction="lower",
         needs=frozenset({"reference"}),
         citation=SLICED,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
     def __init__(self, task: Task) -> None:
@@ -75,6 +76,7 @@ class ExactSlicedW2Squared(SplitMetric):
         direction="lower",
         needs=frozenset({"reference", "mixture"}),
         citation=SLICED,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
     def __init__(self, task: Task) -> None:

@@ -36,6 +36,7 @@ class W2Squared(ReferenceMetric):
         direction="lower",
         needs=frozenset({"reference"}),
         citation=CONDITIONAL_WASSERSTEIN,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
@@ -57,6 +58,7 @@ class W1(ReferenceMetric):
         direction="lower",
         needs=frozenset({"reference"}),
         citation=CONDITIONAL_WASSERSTEIN,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
@@ -81,6 +83,7 @@ class MarginalW2Squared(SetMetric):
         citation=C2OT,
         opt_in=True,
         debiased=False,
+        sees=frozenset({"shift", "scale", "shape", "weights"}),
     )
 
     def __init__(self, task: Task) -> None:

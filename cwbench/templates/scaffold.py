@@ -10,7 +10,6 @@ import shutil
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from cwbench import registry
 from cwbench.errors import UsageError
@@ -18,11 +17,11 @@ from cwbench.errors import UsageError
 TEMPLATES = Path(__file__).parent
 
 
-def create(kind: Literal["method", "task"], name: str, output: Path | None = None) -> Path:
+def create(kind: registry.Kind, name: str, output: Path | None = None) -> Path:
     """Write the package of a new plugin, whole or not at all; its directory.
 
     Args:
-        kind: `method` or `task`.
+        kind: `method`, `task` or `metric`.
         name: of the plugin, as in `cwbench run --method NAME`.
         output: the directory to make; default `./NAME`.
 

@@ -12,8 +12,12 @@ import torch
 
 from cwbench.check import check
 from cwbench.check.calibration import rank_p_values
-from cwbench.check.method import METHOD_CHECKS, MethodSubject, repeated, standard_errors
+from cwbench.check.method import METHOD_CHECKS
+from cwbench.check.method_subject import MethodSubject
+from cwbench.check.metric import METRIC_CHECKS
+from cwbench.check.metric_subject import MetricSubject
 from cwbench.check.outcome import carried_out, expectation, name_of
+from cwbench.check.statistics import repeated, standard_errors
 from cwbench.check.task import TASK_CHECKS, TaskSubject
 from cwbench.errors import ContractError, UsageError
 
@@ -26,7 +30,10 @@ def default_dtype() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-def failures(checks: tuple, subject: MethodSubject | TaskSubject) -> dict[str, str]:
+Subject = MethodSubject | TaskSubject | MetricSubject
+
+
+def failures(checks: tuple, subject: Subject) -> dict[str, str]:
     outcomes = [carried_out(each, subject, subject.cls.excused) for each in checks]
     return {o.check: o.told for o in outcomes if o.status == "failed"}
 
@@ -44,13 +51,25 @@ def test_each_broken_task_fails_the_check_that_names_its_fault(cls: type) -> Non
     assert set(found) == {broken.TASKS[cls]} | broken.ALSO.get(cls, set()), found
 
 
+@pytest.mark.parametrize("cls", broken.METRICS, ids=lambda cls: cls.__name__)
+def test_each_broken_metric_fails_the_check_that_names_its_fault(cls: type) -> None:
+    found = failures(METRIC_CHECKS, MetricSubject(cls))
+    assert set(found) == {broken.METRICS[cls]}, found
+
+
+def test_every_check_of_metrics_has_a_plugin_that_it_catches() -> None:
+    assert set(broken.METRICS.values()) == {name_of(each) for each in METRIC_CHECKS}
+
+
 def test_the_good_ones_that_they_derive_from_pass() -> None:
     assert failures(METHOD_CHECKS, MethodSubject(broken.Good)) == {}
     assert failures(TASK_CHECKS, TaskSubject(broken.GoodTask)) == {}
+    assert failures(METRIC_CHECKS, MetricSubject(broken.GoodMetric)) == {}
+    assert failures(METRIC_CHECKS, MetricSubject(broken.GoodHalves)) == {}
 
 
 def test_every_check_has_a_name_and_says_what_it_expects() -> None:
-    for checks in (METHOD_CHECKS, TASK_CHECKS):
+    for checks in (METHOD_CHECKS, TASK_CHECKS, METRIC_CHECKS):
         assert len({name_of(each) for each in checks}) == len(checks)
         for each in checks:
             assert expectation(each).endswith("."), each
@@ -108,8 +127,8 @@ def test_a_method_can_be_tried_on_a_task_of_ones_own(cli: Callable) -> None:
 def test_what_cannot_be_checked_is_refused() -> None:
     with pytest.raises(UsageError, match=r"unknown name 'cotfm'.*'cot-fm'"):
         check("cotfm")
-    with pytest.raises(UsageError, match="is a metric"):
-        check("ew2sq")
+    with pytest.raises(UsageError, match="is a metric; it has no settings"):
+        check("ew2sq", settings={"n": 3})
     with pytest.raises(UsageError, match="--task names the task to try a method on"):
         check("gaussian-linear", task="two-moons")
     with pytest.raises(ContractError, match=r"subclass of none of cwbench\.Task"):

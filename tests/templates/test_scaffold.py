@@ -34,7 +34,9 @@ def shell(directory: Path, *command: str | Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("kind", ["method", pytest.param("task", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["method", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("task", "metric"))]
+)
 def test_it_installs_passes_its_checks_and_runs(kind: str, tmp_path: Path) -> None:
     """The four commands of the README, offline and into a directory of its own."""
     shell(tmp_path, "cwbench", "new", kind, "mine-too")
@@ -44,11 +46,13 @@ def test_it_installs_passes_its_checks_and_runs(kind: str, tmp_path: Path) -> No
     names = ("--method", "mine-too", "--task", "gaussian-mixture")
     if kind == "task":
         names = ("--method", "linear-gaussian", "--task", "mine-too")
+    if kind == "metric":
+        names = ("--method", "prior", "--task", "two-moons", "--metrics", "mine-too")
     assert "smoke / seed 0: ok" in shell(tmp_path, "cwbench", "run", *names, "--preset", "smoke")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["method", "task"])
+@pytest.mark.parametrize("kind", registry.KINDS)
 def test_its_own_tests_pass(kind: str, tmp_path: Path) -> None:
     directory = create(kind, "mine-too", tmp_path / "package")
     pip = ("pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation")
@@ -58,8 +62,8 @@ def test_its_own_tests_pass(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_its_own_types_pass(tmp_path: Path) -> None:
-    """Both kinds in turn: what mypy knows of torch it need not learn again."""
-    for kind in ("method", "task"):
+    """All kinds in turn: what mypy knows of torch it need not learn again."""
+    for kind in registry.KINDS:
         directory = create(kind, "mine-too", tmp_path / kind)
         cache = ("--cache-dir", tmp_path / "cache")
         assert "no issues found in 2 source files" in shell(
@@ -68,7 +72,7 @@ def test_its_own_types_pass(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_template_is_left(tmp_path: Path) -> None:
-    for kind in ("method", "task"):
+    for kind in registry.KINDS:
         directory = create(kind, "two-words", tmp_path / kind)
         files = {p.relative_to(directory).as_posix() for p in directory.rglob("*") if p.is_file()}
         assert files == {
@@ -81,7 +85,7 @@ def test_nothing_of_the_template_is_left(tmp_path: Path) -> None:
                 assert "plugin-" not in path.read_text(), path
                 assert "plugin_" not in path.read_text(), path
                 assert "PluginClass" not in path.read_text(), path
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["method", "task"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(registry.KINDS)
 
 
 @pytest.mark.parametrize("name", ["Mine", "my_method", "../up", "", "-x", "x" * 64])
