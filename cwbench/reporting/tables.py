@@ -16,7 +16,7 @@ from rich.table import Table
 from cwbench import registry, settings
 from cwbench.errors import UsageError, unknown
 from cwbench.records.record import Record
-from cwbench.reporting.ruled import BOX
+from cwbench.reporting.text_table import BOX
 from cwbench.task import Task
 
 BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
