@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ METRICS = ("cov-error", "energy", "esw2sq", "ew1", "ew2sq", "mean-error", "mode-
 TEMPLATE = Path(__file__).parents[1] / "results" / "runs"
 
 
-def template() -> dict[str, Any]:
-    """A record of a real run with the same 28 metrics, however many such runs come to have."""
+def template(metrics: Iterable[str] = METRICS, nfe: Iterable[object] = NFE) -> dict[str, Any]:
+    """A record of a real run with these metrics, however many such runs come to have."""
     path = min(TEMPLATE.glob("gaussian-mixture/fm/quick/*/seed-0/record.json"))
     content: dict[str, Any] = json.loads(path.read_text())
-    names = (f"{metric}@nfe={nfe}" for nfe in NFE for metric in METRICS)
+    names = (f"{metric}@nfe={each}" for each, metric in product(nfe, metrics))
     content["metrics"] = {name: content["metrics"][name] for name in names}
     return content
 

@@ -28,8 +28,8 @@ from cwbench.running.exchange import stored_sampler
 from cwbench.running.request import ConfiguredMethod, configured_method, configured_task, resolve
 from cwbench.running.run import Runner
 from cwbench.running.tracking import Callback, checked
-from cwbench.sweeping.request import asked
 from cwbench.sweeping.request import checkpoint_seconds as seconds_between_checkpoints
+from cwbench.sweeping.request import sweep_request
 from cwbench.task import Task
 
 __all__ = ["evaluate", "load_method", "load_task", "run", "sweep"]
@@ -171,7 +171,7 @@ def sweep(
         "address": address, "jobs": jobs, "gpus": gpus, "threads": threads, "timeout": timeout,
         "memory": memory, "grace": grace, "slurm": slurm, "checkpoint_seconds": checkpoint_seconds,
     }  # fmt: skip
-    return asked(words).carry_out(quiet=quiet)
+    return sweep_request(words).carry_out(quiet=quiet)
 
 
 def load_task(name: str, **params: Any) -> Task:

@@ -51,8 +51,8 @@ def against(board: Board, a: Row, b: Row, column: Column) -> Comparison:
         others = dict(_beside(board, a, b, column))
         joint = joint_verdict(called, list(others.values()))
         if joint == "no verdict":
-            told = {column.metric: called} | others
-            each = (f"{m}: {v}" for m, v in told.items() if v in ("better", "worse"))
+            verdicts = {column.metric: called} | others
+            each = (f"{m}: {v}" for m, v in verdicts.items() if v in ("better", "worse"))
             reason = f"the distances contradict each other ({', '.join(each)})"
         called = joint
     bad = [row for row in (a, b) if not _cell(board, row, column).complete]
@@ -114,6 +114,6 @@ def comparisons(
 
 def _columns(board: Board, metric: str, nfe: str) -> list[Column]:
     name = metric or board.main_metric
-    asked = [nfe] if nfe else [None, board.task["second_nfe"]]
-    found = [board.column(name, each) for each in asked]
+    grid = [nfe] if nfe else [None, board.task["second_nfe"]]
+    found = [board.column(name, each) for each in grid]
     return list(dict.fromkeys(column for column in found if column))

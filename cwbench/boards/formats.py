@@ -18,7 +18,7 @@ from rich.text import Text
 from cwbench.boards.board import DISTANCES, Board, Cell, Column, Row
 from cwbench.boards.frames import frame, note
 from cwbench.records.record import finite
-from cwbench.reporting.ruled import Heading, Ruled
+from cwbench.reporting.text_table import Heading, TextTable
 
 NOTES_SHOWN = 12
 
@@ -111,7 +111,7 @@ METHOD_FOLDS = 24
 """Characters down to which a method's settings fold."""
 
 
-def _table(board: Board, sort: str) -> Ruled:
+def _table(board: Board, sort: str) -> TextTable:
     columns, key = columns_shown(board, sort), sorted_by(board, sort)
     titles = [heading(board, column).replace(", ", "\n") for column in columns]
     facts = list(FACTS.items())
@@ -125,7 +125,7 @@ def _table(board: Board, sort: str) -> Ruled:
         *(Heading(name, right=True, spare=spare) for name, spare in facts),
         Heading("from", spare=96),
     ]
-    table = Ruled(headings)
+    table = TextTable(headings)
     rows = board.ordered(key)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         cells = [board.cell(row, column) for column in columns]
@@ -162,10 +162,10 @@ UNRANKED = "no ranks: a verdict needs three seeds of two methods or more"
 
 def _notes(board: Board) -> list[Text]:
     ranked = any(cell.rank for row in board.rows if (cell := board.cell(row, board.main)))
-    told = [] if ranked else [f"  {UNRANKED}"]
-    told += [f"  {row.label}: {note(row)}" for row in board.rows if note(row)]
-    rest = [f"  and {len(told) - NOTES_SHOWN} more"] if len(told) > NOTES_SHOWN else []
-    return [Text(line, style="yellow") for line in told[:NOTES_SHOWN] + rest]
+    notes = [] if ranked else [f"  {UNRANKED}"]
+    notes += [f"  {row.label}: {note(row)}" for row in board.rows if note(row)]
+    rest = [f"  and {len(notes) - NOTES_SHOWN} more"] if len(notes) > NOTES_SHOWN else []
+    return [Text(line, style="yellow") for line in notes[:NOTES_SHOWN] + rest]
 
 
 def markdown(found: Sequence[Board], sort: str = "") -> str:
@@ -336,7 +336,7 @@ COMPARED = (
 
 def comparison_table(rows: Iterable[dict[str, Any]]) -> RenderableType:
     """Comparisons on a terminal."""
-    table = Ruled([
+    table = TextTable([
         Heading("task", least=20), Heading("preset", spare=2), Heading("metric"),
         Heading("difference", right=True), Heading("seeds", right=True, spare=1),
         Heading("verdict"),

@@ -94,9 +94,9 @@ def compared(
     found = comparisons(chosen.boards, a, b, metric, nfe)
     if not found:
         measured = {c.name for board in chosen.boards for c in board.columns}
-        asked = f" in {metric or 'the metric that ranks'}{f' at NFE {nfe}' if nfe else ''}"
+        where = f" in {metric or 'the metric that ranks'}{f' at NFE {nfe}' if nfe else ''}"
         raise UsageError(
-            f"{a!r} and {b!r} meet on no task{asked}; on record: {', '.join(sorted(measured))}"
+            f"{a!r} and {b!r} meet on no task{where}; on record: {', '.join(sorted(measured))}"
         )
     return found, chosen.problems
 

@@ -1,8 +1,9 @@
 """The leaderboard as one HTML file that needs nothing else and asks for nothing.
 
-The data is a JSON block, the figures are inline SVG or PNG within the data, a little JavaScript
-builds the tables from text nodes alone. A content security policy forbids every request and every
-script but that one, by its hash; jinja2 escapes what comes from records.
+The data is JSON that the browser inflates (every one can since 2023), the figures are inline SVG, or
+PNG within the data, and a little JavaScript builds the tables from text nodes alone. A content
+security policy forbids every request and every script but that one, by its hash; jinja2 escapes
+what comes from records.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import io
 import json
 import math
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
@@ -23,9 +25,9 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from cwbench.boards.album import Album
 from cwbench.boards.board import DISTANCES, Board, Cell, Column, Row, Run
 from cwbench.boards.frames import note
+from cwbench.boards.gallery import Gallery
 from cwbench.boards.overview import heat_map_of, looks_of, looks_on, nfe_figure, stages, votes_of
 from cwbench.errors import UsageError
 from cwbench.records.record import finite
@@ -62,7 +64,7 @@ def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
         policy=f"{POLICY}; script-src 'sha256-{digest}'",
         script=Markup(script),  # noqa: S704 - our own file
         styles=Markup(styles),  # noqa: S704 - our own file
-        data=_json_block(_data(boards, looks)),
+        data=_packed(_data(boards, looks)),
         problems=problems,
         stages=[(name, _stage_figures(members, name)) for name, members in stages(boards)],
         figures=[
@@ -96,24 +98,22 @@ def _svg(figure: Figure) -> Markup:
     return Markup(text)  # noqa: S704 - escaped by matplotlib
 
 
-def _json_block(data: Any) -> Markup:
-    """JSON that stands in a script element: nothing in it can end the element."""
+def _packed(data: Any) -> Markup:
+    """JSON, compressed and in base64: a tenth of its size, and nothing in it can be markup."""
     try:
         text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     except ValueError:  # a number that is not finite: rare, and looking for it takes a second
         text = json.dumps(finite(data), separators=(",", ":"), allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - escaped above
+    return Markup(base64.b64encode(zlib.compress(text.encode())).decode())  # noqa: S704 - base64
 
 
 def _data(boards: Sequence[Board], looks: Mapping[str, int]) -> dict[str, Any]:
     """All that the script shows."""
     shared = Shared()
-    album = Album(sum(len(row.runs) for board in boards for row in board.rows))
+    gallery = Gallery(sum(len(row.runs) for board in boards for row in board.rows))
     stage = {id(b): name for name, members in stages(boards) for b in members}
     shown = [
-        _board(board, stage[id(board)], looks_on(board, looks), shared, album) for board in boards
+        _board(board, stage[id(board)], looks_on(board, looks), shared, gallery) for board in boards
     ]
     return {"boards": shown, "shared": shared.values, "together": DISTANCES}
 
@@ -135,7 +135,7 @@ class Shared:
 
 
 def _board(
-    board: Board, stage: str, looks: Mapping[str, int], shared: Shared, album: Album
+    board: Board, stage: str, looks: Mapping[str, int], shared: Shared, gallery: Gallery
 ) -> dict[str, Any]:
     columns = sorted(board.columns, key=lambda column: column.order)
     place = {column: index for index, column in enumerate(columns)}
@@ -147,7 +147,7 @@ def _board(
         "main": place.get(board.main) if board.main else None,
         "columns": [_column(board, column) for column in columns],
         "rows": [
-            _row(board, row, columns, shared) | {"look": looks[row.label]} | album.entry(row)
+            _row(board, row, columns, shared) | {"look": looks[row.label]} | gallery.entry(row)
             for row in board.ordered(board.main)
         ],
     }  # fmt: skip
@@ -185,10 +185,12 @@ def _row(board: Board, row: Row, columns: Sequence[Column], shared: Shared) -> d
 
 def _diagnostics(runs: Sequence[Run], shared: Shared) -> list[Any]:
     """Where their names stand, then of each what the runs told: one value if they agree."""
-    told = [run.content["diagnostics"] for run in runs]
-    flat = (name for each in told for name, value in each.items() if not isinstance(value, dict))
+    diagnostics = [run.content["diagnostics"] for run in runs]
+    flat = (
+        name for each in diagnostics for name, value in each.items() if not isinstance(value, dict)
+    )
     names = list(dict.fromkeys(flat))
-    values = [[_brief(each.get(name)) for each in told] for name in names]
+    values = [[_brief(each.get(name)) for each in diagnostics] for name in names]
     agreed = (all(each == first for each in rest) for first, *rest in values)
     return [shared.place(names)] + [
         one[0] if same else one for one, same in zip(values, agreed, strict=True)

@@ -122,9 +122,9 @@ def ranking(
     k = len(means)
     upper = np.triu_indices(k, 1)
     adjusted = np.full((k, k), np.nan)
-    asked = np.isfinite(found.p[upper])
+    known = np.isfinite(found.p[upper])
     above = np.full(len(upper[0]), np.nan)
-    above[asked] = holm(found.p[upper][asked])
+    above[known] = holm(found.p[upper][known])
     adjusted[upper] = above
     adjusted.T[upper] = above
     better = (adjusted < 1 - level) & (found.gain > 0)

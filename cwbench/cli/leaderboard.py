@@ -55,7 +55,7 @@ def leaderboard(
     figures: Path | None,
     results: Path | None,
 ) -> None:
-    """Show which methods are best on which task, and which cannot be told apart.
+    """Show which methods are best on which task, and which cannot be message apart.
 
     \b
     cwbench leaderboard --task gaussian-mixture
@@ -91,8 +91,8 @@ def leaderboard(
         try:
             drawn = draw(found.boards, figures)
         except OSError as error:
-            told = error.strerror or error
-            raise UsageError(f"{str(figures)!r} cannot be written: {told}") from None
+            message = error.strerror or error
+            raise UsageError(f"{str(figures)!r} cannot be written: {message}") from None
         for path in drawn:
             click.echo(f"{path}", err=True)
 
@@ -198,8 +198,8 @@ def verify(directory: Path, fresh: bool, as_json: bool) -> None:
             click.echo(str(one))
     flawed = sum(not one.sound for one in found)
     rescored, drawn = (sum(getattr(one, how) for one in found) for how in ("rescored", "fresh"))
-    told = f"scored again from samples: {rescored}, on fresh observations: {drawn}"
-    click.echo(f"{len(found)} runs, {flawed} with problems; {told}", err=as_json)
+    message = f"scored again from samples: {rescored}, on fresh observations: {drawn}"
+    click.echo(f"{len(found)} runs, {flawed} with problems; {message}", err=as_json)
     if flawed:
         sys.exit(1)
 

@@ -56,16 +56,16 @@ def found_results(results: Path | None) -> Path:
 @reports_errors
 def status(results: Path | None, watch: bool, every: float, as_json: bool) -> None:
     """Show in which state every run is: methods by seeds, and what went wrong."""
-    from cwbench.reporting.states import matrix, states
+    from cwbench.reporting.status import status_table, statuses
 
     place = found_results(results)
     if watch:
-        _repeat(lambda: matrix(states(place), place), every)
+        _repeat(lambda: status_table(statuses(place), place), every)
     elif as_json:
-        rows = [{**vars(run), "directory": str(run.directory)} for run in states(place)]
+        rows = [{**vars(run), "directory": str(run.directory)} for run in statuses(place)]
         click.echo(json.dumps(rows, indent=1))
     else:
-        show(matrix(states(place), place))
+        show(status_table(statuses(place), place))
 
 
 def _repeat(view: Callable[[], Any], seconds: float) -> None:
@@ -125,7 +125,7 @@ def why(run: str, other: str | None, results: Path | None, as_json: bool) -> Non
     place = found_results(results)
     record = find_record(run, place)
     if other:
-        comparison = compare(record, find_record(other, place))
+        difference = compare(record, find_record(other, place))
     else:
         inside = results_of(record.directory) if record.directory else None
         near, problems = nearest(record, inside or place)
@@ -134,11 +134,11 @@ def why(run: str, other: str | None, results: Path | None, as_json: bool) -> Non
         if near is None:
             click.echo("null" if as_json else f"{record.run_id} is the only run on record")
             return
-        comparison = near
+        difference = near
     if as_json:
-        click.echo(json.dumps(comparison.as_json(), indent=1))
+        click.echo(json.dumps(difference.as_json(), indent=1))
     else:
-        show(text(comparison, chosen=bool(other)))
+        show(text(difference, chosen=bool(other)))
 
 
 @click.command()

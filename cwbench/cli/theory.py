@@ -50,3 +50,6 @@ def theory(output: Path | None, only: tuple[str, ...]) -> None:
     if failed:
         click.echo(f"cwbench: {failed} checks failed", err=True)
         sys.exit(1)
+
+
+COMMANDS = (theory,)

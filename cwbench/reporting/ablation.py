@@ -103,8 +103,8 @@ def _rows(
     label = record.label
     if at is not None:  # the setting is on the axis, not in the curve's name
         others = {k: v for k, v in record.method["changed"].items() if k != name}
-        told = ", ".join(f"{k}={v}" for k, v in others.items())
-        label = record.method["name"] + (f" ({told})" if told else "")
+        listed = ", ".join(f"{k}={v}" for k, v in others.items())
+        label = record.method["name"] + (f" ({listed})" if listed else "")
     if len(chosen):
         floors = {
             identifier.partition("@nfe=")[2]: entry["floor"]

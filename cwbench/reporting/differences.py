@@ -30,7 +30,7 @@ HASH = re.compile("[0-9a-f]{32,}")
 
 
 @dataclass(frozen=True)
-class Difference:
+class Fact:
     """A key and what either record says of it, None where it does not have it."""
 
     key: str
@@ -39,13 +39,13 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Difference:
     """Two records: what decides the fit and differs, and what else differs."""
 
     run: Record
     other: Record
-    deciding: list[Difference]
-    recorded: list[Difference]
+    deciding: list[Fact]
+    recorded: list[Fact]
 
     def as_json(self) -> dict[str, Any]:
         """For scripts."""
@@ -59,11 +59,11 @@ class Comparison:
         }
 
 
-def compare(run: Record, other: Record) -> Comparison:
+def compare(run: Record, other: Record) -> Difference:
     """What differs between two records, key by key."""
     deciding = _differences(deciding_facts(run), deciding_facts(other))
     recorded = _differences(recorded_facts(run), recorded_facts(other))
-    return Comparison(run, other, deciding, recorded)
+    return Difference(run, other, deciding, recorded)
 
 
 def deciding_facts(record: Record) -> dict[str, Any]:
@@ -87,16 +87,16 @@ def recorded_facts(record: Record) -> dict[str, Any]:
     return facts | {f"environment.{name}": value for name, value in environment.items()}
 
 
-def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Difference]:
+def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Fact]:
     return [
-        Difference(key, ours.get(key), theirs.get(key))
+        Fact(key, ours.get(key), theirs.get(key))
         for key in dict.fromkeys([*ours, *theirs])
         if ours.get(key) != theirs.get(key)
     ]
 
 
-def nearest(run: Record, results: Path) -> tuple[Comparison | None, list[str]]:
-    """The comparison with the nearest other record, and what could not be read on the way."""
+def nearest(run: Record, results: Path) -> tuple[Difference | None, list[str]]:
+    """The difference with the nearest other record, and what could not be read on the way."""
     problems: list[str] = []
     found = []
     for directory in _candidates(run, results):
@@ -111,8 +111,8 @@ def nearest(run: Record, results: Path) -> tuple[Comparison | None, list[str]]:
     return min(latest_first, key=_distance, default=None), problems
 
 
-def _distance(comparison: Comparison) -> tuple[bool, bool, bool, int]:
-    keys = {each.key for each in comparison.deciding}
+def _distance(difference: Difference) -> tuple[bool, bool, bool, int]:
+    keys = {each.key for each in difference.deciding}
     return "task" in keys, "method" in keys, "seed" in keys, len(keys)
 
 
@@ -136,14 +136,14 @@ def _same(one: Path, other: Path) -> bool:
     return one.name == other.name and one.parent.name == other.parent.name and one.samefile(other)
 
 
-def text(comparison: Comparison, *, chosen: bool) -> Group:
-    """The comparison on a terminal; `chosen`: the other run was named, not searched for."""
-    run, other = comparison.run, comparison.other
+def text(difference: Difference, *, chosen: bool) -> Group:
+    """The difference on a terminal; `chosen`: the other run was named, not searched for."""
+    run, other = difference.run, difference.other
     parts: list[Any] = [Text(f"run     {_named(run)}")]
     parts.append(Text(f"{'other' if chosen else 'nearest':<8}{_named(other)}"))
-    if comparison.deciding:
+    if difference.deciding:
         parts += [Text("\nwhat decides the fit and differs", style="bold")]
-        parts += [_table(comparison.deciding)]
+        parts += [_table(difference.deciding)]
     elif run.fit_key == other.fit_key:
         parts.append(Text("\nnothing that decides the fit differs: the same run"))
     else:
@@ -151,8 +151,8 @@ def text(comparison: Comparison, *, chosen: bool) -> Group:
             "\nthe keys differ, but nothing else on record: the source of the task changed, or "
             "the keys are of two versions of cwbench"
         ))  # fmt: skip
-    if comparison.recorded:
-        parts += [Text("\nrecorded, decides nothing", style="bold"), _table(comparison.recorded)]
+    if difference.recorded:
+        parts += [Text("\nrecorded, decides nothing", style="bold"), _table(difference.recorded)]
     if run.status not in ("ok", "skipped"):
         parts.append(Text(f"\nit is {run.status}: the same command tries it again"))
     return Group(*parts)
@@ -163,7 +163,7 @@ def _named(record: Record) -> str:
     return f"{record.run_id}  {where}: {record.status}"
 
 
-def _table(differences: list[Difference]) -> Table:
+def _table(differences: list[Fact]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
     table.add_column("key", no_wrap=True)
     table.add_column("this run", overflow="fold")

@@ -1,4 +1,4 @@
-"""What a sweep was asked, in the same words by flags, by a TOML file and from Python."""
+"""What a sweep is asked to do, from the same arguments as flags, in a TOML file or in Python."""
 
 from __future__ import annotations
 
@@ -58,70 +58,72 @@ class SweepRequest:
             return Sweep(runs, engine, reports).carry_out()
 
 
-def asked(words: Mapping[str, Any]) -> SweepRequest:
-    """A sweep from its words, named as the flags with underscores; None is "not said".
+def sweep_request(arguments: Mapping[str, Any]) -> SweepRequest:
+    """A sweep from its arguments, named as the flags with underscores; None is "not given".
 
     Raises:
-        UsageError: if a word cannot be read.
+        UsageError: if an argument cannot be read.
     """
-    said = {key: value for key, value in words.items() if value is not None}
+    given = {key: value for key, value in arguments.items() if value is not None}
     refuse_several("cwbench sweep")
-    use_inception_weights(said.get("inception_weights"))
+    use_inception_weights(given.get("inception_weights"))
     matrix = Matrix(
-        tasks=_words(said.get("task", ())),
-        methods=_words(said.get("method", ())),
-        preset=said.get("preset", "quick"),
-        seeds=seeds_of(said.get("seeds", 0)),
-        settings=said.get("set", {}),
-        nfe=_words(said["nfe"]) if "nfe" in said else None,
-        metrics=_words(said.get("metrics", ())),
+        tasks=_texts(given.get("task", ())),
+        methods=_texts(given.get("method", ())),
+        preset=given.get("preset", "quick"),
+        seeds=seeds_of(given.get("seeds", 0)),
+        settings=given.get("set", {}),
+        nfe=_texts(given["nfe"]) if "nfe" in given else None,
+        metrics=_texts(given.get("metrics", ())),
     )
     options = Options(
-        device=said.get("device", "auto"),
-        keep_samples=said.get("keep_samples", False),
-        force=said.get("force", False),
-        retry=_words(said.get("retry", ())),
-        checkpoint_seconds=checkpoint_seconds(said.get("checkpoint_seconds")),
-        engine=_engine(said),
+        device=given.get("device", "auto"),
+        keep_samples=given.get("keep_samples", False),
+        force=given.get("force", False),
+        retry=_texts(given.get("retry", ())),
+        checkpoint_seconds=checkpoint_seconds(given.get("checkpoint_seconds")),
+        engine=_engine(given),
     )
-    return SweepRequest(matrix, options, results_directory(said.get("results")))
+    return SweepRequest(matrix, options, results_directory(given.get("results")))
 
 
 def overridden(file: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The words of a file where flags say nothing else.
+    """The arguments of a file, and of the flags where both have one.
 
     Flags that leave out methods or tasks of the file leave out the settings that only those have.
 
     Raises:
         UsageError: if a task or method does not exist.
     """
-    words = {**file, **flags}
+    arguments = {**file, **flags}
     if "set" not in file or not {"task", "method"} & flags.keys():
-        return words
+        return arguments
     wide, narrow = (
-        Matrix(_words(w.get("task", ())), _words(w.get("method", ())), settings=file["set"]).known()
-        for w in (file, words)
+        Matrix(
+            _texts(each.get("task", ())), _texts(each.get("method", ())), settings=file["set"]
+        ).known()
+        for each in (file, arguments)
     )
     left = {k: v for k, v in file["set"].items() if k in narrow or k not in wide}
-    return words | {"set": left}
+    return arguments | {"set": left}
 
 
-def _engine(said: Mapping[str, Any]) -> EngineOptions:
-    jobs, timeout = said.get("jobs"), said.get("timeout")
+def _engine(given: Mapping[str, Any]) -> EngineOptions:
+    jobs, timeout = given.get("jobs"), given.get("timeout")
     return EngineOptions(
-        name=said.get("engine", "local"),
+        name=given.get("engine", "local"),
         jobs=None if jobs is None else int(_number("jobs", jobs)),
-        gpus=_words(said.get("gpus", ())),
-        threads=int(_number("threads", said.get("threads", 1))),
-        memory=bytes_of(said["memory"]) if "memory" in said else None,
+        gpus=_texts(given.get("gpus", ())),
+        threads=int(_number("threads", given.get("threads", 1))),
+        memory=bytes_of(given["memory"]) if "memory" in given else None,
         timeout=None if timeout is None else _number("timeout", timeout),
-        grace=_number("grace", said.get("grace", 10.0)),
-        address=said.get("address"),
-        slurm={str(k): str(v) for k, v in said.get("slurm", {}).items()},
+        grace=_number("grace", given.get("grace", 10.0)),
+        address=given.get("address"),
+        slurm={str(k): str(v) for k, v in given.get("slurm", {}).items()},
     )
 
 
-def _words(given: Any) -> tuple[str, ...]:
+def _texts(given: Any) -> tuple[str, ...]:
     """`a,b`, `["a", "b"]` or one value as texts."""
     parts = given.split(",") if isinstance(given, str) else given
     if not isinstance(parts, (list, tuple)):

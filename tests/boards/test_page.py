@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from made_runs import write_run
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from cwbench.boards.album import ROOM_BYTES, SIGNATURE
+from cwbench.boards.gallery import ROOM_BYTES, SIGNATURE
 from cwbench.boards.gathering import boards
 from cwbench.boards.page import page
 from cwbench.records.shipped import YOURS, Source
@@ -116,6 +118,7 @@ def opened(made: Path, browser: Any) -> Iterator[Callable[..., Page]]:
         shown.on("dialog", lambda dialog: told.append(f"dialog {dialog.message}"))
         shown.on("request", lambda request: asked.append(request.url))
         shown.goto(made.as_uri())
+        shown.wait_for_selector("#tabs button")  # the data is inflated by then
         return shown
 
     yield open_it
@@ -149,7 +152,7 @@ def test_nothing_from_a_record_is_markup(made: Path) -> None:
 def test_the_data_is_the_boards(made: Path) -> None:
     block = re.search(r'id="data">(.*?)</script>', made.read_text(), re.DOTALL)
     assert block is not None
-    data = json.loads(block[1])
+    data = json.loads(zlib.decompress(base64.b64decode(block[1])))
     assert [board["stage"] for board in data["boards"]] == ["standard", "quick"]
     assert {row["label"] for row in data["boards"][1]["rows"]} >= {"good", "twin", "bad", "prior"}
     assert sum(isinstance(each, dict) for each in data["shared"]) == 2, "environments, each once"

@@ -10,7 +10,7 @@ import cwbench
 from cwbench.errors import UsageError
 from cwbench.reporting.ablation import sweep_figures, swept_key
 from cwbench.sweeping.file import read
-from cwbench.sweeping.request import asked
+from cwbench.sweeping.request import sweep_request
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.toml"))
 
@@ -33,7 +33,7 @@ def words(results):
 
 def test_values_on_record_are_drawn_where_they_belong(words, results) -> None:
     with pytest.raises(UsageError, match="cwbench sweep"):
-        list(sweep_figures(asked(words).planned()))
+        list(sweep_figures(sweep_request(words).planned()))
     values = {}
     for beta in (0.1, 10):
         record = cwbench.run(
@@ -45,7 +45,7 @@ def test_values_on_record_are_drawn_where_they_belong(words, results) -> None:
         "gaussian-linear", "linear-gaussian", "smoke", 0, {"steps": 20}, None, results,
         figures=False, quiet=True,
     )  # fmt: skip
-    ((task, figure),) = sweep_figures(asked(words).planned())
+    ((task, figure),) = sweep_figures(sweep_request(words).planned())
     assert task == "gaussian-linear"
     assert [ax.get_title() for ax in figure.axes] == ["NFE 1", "NFE 3"]
     for ax, nfe in zip(figure.axes, (1, 3), strict=True):
@@ -61,6 +61,6 @@ def test_values_on_record_are_drawn_where_they_belong(words, results) -> None:
 def test_ready_sweeps_can_be_carried_out(file, results) -> None:
     keys = ["task", "method", "preset", "seeds", "nfe", "metrics"]
     content = read(file, [*keys, "set"])
-    runs = asked(content | {"results": results}).planned()
+    runs = sweep_request(content | {"results": results}).planned()
     assert len(runs) >= 9
     swept_key([run.asked.settings for run in runs])

@@ -100,9 +100,9 @@ def test_the_nearest_is_of_the_same_task_then_method_then_seed(store: Store, res
     for directory in steps:
         if (directory / "hidden").exists():
             (directory / "hidden").rename(directory / "record.json")
-        comparison, problems = nearest(run, results)
-        assert comparison is not None
-        assert comparison.other.directory == directory
+        difference, problems = nearest(run, results)
+        assert difference is not None
+        assert difference.other.directory == directory
         assert not problems
 
 
@@ -110,16 +110,16 @@ def test_of_equally_near_ones_the_latest(store: Store, results: Path) -> None:
     run = _record(store(0, key="a" * 16))
     for hour, key in ((1, "b"), (3, "c"), (2, "d")):
         store(0, key=key * 16, preset_values={"x": key}, finished=f"2025-01-01T0{hour}:00:00+00:00")
-    comparison, _ = nearest(run, results)
-    assert comparison is not None
-    assert comparison.other.fit_key[0] == "c"
+    difference, _ = nearest(run, results)
+    assert difference is not None
+    assert difference.other.fit_key[0] == "c"
 
 
 def test_what_cannot_be_read_is_told_and_skipped(store: Store, results: Path) -> None:
     run = _record(store(0))
     bad = store(1, key="b" * 16, text="{")
-    comparison, problems = nearest(run, results)
-    assert comparison is None
+    difference, problems = nearest(run, results)
+    assert difference is None
     assert len(problems) == 1
     assert str(bad) in problems[0]
 

@@ -16,14 +16,14 @@ from cwbench.sweeping.matrix import (
     seeds_of,
     split_at_commas,
 )
-from cwbench.sweeping.request import asked, bytes_of, overridden
+from cwbench.sweeping.request import bytes_of, overridden, sweep_request
 
 WORDS = {"task": "gaussian-linear", "preset": "smoke"}
 
 
 def spanned(*typed: str, method: str = "cot-fm", **words: Any) -> list[dict[str, Any]]:
     """The settings of each combination for `--set` typed so."""
-    request = asked(WORDS | {"method": method, "set": assignments(typed)} | words)
+    request = sweep_request(WORDS | {"method": method, "set": assignments(typed)} | words)
     return [one.settings for one in request.matrix.combinations()]
 
 
@@ -71,7 +71,9 @@ def test_what_stands_in_quotes_is_one_value() -> None:
     ],
 )
 def test_lists_from_python_and_toml(given: dict[str, Any], runs: int) -> None:
-    assert len(asked(WORDS | {"method": "cot-fm", "set": given}).matrix.combinations()) == runs
+    assert (
+        len(sweep_request(WORDS | {"method": "cot-fm", "set": given}).matrix.combinations()) == runs
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,10 +110,10 @@ def test_flags_that_narrow_a_file_leave_out_the_settings_of_what_they_leave_out(
     assert overridden(file, {"method": "cot-fm"})["set"] == file["set"]
     narrow = overridden(file, {"method": "fm"})
     assert narrow == file | {"method": "fm", "set": {"preset.steps": "7"}}
-    assert len(asked(narrow).matrix.combinations()) == 1
+    assert len(sweep_request(narrow).matrix.combinations()) == 1
     misspelt = overridden(file | {"set": {"method.betta": "1"}}, {"method": "fm"})
     with pytest.raises(UsageError, match=r"unknown setting 'method.betta'"):
-        asked(misspelt).matrix.combinations()
+        sweep_request(misspelt).matrix.combinations()
     with pytest.raises(UsageError, match="unknown method 'fn'"):
         overridden(file, {"method": "fn"})
 
@@ -145,7 +147,7 @@ def test_bad_words_are_refused_before_anything_starts(
     told = told or "unknown engine 'slrum'.*'slurm'"
     results = tmp_path / "results"
     with pytest.raises(UsageError, match=told):
-        asked(WORDS | {"method": "cot-fm", "results": results} | words).carry_out()
+        sweep_request(WORDS | {"method": "cot-fm", "results": results} | words).carry_out()
     assert not list(tmp_path.rglob("record.json"))
 
 
@@ -187,7 +189,7 @@ def test_a_file_has_the_flags_as_keys(tmp_path: Path) -> None:
     """
     words = sweep_file.read(written(tmp_path, text), KEYS)
     assert words["set"] == {"method.beta": [1, 10], "preset.steps": 5}
-    runs = asked(words | {"preset": "smoke"}).matrix.combinations()
+    runs = sweep_request(words | {"preset": "smoke"}).matrix.combinations()
     assert len(runs) == 2 * (1 + 2)
     assert {one.settings["preset.steps"] for one in runs} == {5}
 

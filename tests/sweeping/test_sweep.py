@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 import cwbench
-from cwbench.sweeping.request import asked
+from cwbench.sweeping.request import sweep_request
 
 FAULTS = Path(__file__).parents[1] / "sweep_faults.py"
 TINY = {
@@ -175,7 +175,7 @@ def test_what_is_to_do(
     mixed: list[cwbench.Record], words: dict[str, Any], to_do: list[str]
 ) -> None:
     fixed = {"task": "gaussian-linear", "preset": "smoke", "set": TINY, "method": MIXED}
-    plan = asked(fixed | {"results": results_of(mixed)} | words).planned()
+    plan = sweep_request(fixed | {"results": results_of(mixed)} | words).planned()
     assert [run.identity["method"]["name"] for run in plan if run.to_do] == to_do
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cwbench.records.runs import single_writer
-from cwbench.reporting.states import STYLES, counts, states
+from cwbench.reporting.status import STYLES, counts, statuses
 
 Store = Callable[..., Path]
 STATUSES = ("ok", "diverged", "failed", "timeout", "oom", "interrupted", "skipped")
@@ -37,7 +37,7 @@ def every(store: Store) -> dict[str, Path]:
 
 
 def test_every_state_with_its_reason(every: dict[str, Path], results: Path) -> None:
-    found = {run.directory: (run.state, run.detail) for run in states(results)}
+    found = {run.directory: (run.state, run.detail) for run in statuses(results)}
     assert len(found) == len(every)
     for status in STATUSES:
         assert found[every[status]] == (status, "" if status == "ok" else f"{status} told")
@@ -52,8 +52,8 @@ def test_a_run_that_is_held_is_running_whatever_is_on_record(
 ) -> None:
     for name in ("failed", "damaged", "unfinished", "ok"):
         with single_writer(every[name]):
-            assert {r.directory: r.state for r in states(results)}[every[name]] == "running"
-        assert {r.directory: r.state for r in states(results)}[every[name]] == name
+            assert {r.directory: r.state for r in statuses(results)}[every[name]] == "running"
+        assert {r.directory: r.state for r in statuses(results)}[every[name]] == name
 
 
 def test_the_matrix(every: dict[str, Path], cli: Callable, store: Store, results: Path) -> None:
@@ -77,7 +77,7 @@ def test_rows_of_one_name_are_told_apart_by_key(store: Store, results: Path) -> 
     store(1, key="aaaa456789abcdef")
     store(0, key="bbbb456789abcdef", settings={"preset.steps": "1"}, track="open")
     store(0, key="cccc456789abcdef", preset="quick")
-    assert {run.method for run in states(results)} == {"m [aaaa]", "m [bbbb]", "m"}
+    assert {run.method for run in statuses(results)} == {"m [aaaa]", "m [bbbb]", "m"}
 
 
 def test_json_tells_all(every: dict[str, Path], cli: Callable) -> None:
@@ -112,7 +112,7 @@ def test_no_runs(cli: Callable, results: Path) -> None:
 
 
 def test_states_are_all_styled_and_counted(every: dict[str, Path], results: Path) -> None:
-    found = states(results)
+    found = statuses(results)
     assert {run.state for run in found} | {"running"} == set(STYLES)
     assert counts(found) == (
         "9 runs: 1 ok, 1 skipped, 1 unfinished, 1 interrupted, 1 diverged, 1 failed, 1 timeout, "

@@ -1,4 +1,4 @@
-"""In which state each run of a results directory is, and their matrix on a terminal.
+"""How each run of a results directory stands, and the table of that on a terminal.
 
 A run without a record is `running` while a process holds it, else `unfinished`: it was killed, and
 the same command resumes it. One whose record cannot be read is `damaged`.
@@ -29,11 +29,11 @@ STYLES = {
 }  # fmt: skip
 SEEDS_A_TABLE = 6
 DETAILS = 30
-"""Runs that are told one by one at most."""
+"""Runs with trouble that are listed one by one, at most."""
 
 
 @dataclass(frozen=True)
-class RunState:
+class RunStatus:
     """A run and how it stands; `detail` is its error, or the last line of its log."""
 
     run_id: str
@@ -46,18 +46,18 @@ class RunState:
     directory: Path
 
 
-def states(results: Path) -> list[RunState]:
-    """The states of all runs below `results`, in the order of their directories."""
+def statuses(results: Path) -> list[RunStatus]:
+    """How all runs stand, below `results`, in the order of their directories."""
     table, problems = frame.table(results)
     once = table.drop_duplicates("directory")
     known = {Path(str(row.directory)): str(row.status) for row in once.itertuples()}
     labels = {Path(str(row.directory)).parent: str(row.label) for row in once.itertuples()}
     directories = records.run_directories(results)
-    labels = _told_apart({d.parent: labels.get(d.parent, d.parts[-4]) for d in directories})
+    labels = _distinct_labels({d.parent: labels.get(d.parent, d.parts[-4]) for d in directories})
     return [_state(d, labels[d.parent], known.get(d), problems.get(d)) for d in directories]
 
 
-def _told_apart(labels: dict[Path, str]) -> dict[Path, str]:
+def _distinct_labels(labels: dict[Path, str]) -> dict[Path, str]:
     """Settings of the task or the preset are not in a label: there the key tells two apart."""
     claims = Counter((place.parent, label) for place, label in labels.items())
     return {
@@ -66,7 +66,7 @@ def _told_apart(labels: dict[Path, str]) -> dict[Path, str]:
     }
 
 
-def _state(directory: Path, label: str, status: str | None, problem: str | None) -> RunState:
+def _state(directory: Path, label: str, status: str | None, problem: str | None) -> RunStatus:
     task, _, preset, _, seed = directory.parts[-5:]
     if records.is_running(directory):
         state, detail = "running", last_line(directory)
@@ -76,7 +76,7 @@ def _state(directory: Path, label: str, status: str | None, problem: str | None)
         state, detail = "unfinished", last_line(directory)
     else:
         state, detail = status, "" if status == "ok" else _error(directory)
-    return RunState(
+    return RunStatus(
         run_id_of(directory), task, label, preset, int(seed.removeprefix("seed-")), state, detail,
         directory,
     )  # fmt: skip
@@ -86,23 +86,23 @@ def _error(directory: Path) -> str:
     """The error on record, its first line."""
     try:
         record = records.read(directory)
-    except (CorruptFileError, OSError) as error:  # since the states were read
+    except (CorruptFileError, OSError) as error:  # since the table was read
         return str(error)
     return (record.error or "").partition("\n")[0] if record else ""
 
 
-def counts(runs: Iterable[RunState]) -> str:
+def counts(runs: Iterable[RunStatus]) -> str:
     """`14 runs: 12 ok, 1 failed, 1 running`."""
     by_state = Counter(run.state for run in runs)
     parts = [f"{by_state[state]} {state}" for state in STYLES if by_state[state]]
     return f"{by_state.total()} runs: {', '.join(parts)}"
 
 
-def matrix(runs: list[RunState], results: Path) -> Group:
+def status_table(runs: list[RunStatus], results: Path) -> Group:
     """Methods by seeds, a table for each task and preset; then what is not ok, and why."""
     if not runs:
         return Group(Text(f"no runs in {str(results)!r}; `cwbench run` makes one"))
-    groups: defaultdict[tuple[str, str], list[RunState]] = defaultdict(list)
+    groups: defaultdict[tuple[str, str], list[RunStatus]] = defaultdict(list)
     for run in runs:
         groups[run.task, run.preset].append(run)
     parts: list[Table | Text] = []
@@ -111,7 +111,7 @@ def matrix(runs: list[RunState], results: Path) -> Group:
     return Group(*parts, *_details(runs), Text(counts(runs)))
 
 
-def _tables(runs: list[RunState]) -> Iterator[Table]:
+def _tables(runs: list[RunStatus]) -> Iterator[Table]:
     cells = {(run.method, run.seed): run.state for run in runs}
     methods = list(dict.fromkeys(run.method for run in runs))
     every = sorted({run.seed for run in runs})
@@ -128,13 +128,13 @@ def _tables(runs: list[RunState]) -> Iterator[Table]:
         yield table
 
 
-def _details(runs: list[RunState]) -> Iterator[Text]:
-    told = [run for run in runs if run.state not in ("ok", "skipped")]
-    for run in told[:DETAILS]:
+def _details(runs: list[RunStatus]) -> Iterator[Text]:
+    troubled = [run for run in runs if run.state not in ("ok", "skipped")]
+    for run in troubled[:DETAILS]:
         line = Text(f"{run.run_id}  ", no_wrap=True, overflow="ellipsis")
         line.append(run.state, style=STYLES.get(run.state, "")).append(f"  {run.detail}")
         yield line
-    if len(told) > DETAILS:
-        yield Text(f"and {len(told) - DETAILS} more; --json tells all")
-    if told:
+    if len(troubled) > DETAILS:
+        yield Text(f"and {len(troubled) - DETAILS} more; --json tells all")
+    if troubled:
         yield Text("")

@@ -21,7 +21,7 @@ SHOWN = ("posterior-1.png", "classes.png")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-class Album:
+class Gallery:
     """The figures of one page: those that come first, until one does not fit."""
 
     def __init__(self, runs: int) -> None:

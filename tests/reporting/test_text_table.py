@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from cwbench.reporting.ruled import Heading, Ruled
+from cwbench.reporting.text_table import Heading, TextTable
 
 
 def text(renderable: RenderableType, width: int) -> str:
@@ -18,8 +18,8 @@ def text(renderable: RenderableType, width: int) -> str:
 
 
 @pytest.fixture
-def table() -> Ruled:
-    made = Ruled(
+def table() -> TextTable:
+    made = TextTable(
         [Heading("rank"), Heading("method", least=16), Heading("ew2sq\nNFE 3", right=True)]
     )
     made.add(["1", "cot-fm (β=10, 漢字)", Text("= 0.1 ± 0.2", style="bold")])
@@ -30,14 +30,14 @@ def table() -> Ruled:
     return made
 
 
-def test_the_lines_are_those_of_rich(table: Ruled) -> None:
+def test_the_lines_are_those_of_rich(table: TextTable) -> None:
     assert text(table, 80) == text(table._by_rich(), 80)
     assert text(table, 80).count("──\n") == 2
 
 
 @pytest.fixture
-def wide() -> Ruled:
-    made = Ruled([
+def wide() -> TextTable:
+    made = TextTable([
         Heading("rank"), Heading("method", least=8), Heading("ew2sq", right=True),
         Heading("p90", right=True, spare=9), Heading("NFE\n3", right=True, spare=1),
         Heading("seeds", spare=5),
@@ -58,7 +58,9 @@ def wide() -> Ruled:
         (29, ["p90", "NFE\n3", "seeds"]),
     ],
 )
-def test_spare_columns_go_before_any_name_is_cut(wide: Ruled, width: int, gone: list[str]) -> None:
+def test_spare_columns_go_before_any_name_is_cut(
+    wide: TextTable, width: int, gone: list[str]
+) -> None:
     shown, left_out = wide.within(width)
     assert [heading.title for heading in left_out] == gone
     lines = text(wide, width).splitlines()
@@ -72,7 +74,7 @@ def test_spare_columns_go_before_any_name_is_cut(wide: Ruled, width: int, gone: 
     assert shown.ends == {0}
 
 
-def test_what_does_not_fit_folds(table: Ruled) -> None:
+def test_what_does_not_fit_folds(table: TextTable) -> None:
     lines = text(table, 40).splitlines()
     assert len(lines) > len(text(table, 80).splitlines())
     assert max(map(len, lines)) <= 40

@@ -34,7 +34,7 @@ class Heading(NamedTuple):
     """Columns that can be spared go where room is short, the highest number first; 0: it stays."""
 
 
-class Ruled:
+class TextTable:
     """Rows of plain strings and of `Text` in one style each, in sections."""
 
     def __init__(self, headings: Sequence[Heading]) -> None:
@@ -53,23 +53,23 @@ class Ruled:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lines of text, or rich's table where they are too long."""
-        shown, left_out = self.within(options.max_width)
-        yield from shown.lines(console, options.max_width)
+        kept, left_out = self.within(options.max_width)
+        yield from kept.lines(console, options.max_width)
         if left_out:
             names = ", ".join(" ".join(heading.title.split()) for heading in left_out)
             yield Text(f"For want of room without {names}.", style="dim")
 
-    def within(self, width: int) -> tuple[Ruled, list[Heading]]:
+    def within(self, width: int) -> tuple[TextTable, list[Heading]]:
         """The table without the columns that must be spared to fit, and the headings of those."""
         least = [self._width(place, folded=True) for place in range(len(self.headings))]
         places = list(range(len(self.headings)))
         spared = sorted((p for p in places if self.headings[p].spare), key=self._spare)
         while spared and _total([least[place] for place in places]) > width:
             places.remove(spared.pop())
-        shown = Ruled([self.headings[place] for place in places])
-        shown.rows = [[row[place] for place in places] for row in self.rows]
-        shown.ends = self.ends
-        return shown, [h for p, h in enumerate(self.headings) if p not in places]
+        kept = TextTable([self.headings[place] for place in places])
+        kept.rows = [[row[place] for place in places] for row in self.rows]
+        kept.ends = self.ends
+        return kept, [h for p, h in enumerate(self.headings) if p not in places]
 
     def _spare(self, place: int) -> int:
         return self.headings[place].spare
