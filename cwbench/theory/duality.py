@@ -27,9 +27,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from cwbench.machine.adam import Adam
 from cwbench.ot import conditional_wasserstein_power, joint_transport, wasserstein_power
-from cwbench.reporting.figures.style import DPI, EXACT, MODEL, style
+from cwbench.ot.adam import Adam
+from cwbench.style import DPI, EXACT, MODEL, style
 from cwbench.theory.statement import Check, Outcome, at_least, at_most, close
 
 POINTS, HELD_OUT = 256, 200

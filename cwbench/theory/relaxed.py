@@ -29,7 +29,7 @@ from cwbench.ot import (
     joint_transport,
 )
 from cwbench.ot.checks import Float64
-from cwbench.reporting.figures.style import DPI, PALETTE, style
+from cwbench.style import DPI, PALETTE, style
 from cwbench.theory.statement import Check, Outcome, at_most, close, falls
 
 SLOPE, NOISE = 1.0, 0.5
