@@ -42,7 +42,7 @@ class FlowParams(Params):
     learning_rate: float = Field(3e-3, gt=0, description="Adam's rate before its decay")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights; 0 is off")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
-    solver: Solver = Field("euler", description="fixed-step rule used at a given NFE")
+    solver: Solver = Field("euler", description="fixed-step solver used at a given NFE")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the training step")
     condition_dropout: float = Field(
         0.0,
