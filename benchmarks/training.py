@@ -40,11 +40,11 @@ def flow(name: str, steps: int) -> Measurement:
         return configured.cls(configured.params, spec), context
 
     method, context = fresh()
-    rule = method.coupling(data, context)
+    pairing = method.coupling(data, context)
 
     def seconds_per_step() -> float:
         method, context = fresh()
-        method.coupling = lambda *_: rule
+        method.coupling = lambda *_: pairing
         method.diagnose = lambda *_: {}
         with single_threaded():
             method.fit(data, context)

@@ -25,7 +25,7 @@ from cwbench.ot import (
     joint_wasserstein_power,
 )
 from cwbench.preset import Preset
-from cwbench.reporting.figures.style import EXACT, GREY, MODEL, style
+from cwbench.style import EXACT, GREY, MODEL, style
 from cwbench.task import Task
 
 SCALES = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4)

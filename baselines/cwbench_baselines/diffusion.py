@@ -32,12 +32,9 @@ from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
 from cwbench.training.networks import Condition
-from cwbench.training.ode import integrate
+from cwbench.training.ode import integrate, whole_observations
 
 FEWEST_FOR_HEUN = 9
-
-ROWS = 1_000
-"""Samples integrated together at least, unless there are fewer."""
 
 
 class DiffusionParams(Params):
@@ -151,9 +148,7 @@ class Diffusion(Method):
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
         """Solve the ODE from Gaussian noise, whole observations at a time."""
         noise = torch.randn(len(y) * n, self.spec.x_size, generator=generator)
-        size = n * max(1, ROWS // n)
-        chunks = zip(noise.split(size), y.repeat_interleave(n, 0).split(size), strict=True)
-        x = [self._solve(*chunk, nfe or "adaptive") for chunk in chunks]
+        x = [self._solve(*chunk, nfe or "adaptive") for chunk in whole_observations(noise, y, n)]
         return torch.cat(x).cpu().reshape(len(y), n, *self.spec.x_shape)
 
     def _solve(self, noise: Tensor, y: Tensor, nfe: NFE) -> Tensor:

@@ -32,11 +32,8 @@ class OnePassGenerator(Method):
     def build(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Make the condition and an untrained G."""
         self.condition = Condition.fitted(self.spec, data, context)
-        sizes = (self._latent_size(), self.condition.size)
+        sizes = (self.spec.x_size, self.condition.size)
         self.generator = context.network(sizes, self.spec.x_size, "generator")
-
-    def _latent_size(self) -> int:
-        return self.spec.sample_latent(1, Generator()).numel()
 
     @torch.no_grad()
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
@@ -57,7 +54,7 @@ class OnePassGenerator(Method):
     def load_state_dict(self, state: State) -> None:
         """Rebuild the generator."""
         self.condition = Condition.of(self.spec).to(self.spec.device)
-        sizes = (self._latent_size(), self.condition.size)
+        sizes = (self.spec.x_size, self.condition.size)
         self.generator = self.spec.network(sizes, self.spec.x_size).to(self.spec.device)
         parts = nn.ModuleDict({"generator": self.generator, "condition": self.condition})
         parts.load_state_dict(dict(state))

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cwbench.images import to_pixels, to_x
-from cwbench.machine.adam import AdamW
 from cwbench.machine.files import write_atomically
 from cwbench.machine.streams import seeded_globals, stream
+from cwbench.ot.adam import AdamW
 from cwbench.samples import ImageSet
 from cwbench.task import Task
 

@@ -29,16 +29,7 @@ law. Nothing non-finite reaches a solver, and a solver that did not converge rai
 
 from cwbench.ot.assignment import assignment, squared_distances
 from cwbench.ot.c2ot import ConditionAwareOT
-from cwbench.ot.calibration import (
-    Batch,
-    Calibration,
-    PriorSkew,
-    Statistic,
-    calibrate_beta,
-    label_leak,
-    label_statistic,
-    prior_skew,
-)
+from cwbench.ot.calibration import Calibration, calibrate_beta
 from cwbench.ot.checks import ConvergenceError, as_float64
 from cwbench.ot.coupling import (
     ConditionalOT,
@@ -52,6 +43,14 @@ from cwbench.ot.energy import energy_distance
 from cwbench.ot.entropic import EntropicOT
 from cwbench.ot.gaussian import bures_wasserstein_squared, gaussian_transport
 from cwbench.ot.geodesic import Geodesic, geodesic
+from cwbench.ot.leak import (
+    Batch,
+    PriorSkew,
+    Statistic,
+    label_leak,
+    label_statistic,
+    prior_skew,
+)
 from cwbench.ot.quantile import mixture_order_statistics
 from cwbench.ot.regression import (
     LinearRegression,

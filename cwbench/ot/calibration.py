@@ -1,36 +1,27 @@
-"""How far a coupling moves labels, and the beta at which that stops to matter.
+"""The beta from which on a conditional coupling moves labels no further than is accepted.
 
 beta has no natural scale: with a 5-dimensional y the value 100 is already the independent pairing,
 with a 64-dimensional y so is 1. What matters is how much the posterior differs between the paired
-conditions. Its mean r(y) = E[X | Y = y] is learned by regression; V = tr Cov r(Y) is the held-out
-R^2 times tr Cov X. For the pairing sigma,
-
-    leak = E|r(y_i) - r(y_sigma(i))|^2 / (2 V),
-
-which is 0 for the pairing as drawn and 1 for unrelated labels; the excess of E_y[W_2^2] that a flow
-inherits is about leak times the prior's. `calibrate_beta` returns the smallest beta whose leak is
-within a target. Along the optimal assignments of |z-x|^2 + beta |r(y)-r(y')|^2 the leak falls
-monotonically in beta, so bisection finds it.
+conditions, the label leak of `cwbench.ot.leak`. `calibrate_beta` returns the smallest beta whose
+leak is within a target. Along the optimal assignments of |z-x|^2 + beta |r(y)-r(y')|^2 the leak
+falls monotonically in beta, so bisection finds it.
 
 Where R^2 is not above 0 the posterior mean is blind to y (x and -x equally likely, say). Where it
 is, the mean may still be blind to one direction of y (two crescents whose middle does not move):
 the posterior covariance, regressed likewise, then leaks at the beta that the mean is content with.
 In both cases y itself, standardised, takes the place of r(y), with V = tr Cov y.
-
-`prior_skew` measures the other defect, of couplings that let the fed condition follow x: the latent
-then tells the condition, though at sampling time the two are independent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from cwbench.ot.assignment import assignment, squared_distances
 from cwbench.ot.checks import (
@@ -42,102 +33,25 @@ from cwbench.ot.checks import (
     same_count,
 )
 from cwbench.ot.coupling import ConditionalOT, Coupling, changed_pairs, label_cost
+from cwbench.ot.leak import Batch, Statistic, is_blind, label_leak
 from cwbench.ot.regression import (
     LinearRegression,
     Regression,
     Standardised,
-    fit_and_split,
     fit_linear,
     fit_regression,
 )
 
-Comparison = Literal["auto", "posterior-mean", "linear", "observation", "moments"]
+CompareBy = Literal["auto", "posterior-mean", "linear", "observation", "moments"]
 """How conditions are compared: by r(y), but by y where r is blind; by r(y); by the best linear
 estimate of x, which is what an operator makes of y; by y itself, standardised; by the posterior's
 first two moments, which see where the mean is blind."""
 
-_LEAST_R2 = 0.01  # below it, or below twice its standard error, a regression says nothing
 _LOWEST, _HIGHEST, _LIMIT = 1e-4, 1e6, 1e18
 _PRECISION = 0.005  # of log10 beta
 _PARTLY_BLIND = 0.1  # share of tr Cov x: measured .03 where means suffice, .34 on two crescents
 _NAMES = {"posterior-mean": "posterior mean", "moments": "pair of posterior moments"}
 _DIRECTIONS = 16  # of x in which the covariance is regressed, at most
-
-
-class Batch(NamedTuple):
-    """A minibatch before pairing: `z` `(n, *z_shape)`, `x` `(n, *x_shape)`, `y` `(n, *y_shape)`."""
-
-    z: Tensor
-    x: Tensor
-    y: Tensor
-
-
-class Statistic(Protocol):
-    """A map of y in whose squared distances a label leak is measured."""
-
-    @property
-    def explained(self) -> float:
-        """V, the total variance of the statistic: half the mean squared distance of unrelated y."""
-
-    def __call__(self, y: Tensor) -> Tensor:
-        """The statistic with shape `(n, k)` of y with shape `(n, *y_shape)`."""
-
-
-def label_leak(coupling: Coupling, batches: Iterable[Batch], statistic: Statistic) -> float:
-    """E|r(y_i) - r(y_sigma(i))|^2 / (2 V) over minibatches: 0 as drawn, 1 for unrelated labels.
-
-    Raises:
-        ValueError: if the statistic does not vary, or an input is not finite.
-    """
-    check_positive("the explained variance", statistic.explained)
-    moved = []
-    for z, x, y in batches:
-        sigma = coupling(z, x, y)
-        with torch.no_grad():
-            r = statistic(y).double()
-        moved.append((r - r[sigma]).square().sum(1).mean())
-    return float(torch.stack(moved).mean()) / (2 * statistic.explained)
-
-
-def moved_share(pairs: Iterable[tuple[Tensor, Tensor]], statistic: Statistic) -> float:
-    """`label_leak` of couplings beyond a minibatch, from the conditions of both ends of pairs.
-
-    Args:
-        pairs: conditions (of the latents, of their data), each with shape `(n, *y_shape)`.
-        statistic: the map of y that is compared.
-
-    Raises:
-        ValueError: if the statistic does not vary.
-    """
-    check_positive("the explained variance", statistic.explained)
-    with torch.no_grad():
-        moved = [
-            (statistic(a).double() - statistic(b).double()).square().sum(1).mean() for a, b in pairs
-        ]
-    return float(torch.stack(moved).mean()) / (2 * statistic.explained)
-
-
-def label_statistic(x: Tensor, y: Tensor, *, generator: Generator) -> Regression | Standardised:
-    """What conditions are compared by: r(y) = E[x | y], or standardised y where r is blind.
-
-    r is blind where its held-out R^2 is below 0.01 or below twice its standard error. Class labels
-    are then compared as numbers, which is meant for a diagnosis only.
-
-    Args:
-        x: with shape `(n, *x_shape)`.
-        y: with shape `(n, *y_shape)`, or integer class labels `(n,)`.
-        generator: source of randomness of the regression.
-
-    Raises:
-        ValueError: if an input is not finite or the counts differ.
-        ConvergenceError: if the regression diverged.
-    """
-    regression = fit_regression(y, x, generator=generator)
-    return Standardised(y) if _blind(regression) else regression
-
-
-def _blind(regression: Regression) -> bool:
-    return not regression.r2 > max(_LEAST_R2, 2 * regression.r2_error)
 
 
 Embedding = Regression | LinearRegression | Standardised
@@ -179,7 +93,7 @@ def calibrate_beta(
     generator: Generator,
     target: float = 0.001,
     batches: int = 8,
-    compare: Comparison = "auto",
+    compare: CompareBy = "auto",
 ) -> Calibration:
     """The smallest beta whose label leak is at most `target`, found on training pairs.
 
@@ -188,7 +102,7 @@ def calibrate_beta(
     Args:
         x: with shape `(n, *x_shape)`.
         y: with shape `(n, *y_shape)`, or integer class labels `(n,)`.
-        sample_latent: draws latents, `(n, generator) -> (n, *z_shape)`.
+        sample_latent: draws latents, `(n, generator) -> (n, *x_shape)`.
         batch: size of the minibatches that will be paired in training: the leak depends on it.
         generator: source of randomness.
         target: leak that is accepted, the share of the prior's error that is given up.
@@ -208,13 +122,13 @@ def calibrate_beta(
         raise ValueError(f"there are {len(x)} pairs for minibatches of {batch}; give more pairs")
     if is_label(y):
         return _within_classes(draw_batches(x, y, sample_latent, batch, generator, batches))
-    told = moments(x, generator) if compare == "moments" else x
-    regression = fit_regression(y, told, generator=generator)
+    targets = moments(x, generator) if compare == "moments" else x
+    regression = fit_regression(y, targets, generator=generator)
     drawn = draw_batches(x, y, sample_latent, batch, generator, batches)
     facts: dict[str, Any] = {"r2": regression.r2, "covariance_leak": None}
     if compare != "auto":
         return _compared(compare, regression, x, y, drawn, target)
-    if not _blind(regression):
+    if not is_blind(regression):
         found = _calibrated(regression, drawn, target)
         leak = _covariance_leak(
             regression, x, y, ConditionalOT(found[0], regression), drawn, generator
@@ -252,16 +166,16 @@ def _products(x: Tensor, generator: Generator) -> Tensor:
 
 
 def smallest_beta(
-    rule: Callable[[float], Coupling], batches: list[Batch], statistic: Statistic, target: float
+    coupling: Callable[[float], Coupling], batches: list[Batch], statistic: Statistic, target: float
 ) -> float:
-    """The smallest beta from 1e-4 whose coupling `rule(beta)` leaks at most `target`.
+    """The smallest beta from 1e-4 whose `coupling(beta)` leaks at most `target`.
 
     For couplings of other kinds than `ConditionalOT`, which `calibrate_beta` is for.
 
     Raises:
         ConvergenceError: if the leak stays above the target at every beta.
     """
-    return _smallest_beta(lambda beta: label_leak(rule(beta), batches, statistic), target)
+    return _smallest_beta(lambda beta: label_leak(coupling(beta), batches, statistic), target)
 
 
 def _calibrated(
@@ -274,18 +188,18 @@ def _calibrated(
 
     The leak is measured in `statistic`, by default in what the coupling compares itself.
     """
-    told = embedding if statistic is None else statistic
+    measured = embedding if statistic is None else statistic
     problems = [
-        _Problem(squared_distances(b.z, b.x), label_cost(b.y, embedding), label_cost(b.y, told))
+        _Problem(squared_distances(b.z, b.x), label_cost(b.y, embedding), label_cost(b.y, measured))
         for b in batches
     ]
-    beta = _smallest_beta(lambda beta: _leak(problems, beta, told.explained), target)
+    beta = _smallest_beta(lambda beta: _leak(problems, beta, measured.explained), target)
     changed = float(np.mean([problem.changed(beta) for problem in problems]))
-    return beta, _leak(problems, beta, told.explained), changed
+    return beta, _leak(problems, beta, measured.explained), changed
 
 
 def _compared(
-    compare: Comparison,
+    compare: CompareBy,
     regression: Regression,
     x: Tensor,
     y: Tensor,
@@ -293,7 +207,7 @@ def _compared(
     target: float,
 ) -> Calibration:
     """The calibration where the comparison was chosen by hand."""
-    blind = _blind(regression)
+    blind = is_blind(regression)
     facts: dict[str, Any] = {"r2": regression.r2, "blind": blind}
     if compare in ("posterior-mean", "moments"):
         if blind:
@@ -307,8 +221,8 @@ def _compared(
         return Calibration(*found, regression, statistic="posterior-mean", **facts)
     embedding = fit_linear(y, x) if compare == "linear" else Standardised(y)
     found = _calibrated(embedding, batches, target, None if blind else regression)
-    told: Any = "linear" if compare == "linear" else "standardised-y"
-    return Calibration(*found, embedding, statistic=told, **facts)
+    name: Any = "linear" if compare == "linear" else "standardised-y"
+    return Calibration(*found, embedding, statistic=name, **facts)
 
 
 def _covariance_leak(
@@ -324,45 +238,7 @@ def _covariance_leak(
         residual = x.flatten(1).float() - mean(y)
     share = float(residual.square().sum() / (x - x.mean(0)).square().sum())
     covariance = fit_regression(y, _products(residual, generator), generator=generator)
-    return None if _blind(covariance) else share * label_leak(coupling, batches, covariance)
-
-
-class PriorSkew(NamedTuple):
-    """How well the fed condition can be predicted from the latent; 0 is what sampling assumes.
-
-    `r2` is held out and pooled over standardised entries of the condition (of the one-hot vector,
-    for class labels). For class labels `accuracy` is the held-out share of right classes and
-    `chance` that of always saying the most frequent one; else both are None.
-    """
-
-    r2: float
-    accuracy: float | None
-    chance: float | None
-
-
-def prior_skew(z: Tensor, fed_y: Tensor, *, generator: Generator) -> PriorSkew:
-    """Predict the condition that was fed to the network from the latent it was fed with.
-
-    Args:
-        z: latents with shape `(n, *z_shape)`.
-        fed_y: conditions with shape `(n, *y_shape)`, or integer class labels `(n,)`.
-        generator: source of randomness of the regression.
-
-    Raises:
-        ValueError: if an input is not finite or the counts differ.
-        ConvergenceError: if the regression diverged.
-    """
-    same_count(z=as_float64("z", z), fed_y=as_float64("fed_y", fed_y))
-    if not is_label(fed_y):
-        regression = fit_regression(z, Standardised(fed_y)(fed_y), generator=generator)
-        return PriorSkew(regression.r2, None, None)
-    classes, index = torch.unique(fed_y, return_inverse=True)
-    one_hot = nn.functional.one_hot(index, len(classes)).float()
-    regression, held_out = fit_and_split(z, one_hot, generator=generator)
-    with torch.no_grad():
-        right = regression(z[held_out]).argmax(1) == index[held_out]
-    chance = one_hot[held_out].mean(0).max()
-    return PriorSkew(regression.r2, float(right.double().mean()), float(chance))
+    return None if is_blind(covariance) else share * label_leak(coupling, batches, covariance)
 
 
 class _Problem(NamedTuple):
@@ -370,11 +246,11 @@ class _Problem(NamedTuple):
 
     transport: Float64
     label: Float64
-    told: Float64
+    measured: Float64
 
     def moved(self, beta: float) -> float:
         sigma = assignment(self.transport + beta * self.label)
-        return float(self.told[np.arange(len(sigma)), sigma].mean())
+        return float(self.measured[np.arange(len(sigma)), sigma].mean())
 
     def changed(self, beta: float) -> float:
         sigma = assignment(self.transport + beta * self.label)

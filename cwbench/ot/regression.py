@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor, nn
 
-from cwbench.machine.adam import AdamW
+from cwbench.ot.adam import AdamW
 from cwbench.ot.checks import ConvergenceError, as_float64, is_label, same_count
 
 _LEARNING_RATE = 2e-3

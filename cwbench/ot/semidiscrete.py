@@ -11,7 +11,7 @@ k*(z, y) = argmin_k (c_k(z, y) - g_k) is the optimal map. g is found once, befor
 stochastic ascent with averaging; then a pair costs one row of distances, whatever the batch. With
 beta = infinity, for class labels, only data of the class of y compete.
 
-How equally the data are used is told by the chi^2 divergence of the frequencies p from uniform,
+How equally the data are used is measured by the chi^2 divergence of the frequencies p from uniform,
 N sum_k p_k^2 - 1: estimated without bias from coincidences among independent draws.
 
 Source: Flow Matching with Semidiscrete Couplings (Mousavi-Hosseini, Zhang, Klein, Cuturi, 2025)
@@ -51,7 +51,7 @@ class Semidiscrete:
         x: data with shape `(N, *x_shape)`.
         y: their conditions with shape `(N, *y_shape)`, or integer class labels `(N,)`.
         beta: weight on the squared distance of conditions; infinite for class labels only.
-        embedding: e, from y to `(n, k)`; None flattens y, and is not asked for class labels.
+        embedding: e, from y to `(n, k)`; None flattens y, and is not used for class labels.
 
     Raises:
         ValueError: if an input is not finite, or beta does not fit the kind of condition.

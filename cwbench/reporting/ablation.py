@@ -22,7 +22,7 @@ from cwbench.errors import UsageError
 from cwbench.records.record import Record
 from cwbench.records.storage import OBSERVATIONS
 from cwbench.reporting.figures import metric_against_nfe
-from cwbench.reporting.figures.style import DPI, PALETTE, style
+from cwbench.style import DPI, PALETTE, style
 from cwbench.sweeping.sweep import Planned
 
 CURVE = ["curve", "at", "nfe"]

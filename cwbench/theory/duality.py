@@ -27,9 +27,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from cwbench.machine.adam import Adam
 from cwbench.ot import conditional_wasserstein_power, joint_transport, wasserstein_power
-from cwbench.reporting.figures.style import DPI, EXACT, MODEL, style
+from cwbench.ot.adam import Adam
+from cwbench.style import DPI, EXACT, MODEL, style
 from cwbench.theory.statement import Check, Outcome, at_least, at_most, close
 
 POINTS, HELD_OUT = 256, 200
@@ -229,8 +229,8 @@ def _overshoot(W: float, penalty: float) -> Check:
         with torch.no_grad():
             slope -= first / second
     raw = float(slope.detach()) * W
-    told = f"raw difference of two points {W:g} apart, lambda = {penalty:g}"
-    return close(told, raw, W + W**2 / (2 * penalty), relative=1e-6)
+    what = f"raw difference of two points {W:g} apart, lambda = {penalty:g}"
+    return close(what, raw, W + W**2 / (2 * penalty), relative=1e-6)
 
 
 def _drawn(found: dict[bool, Estimate], conditional: float, joint: float) -> Figure:
@@ -248,8 +248,8 @@ def _drawn(found: dict[bool, Estimate], conditional: float, joint: float) -> Fig
         right.bar(at - 0.2, raw, 0.35, color="white", edgecolor="0.3", hatch="///", label="raw")
         right.bar(at + 0.2, divided, 0.35, color=EXACT, label="over largest slope")
         for centre, distance in zip(at, (conditional, joint), strict=True):
-            told = None if centre else "distance of the laws"
-            right.hlines(distance, centre - 0.45, centre + 0.45, color=MODEL, label=told)
+            label = None if centre else "distance of the laws"
+            right.hlines(distance, centre - 0.45, centre + 0.45, color=MODEL, label=label)
         right.set_xticks(at, ["partial\nagainst $W_{1,Y}$", "full\nagainst joint $W_1$"])
         right.set(ylabel="critic's difference of means", ylim=(0, 1.4 * max(raw)))
         right.legend(frameon=False)

@@ -25,7 +25,7 @@ from cwbench.ot import (
     joint_transport,
 )
 from cwbench.ot.checks import Float64
-from cwbench.reporting.figures.style import DPI, PALETTE, style
+from cwbench.style import DPI, PALETTE, style
 from cwbench.theory.statement import Check, Outcome, at_least, close
 
 CLASSES, PER_CLASS = 3, 150

@@ -25,7 +25,7 @@ from cwbench.ot import (
     geodesic,
     joint_transport,
 )
-from cwbench.reporting.figures.style import DPI, PALETTE, style
+from cwbench.style import DPI, PALETTE, style
 from cwbench.theory.statement import Outcome, at_least, at_most, close
 
 CLASSES, PER_CLASS = 3, 60

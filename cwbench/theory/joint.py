@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from cwbench.ot import conditional_wasserstein_power, joint_wasserstein_power, wasserstein_power
 from cwbench.ot.checks import Float64
-from cwbench.reporting.figures.style import DPI, EXACT, MODEL, style
+from cwbench.style import DPI, EXACT, MODEL, style
 from cwbench.theory.statement import Outcome, at_most, close
 
 COUNTS = (4, 8, 16, 32, 64, 128)

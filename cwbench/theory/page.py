@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 from cwbench.machine.files import writable_directory, write_atomically
-from cwbench.reporting.figures.style import DPI
+from cwbench.style import DPI
 from cwbench.theory.statement import Outcome
 
 HEAD = """<!doctype html>

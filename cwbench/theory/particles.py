@@ -25,7 +25,7 @@ from scipy.spatial.distance import cdist
 
 from cwbench.ot import label_cost
 from cwbench.ot.checks import Float64, Int64
-from cwbench.reporting.figures.style import DPI, style
+from cwbench.style import DPI, style
 from cwbench.theory.statement import Check, Outcome, at_least, at_most, close, falls
 
 CLASSES, PER_CLASS, SHOWN = 10, 20, 8

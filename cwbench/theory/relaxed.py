@@ -29,7 +29,7 @@ from cwbench.ot import (
     joint_transport,
 )
 from cwbench.ot.checks import Float64
-from cwbench.reporting.figures.style import DPI, PALETTE, style
+from cwbench.style import DPI, PALETTE, style
 from cwbench.theory.statement import Check, Outcome, at_most, close, falls
 
 SLOPE, NOISE = 1.0, 0.5
@@ -132,8 +132,8 @@ def _limits(along: dict[int, tuple[float, float]]) -> list[Check]:
         at_most("the same at the largest n, over W_{2,Y}^2", errors[-1] / LIMIT, 0.1),
     ]
     for n, (_, diagonal) in along.items():
-        told = f"n = {n}, cost of the diagonal plan (Example 1)"
-        checks.append(close(told, diagonal, DIAGONAL, relative=0.1))
+        what = f"n = {n}, cost of the diagonal plan (Example 1)"
+        checks.append(close(what, diagonal, DIAGONAL, relative=0.1))
     return checks
 
 
@@ -145,12 +145,12 @@ def _drawn(exact: Curve, sampled: dict[int, Curve]) -> Figure:
             left.semilogx(BETAS, curve.total, ".-", color=colour, label=f"n = {n}")
             right.loglog(BETAS, np.maximum(curve.y, 1e-9), ".-", color=colour, label=f"n = {n}")
         left.semilogx(BETAS, exact.total, color="k", label="closed form")
-        for height, line, told in (
+        for height, line, name in (
             (DIAGONAL, ":", "the diagonal plan"),
             (LIMIT, "--", "$W_{2,Y}^2$"),
         ):
             left.axhline(height, color="0.4", linestyle=line, linewidth=0.8)
-            left.text(BETAS[0], height, told, va="bottom", color="0.3")
+            left.text(BETAS[0], height, name, va="bottom", color="0.3")
         left.set(xlabel=r"$\beta$", ylabel=r"$W_{2,\beta}^2$")
         right.loglog(BETAS, exact.y, color="k", label="closed form")
         right.loglog(BETAS, LIMIT / np.array(BETAS), color="0.4", linestyle="--", linewidth=0.8)

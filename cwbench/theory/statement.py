@@ -58,6 +58,6 @@ def at_least(what: str, value: float, bound: float) -> Check:
 def falls(what: str, values: Sequence[float], *, by: float = 1.0) -> Check:
     """Held to fall from each value to the next, and by a factor `by` in all."""
     monotone = all(b <= a * (1 + 1e-9) for a, b in pairwise(values))
-    told = " > ".join(f"{value:.3g}" for value in values)
-    held_to = f"falls {by:g} times: {told}"
+    listed = " > ".join(f"{value:.3g}" for value in values)
+    held_to = f"falls {by:g} times: {listed}"
     return Check(what, values[-1], held_to, monotone and values[0] >= by * values[-1])

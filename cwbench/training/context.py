@@ -1,7 +1,7 @@
 """What the harness hands to `Method.fit`: it counts the budget, feeds batches, saves and restores.
 
 A batch is a function of (task, seed, step): the data order is a permutation drawn for each epoch.
-Coupling rules run on a second thread, a few batches ahead of the network.
+Couplings run on a second thread, a few batches ahead of the network.
 """
 
 from __future__ import annotations

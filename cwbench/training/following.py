@@ -32,7 +32,7 @@ def averaged(parts: Iterable[Any]) -> Iterator[None]:
 
 @dataclass
 class Following:
-    """Asks `times` in a fit, evenly over its budget, the last time at its end.
+    """Takes the score `times` in a fit, evenly over its budget, the last time at its end.
 
     `about` says what is scored; values of something else are not taken up again. `score` returns
     None where there is no value.
@@ -44,25 +44,25 @@ class Following:
     message: Callable[[str], None] = lambda _: None
     steps: list[int] = field(default_factory=list)
     values: list[float | None] = field(default_factory=list)
-    asked: int = 0
+    taken: int = 0
 
     def due(self, progress: float) -> bool:
         """Whether the next moment has come, at a share of the budget."""
-        return self._moment(progress) > self.asked
+        return self._moment(progress) > self.taken
 
     def take(self, step: int, progress: float) -> float | None:
-        """Ask now; the value. One that cannot be had ends the asking, not the fit."""
-        self.asked = self._moment(progress)
+        """The score now, or None; after an error no further score is taken, and the fit goes on."""
+        self.taken = self._moment(progress)
         try:
             value = self.score()
-        except Exception as error:  # noqa: BLE001 - a fit outlives what looks on; it is told
+        except Exception as error:  # noqa: BLE001 - a fit outlives what looks on; the log says why
             self.message(f"not followed any more: {type(error).__name__}: {error}")
-            self.asked = self.times
+            self.taken = self.times
             return None
         self.steps.append(step)
         self.values.append(value)
-        told = "no value" if value is None else f"{value:.4g}"
-        self.message(f"step {step}: {self.about['metric']} {told}")
+        text = "no value" if value is None else f"{value:.4g}"
+        self.message(f"step {step}: {self.about['metric']} {text}")
         return value
 
     def _moment(self, progress: float) -> int:
@@ -78,6 +78,6 @@ class Following:
 
     def resume(self, state: dict[str, Any] | None, progress: float) -> None:
         """Go on from a checkpoint at a share of the budget; moments before it do not come again."""
-        self.asked = self._moment(progress)
+        self.taken = self._moment(progress)
         if state and state["about"] == self.about:
             self.steps, self.values = list(state["steps"]), list(state["values"])

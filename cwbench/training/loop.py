@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from cwbench.errors import DivergedError
-from cwbench.machine.adam import Adam
 from cwbench.method import FitContext
+from cwbench.ot.adam import Adam
 
 PATIENCE = 10
 """Steps in a row whose loss is not finite before training stops."""

@@ -6,7 +6,7 @@ its evaluations counted by the harness.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
@@ -22,6 +22,9 @@ TORCHDIFFEQ: dict[Solver, str] = {
 }  # fmt: skip
 TOLERANCE = 1e-5
 MAX_STEPS = 1_000
+
+ROWS = 1_000
+"""Samples integrated together at least, unless there are fewer."""
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
 
@@ -39,6 +42,21 @@ def times(nfe: int, solver: Solver = "euler") -> Tensor:
     return torch.linspace(0.0, 1.0, nfe // EVALUATIONS[solver] + 1)
 
 
+def whole_observations(z: Tensor, y: Tensor, n: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Latents and their conditions in chunks of whole observations, each integrated together.
+
+    The chunks are a function of `n` alone, and from 1000 samples on each is one observation: the
+    adaptive solver's steps then depend on nothing else.
+
+    Args:
+        z: latents with shape `(m * n, *x_shape)`.
+        y: observations with shape `(m, *y_shape)`.
+        n: samples of each.
+    """
+    size = n * max(1, ROWS // n)
+    return zip(z.split(size), y.repeat_interleave(n, 0).split(size), strict=True)
+
+
 def integrate(
     velocity: Velocity, z: Tensor, nfe: NFE, solver: Solver = "euler", *, path: bool = False
 ) -> Tensor:
@@ -48,8 +66,8 @@ def integrate(
         velocity: `v(t, x)` with t a scalar tensor and x with shape `(n, *x_shape)`.
         z: latents with shape `(n, *x_shape)`.
         nfe: evaluations of `velocity`, or "adaptive".
-        solver: the fixed-step rule.
-        path: return the states at all step boundaries, with shape `(steps + 1, n, *x_shape)`.
+        solver: the fixed-step solver.
+        path: return the points at all step boundaries, with shape `(steps + 1, n, *x_shape)`.
 
     Returns:
         Samples with shape `(n, *x_shape)`; all NaN where the solver did not converge, so that a
@@ -65,12 +83,12 @@ def integrate(
         ends = torch.tensor([0.0, 1.0], device=z.device)
         options = {"max_num_steps": MAX_STEPS}
         try:
-            states = odeint(
+            points = odeint(
                 velocity, z, ends, rtol=TOLERANCE, atol=TOLERANCE, method="dopri5", options=options
             )
         except AssertionError:  # torchdiffeq's word for an underflowing step or too many steps
             return torch.full_like(z, torch.nan)
-        return states[-1]  # type: ignore[no-any-return]  # torchdiffeq is untyped
+        return points[-1]  # type: ignore[no-any-return]  # torchdiffeq is untyped
     grid = times(nfe, solver).to(z.device)
-    states = odeint(velocity, z, grid, method=TORCHDIFFEQ[solver])
-    return states if path else states[-1]  # type: ignore[no-any-return]
+    points = odeint(velocity, z, grid, method=TORCHDIFFEQ[solver])
+    return points if path else points[-1]  # type: ignore[no-any-return]

@@ -64,7 +64,7 @@ class CIFAR10(LabelledImages):
 
     @property
     def flips(self) -> bool:
-        """As set."""
+        """Whether training also sees every image mirrored, the setting `flips`."""
         return self.params.flips
 
     @property

@@ -98,7 +98,7 @@ class ClassFolder(LabelledImages):
 
     @property
     def flips(self) -> bool:
-        """As set."""
+        """Whether training also sees every image mirrored, the setting `flips`."""
         return self.params.flips
 
     @cached_property
@@ -207,8 +207,8 @@ def _check_equal(images: list[Pixels], paths: list[Path]) -> None:
             f"grey images are mixed with colour ({kinds['grey']} grey, {kinds['colour']} colour; "
             f"{str(odd)!r} is an odd one); type --set colour=rgb or --set colour=grey"
         )
-    told = ", ".join(f"{count} of {h}x{w}" for (_, h, w), count in shapes.most_common(4))
+    sizes = ", ".join(f"{count} of {h}x{w}" for (_, h, w), count in shapes.most_common(4))
     raise UsageError(
-        f"the images have {len(shapes)} sizes ({told}; {str(odd)!r} is an odd one); name one side "
+        f"the images have {len(shapes)} sizes ({sizes}; {str(odd)!r} is an odd one); name one side "
         "for all, e.g. --set size=32"
     )

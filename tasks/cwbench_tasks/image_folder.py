@@ -1,6 +1,6 @@
 """A folder of images as an empirical prior: real images, whose posterior nobody knows.
 
-Files are found recursively, read as intensities in [0, 1] and told apart by content: a duplicate
+Files are found recursively, read as intensities in [0, 1] and distinguished by content: a duplicate
 counts once, and images are ordered by the hash of their pixels, so neither file names nor their
 order matter. Nine in ten are for training, the others for observations.
 """
@@ -92,8 +92,8 @@ def _check_sizes(images: list[Array], paths: list[Path]) -> None:
         return
     usual = shapes.most_common(1)[0][0]
     odd = next(p for p, image in zip(paths, images, strict=True) if image.shape[1:] != usual)
-    told = ", ".join(f"{count} of {h}x{w}" for (h, w), count in shapes.most_common(4))
+    sizes = ", ".join(f"{count} of {h}x{w}" for (h, w), count in shapes.most_common(4))
     raise UsageError(
-        f"the images have {len(shapes)} sizes ({told}; {str(odd)!r} is one of the odd ones); "
+        f"the images have {len(shapes)} sizes ({sizes}; {str(odd)!r} is one of the odd ones); "
         "name one side for all, e.g. --set size=32"
     )

@@ -45,7 +45,7 @@ class LabelledImages(Task):
 
     @abstractmethod
     def load(self, part: Literal["train", "test"]) -> ImageSet:
-        """Read a part of the stored set; asked once."""
+        """Read a part of the stored set; called once."""
 
     @property
     @abstractmethod

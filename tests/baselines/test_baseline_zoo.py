@@ -84,15 +84,14 @@ def test_entropic_pairs_keep_to_the_leak(bench) -> None:
 
 def test_weights_are_one_where_eps_is_infinite_and_fall_with_distance(bench, seeded) -> None:
     small = bench()
-    weighted = small.bind("w-cfm", epsilon=1e6)
-    weighted.coupling(small.data, small.context())
-    x, z = small.data[:50][0], torch.randn(50, 5, generator=seeded(0))
-    assert weighted.weights(z, x).numpy() == pytest.approx(1, abs=1e-4)
-    near = small.bind("w-cfm", epsilon=0.5)
-    near.coupling(small.data, small.context())
-    w, distance = near.weights(z, x), (z - x).norm(dim=1)
+    x, y = small.data[:50]
+    z = torch.randn(50, 5, generator=seeded(0))
+    limit = small.bind("w-cfm", epsilon=1e6).coupling(small.data, small.context())
+    assert limit.match(z, x, y).weight.numpy() == pytest.approx(1, abs=1e-4)
+    near = small.bind("w-cfm", epsilon=0.5).coupling(small.data, small.context())
+    w, distance = near.match(z, x, y).weight, (z - x).norm(dim=1)
     assert float(w.mean()) == pytest.approx(1, rel=1e-5)
-    ratio = torch.exp(-(distance[0] - distance[1]) / near.eps)
+    ratio = torch.exp(-(distance[0] - distance[1]) / near.facts["epsilon"])
     assert float(w[0] / w[1]) == pytest.approx(float(ratio), rel=1e-4)
 
 
@@ -106,9 +105,10 @@ def test_weighted_flow_is_fm_in_the_limit(bench, seeded) -> None:
 
 def test_semidiscrete_pairs_are_training_pairs(bench, seeded) -> None:
     small = bench(training_pairs=500)
-    flow = small.fitted("sd-fm", potential_steps=50)
+    flow = small.bind("sd-fm", potential_steps=50)
     x, y = small.data[:50]
-    pairs = flow.matched(None, torch.randn(50, 5, generator=seeded(0)), x, y)
+    match = flow.coupling(small.data, small.context()).match
+    pairs = match(torch.randn(50, 5, generator=seeded(0)), x, y)
     joined = {tuple(row) for row in torch.cat(small.data.tensors, 1).tolist()}
     assert {tuple(row) for row in torch.cat([pairs.x, pairs.y_target], 1).tolist()} <= joined
     assert torch.equal(pairs.y_source, y)
@@ -116,10 +116,10 @@ def test_semidiscrete_pairs_are_training_pairs(bench, seeded) -> None:
 
 def test_c2ot_without_slack_is_plain_ot(bench, seeded) -> None:
     small = bench()
-    rule = small.bind("c2ot", r_tar=1.0).coupling(small.data, small.context())
+    pairing = small.bind("c2ot", r_tar=1.0).coupling(small.data, small.context())
     x, y = small.data[:50]
     z = torch.randn(50, 5, generator=seeded(0))
-    assert torch.equal(rule(z, x, y), MinibatchOT()(z, x, y))
+    assert torch.equal(pairing.match(z, x, y).sigma, MinibatchOT()(z, x, y))
 
 
 class Gaussian(nn.Module):

@@ -21,7 +21,7 @@ from cwbench.boards.gallery import ROOM_BYTES, SIGNATURE
 from cwbench.boards.gathering import boards
 from cwbench.boards.page import page
 from cwbench.records.shipped import YOURS, Source
-from cwbench.reporting.figures.style import PALETTE
+from cwbench.style import PALETTE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ATTACK = "<script>alert(1)</script></script><img src=x onerror=alert(2)>"

@@ -17,7 +17,7 @@ from cwbench.training.convolutional import ConvolutionalNetwork
 from cwbench.training.loop import Trainer
 from cwbench.training.networks import Meter, networks_of
 from cwbench.training.unet import RECIPES, Recipe, UNet
-from cwbench_baselines.flows import flow as flow_matching
+from cwbench_baselines.flows import diagnosis
 from cwbench_tasks.cifar10 import CIFAR10
 from cwbench_tasks.labelled_images import LabelledImages
 
@@ -122,8 +122,8 @@ def test_a_published_recipe_takes_two_steps_and_draws(
     preset: str, bfloat16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All that a preset fixes is at work: a network of full size, warm-up, clipping, averaging."""
-    monkeypatch.setattr(flow_matching, "PATHS", 1)
-    monkeypatch.setattr(flow_matching, "PATH_STEPS", 1)
+    monkeypatch.setattr(diagnosis, "PATHS", 1)
+    monkeypatch.setattr(diagnosis, "PATH_STEPS", 1)
     task = Photographs()
     published = task.info.presets[preset]
     warmup = min(published.warmup, 2)  # thousands of steps of warm-up would move nothing in two

@@ -16,9 +16,8 @@ from torch.utils.data import Dataset
 
 from cwbench.method import FitContext, MethodInfo
 from cwbench.ot.c2ot import ConditionAwareOT, Distance
-from cwbench.ot.coupling import Coupling
-from cwbench_baselines.flows.flow import Labels, OTFlowParams
-from cwbench_baselines.flows.ot_fm import OTFlowMatching
+from cwbench_baselines.flows.flow import BaseFlow, OTFlowParams
+from cwbench_baselines.flows.pairing import Pairing, bijection
 
 
 class ConditionAwareParams(OTFlowParams):
@@ -35,7 +34,7 @@ class ConditionAwareParams(OTFlowParams):
     )
 
 
-class ConditionAwareFlowMatching(OTFlowMatching):
+class ConditionAwareFlowMatching(BaseFlow):
     """min over sigma of sum_i |z_i - x_{sigma(i)}|^2 + w d(y_i, y_{sigma(i)}), fed y_{sigma(i)}."""
 
     info = MethodInfo(
@@ -54,11 +53,8 @@ class ConditionAwareFlowMatching(OTFlowMatching):
     Params: ClassVar[type[ConditionAwareParams]] = ConditionAwareParams
     params: ConditionAwareParams
 
-    @property
-    def labels(self) -> Labels:
-        """The condition follows the data."""
-        return "target"
-
-    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
-        """The condition-aware assignment."""
-        return ConditionAwareOT(self.params.r_tar, self.params.distance)
+    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
+        """The condition-aware assignment; the condition follows the data."""
+        return Pairing(
+            bijection(ConditionAwareOT(self.params.r_tar, self.params.distance)), "target"
+        )

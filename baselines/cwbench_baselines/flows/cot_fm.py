@@ -11,7 +11,7 @@ variance that r explains. Where r explains nothing, or posterior covariances lea
 not, r is blind, and e is standardised y instead.
 A number is the paper's weight on |y_i - y_j|^2 with y in raw units.
 
-`beta = a2a` is a warning example, no recommendation: the rule beta = N^(1 / (2 d)) of
+`beta = a2a` is a warning example, no recommendation: the formula beta = N^(1 / (2 d)) of
 All-to-All Flow-Based Transfer Model (Ikeda et al., 2025), N the OT batch, d the dimension of y,
 here standardised. It is about convergence as N grows and knows nothing of the problem: with d = 5
 it lets the label leak, with d = 64 it is the pairing as drawn.
@@ -30,10 +30,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import Diagnostics, FitContext, MethodInfo, tensors_of
-from cwbench.ot.calibration import Comparison, calibrate_beta
-from cwbench.ot.coupling import ConditionalOT, Coupling
+from cwbench.ot.calibration import CompareBy, calibrate_beta
+from cwbench.ot.coupling import ConditionalOT
 from cwbench.ot.regression import Standardised
-from cwbench_baselines.flows.flow import BaseFlow, Labels, OTFlowParams
+from cwbench_baselines.flows.flow import BaseFlow, OTFlowParams
+from cwbench_baselines.flows.pairing import Labels, Pairing, bijection
 
 
 class ConditionalOTParams(OTFlowParams):
@@ -42,11 +43,11 @@ class ConditionalOTParams(OTFlowParams):
     beta: float | Literal["auto", "a2a"] = Field(
         "auto",
         description="weight on the squared distance of conditions, at least 0; inf pairs within "
-        "equal conditions; auto calibrates it (the paper's flag 20 is beta = 400); a2a is a rule "
-        "without calibration, to be warned by",
+        "equal conditions; auto calibrates it (the paper's flag 20 is beta = 400); a2a is a "
+        "formula without calibration, to be warned by",
     )
     leak: float = Field(0.001, gt=0, lt=1, description="label leak that beta = auto allows")
-    compare: Comparison = Field(
+    compare: CompareBy = Field(
         "auto",
         description="what beta = auto compares conditions by: posterior means, but y where they "
         "are blind (auto), posterior means, their best linear estimates, y standardised, or the "
@@ -62,7 +63,7 @@ class ConditionalOTParams(OTFlowParams):
         return beta
 
 
-def told(beta: float) -> float | str:
+def recorded(beta: float) -> float | str:
     """Beta as a record can hold it: JSON has no infinity."""
     return beta if math.isfinite(beta) else "inf"
 
@@ -87,55 +88,42 @@ class ConditionalOTFlowMatching(BaseFlow):
     Params: ClassVar[type[ConditionalOTParams]] = ConditionalOTParams
     params: ConditionalOTParams
 
-    @property
-    def labels(self) -> Labels:
-        """As set."""
-        return self.params.labels
-
-    @property
-    def ot_batch(self) -> int:
-        """As set."""
-        return self.params.ot_batch
-
-    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
+    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
         """The relaxed coupling at a given or calibrated beta."""
+        coupling, facts = self._relaxed(data, context)
+        return Pairing(bijection(coupling), self.params.labels, facts)
+
+    def _relaxed(
+        self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
+    ) -> tuple[ConditionalOT, Diagnostics]:
+        """The coupling, and how its beta came about."""
         if self.params.beta == "a2a":
             return self._all_to_all(data, context)
         if self.params.beta != "auto":
-            self.calibration: Diagnostics = {"beta": told(self.params.beta)}
-            return ConditionalOT(self.params.beta)
-        x, y = tensors_of(data)
+            return ConditionalOT(self.params.beta), {"beta": recorded(self.params.beta)}
         with context.clock("calibration"):
             found = calibrate_beta(
-                x,
-                y,
+                *tensors_of(data),
                 self.spec.sample_latent,
-                batch=self.ot_batch * context.batch_size,
+                batch=self.params.ot_batch * context.batch_size,
                 generator=context.generator("calibration"),
                 target=self.params.leak,
                 compare=self.params.compare,
             )
-        self.calibration = {
-            "beta": told(found.beta),
+        return ConditionalOT(found.beta, found.embedding), {
+            "beta": recorded(found.beta),
             "calibration": found.statistic,
             "calibration_blind": found.blind,
             "calibration_r2": found.r2,
             "calibration_leak": found.leak,
             "covariance_leak": found.covariance_leak,
         }
-        return ConditionalOT(found.beta, found.embedding)
 
-    def _all_to_all(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
-        """The pairing at beta = N^(1 / (2 d)) on standardised y, or on one-hot class labels."""
+    def _all_to_all(
+        self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
+    ) -> tuple[ConditionalOT, Diagnostics]:
+        """Beta = N^(1 / (2 d)) on standardised y, or on one-hot class labels."""
         size = self.spec.num_classes or math.prod(self.spec.y_shape)
-        beta = (self.ot_batch * context.batch_size) ** (1 / (2 * size))
-        self.calibration = {"beta": beta}
-        return ConditionalOT(
-            beta, None if self.spec.num_classes else Standardised(tensors_of(data).y)
-        )
-
-    def diagnose(
-        self, rule: Coupling, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
-    ) -> Diagnostics:
-        """What every flow says, and how beta came about."""
-        return super().diagnose(rule, data, context) | self.calibration
+        beta = (self.params.ot_batch * context.batch_size) ** (1 / (2 * size))
+        embedding = None if self.spec.num_classes else Standardised(tensors_of(data).y)
+        return ConditionalOT(beta, embedding), {"beta": beta}

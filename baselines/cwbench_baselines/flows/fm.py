@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import FitContext, MethodInfo
-from cwbench.ot.coupling import Coupling, Independent
+from cwbench.ot.coupling import Independent
 from cwbench_baselines.flows.flow import BaseFlow
+from cwbench_baselines.flows.pairing import Pairing, bijection
 
 
 class FlowMatching(BaseFlow):
@@ -30,6 +31,6 @@ class FlowMatching(BaseFlow):
         nfe=True,
     )
 
-    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
-        """Independent."""
-        return Independent()
+    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
+        """Each latent with the data it was drawn with."""
+        return Pairing(bijection(Independent()), "source")

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import FitContext, MethodInfo
-from cwbench.ot.coupling import Coupling, MinibatchOT
-from cwbench_baselines.flows.flow import BaseFlow, Labels, OTFlowParams
+from cwbench.ot.coupling import MinibatchOT
+from cwbench_baselines.flows.flow import BaseFlow, OTFlowParams
+from cwbench_baselines.flows.pairing import Pairing, bijection
 
 
 class OTFlowMatching(BaseFlow):
@@ -39,16 +40,6 @@ class OTFlowMatching(BaseFlow):
     Params: ClassVar[type[OTFlowParams]] = OTFlowParams
     params: OTFlowParams
 
-    @property
-    def labels(self) -> Labels:
-        """The condition follows the data."""
-        return "target"
-
-    @property
-    def ot_batch(self) -> int:
-        """As set."""
-        return self.params.ot_batch
-
-    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
-        """Minibatch OT, y ignored."""
-        return MinibatchOT()
+    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
+        """Minibatch OT, y ignored; the condition follows the data."""
+        return Pairing(bijection(MinibatchOT()), "target")

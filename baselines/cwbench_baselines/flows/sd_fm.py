@@ -19,15 +19,16 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from cwbench.method import Diagnostics, FitContext, MethodInfo, tensors_of
-from cwbench.ot.calibration import Batch, Statistic, calibrate_beta, moved_share
-from cwbench.ot.coupling import Coupling, Independent
+from cwbench.ot.calibration import calibrate_beta
 from cwbench.ot.semidiscrete import Semidiscrete, chi_squared
-from cwbench_baselines.flows.cot_fm import told
-from cwbench_baselines.flows.flow import BaseFlow, FlowParams, Labels, Matched
+from cwbench.samples import JointSamples
+from cwbench_baselines.flows.cot_fm import recorded
+from cwbench_baselines.flows.flow import BaseFlow, FlowParams
+from cwbench_baselines.flows.pairing import Labels, Match, Matched, Pairing
 
 CALIBRATION_BATCH = 1_000
 
@@ -52,6 +53,17 @@ class SemidiscreteParams(FlowParams):
         return beta
 
 
+def mapped(semidiscrete: Semidiscrete, data: JointSamples) -> Match:
+    """Each latent with the training pair that the potentials send it to."""
+
+    def match(z: Tensor, x: Tensor, y: Tensor) -> Matched:
+        k = semidiscrete(z, y)
+        changed = (data.x[k] != x).flatten(1).any(1)
+        return Matched(z, data.x[k], y, data.y[k], float(changed.double().mean()))
+
+    return match
+
+
 class SemidiscreteFlowMatching(BaseFlow):
     """Each latent goes to the training pair that the dual potentials say."""
 
@@ -70,57 +82,33 @@ class SemidiscreteFlowMatching(BaseFlow):
     Params: ClassVar[type[SemidiscreteParams]] = SemidiscreteParams
     params: SemidiscreteParams
 
-    @property
-    def labels(self) -> Labels:
-        """As set."""
-        return self.params.labels
+    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
+        """Find the potentials of all training pairs."""
+        pairs, generator = tensors_of(data), context.generator("calibration")
 
-    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
-        """Find the potentials. No rule inside a minibatch is left: `matched` asks them."""
-        self.x, self.y = tensors_of(data)
-        generator = context.generator("calibration")
+        def draw(n: int, generator: Generator) -> tuple[Tensor, Tensor]:
+            """Latents, and conditions independent of them."""
+            rows = torch.randint(len(pairs.y), (n,), generator=generator)
+            return self.spec.sample_latent(n, generator), pairs.y[rows]
+
         with context.clock("calibration"):
-            beta, embedding = self._beta(generator, context)
-            self.map = Semidiscrete(self.x, self.y, beta=beta, embedding=embedding)
-            self.map.ascend(self._draw, steps=self.params.potential_steps, generator=generator)
-            drawn = [self.map(*self._draw(size, generator)) for size in [1_000] * 20]
-        unequal = chi_squared(torch.cat(drawn), len(self.x))
-        self.calibration: Diagnostics = {"beta": told(beta), "data_chi_squared": unequal}
-        return Independent()
+            beta, embedding = self._beta(pairs, generator)
+            found = Semidiscrete(pairs.x, pairs.y, beta=beta, embedding=embedding)
+            found.ascend(draw, steps=self.params.potential_steps, generator=generator)
+            drawn = [found(*draw(size, generator)) for size in [1_000] * 20]
+        unequal = chi_squared(torch.cat(drawn), len(pairs.x))
+        facts: Diagnostics = {"beta": recorded(beta), "data_chi_squared": unequal}
+        return Pairing(mapped(found, pairs), self.params.labels, facts)
 
-    def _beta(
-        self, generator: Generator, context: FitContext
-    ) -> tuple[float, torch.nn.Module | None]:
+    def _beta(self, pairs: JointSamples, generator: Generator) -> tuple[float, nn.Module | None]:
+        """The weight of conditions, and the statistic they are compared by."""
         if self.params.beta != "auto":
             return self.params.beta, None
         found = calibrate_beta(
-            self.x,
-            self.y,
+            *pairs,
             self.spec.sample_latent,
-            batch=min(len(self.x), CALIBRATION_BATCH),
+            batch=min(len(pairs.x), CALIBRATION_BATCH),
             generator=generator,
             target=self.params.leak,
         )
         return found.beta, found.embedding
-
-    def _draw(self, n: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Latents, and conditions independent of them."""
-        rows = torch.randint(len(self.y), (n,), generator=generator)
-        return self.spec.sample_latent(n, generator), self.y[rows]
-
-    def matched(self, rule: Coupling, z: Tensor, x: Tensor, y: Tensor) -> Matched:
-        """Each latent with the training pair it is mapped to."""
-        k = self.map(z, y)
-        changed = (self.x[k] != x).flatten(1).any(1)
-        return Matched(z, self.x[k], y, self.y[k], float(changed.double().mean()))
-
-    def leak(self, rule: Coupling, batches: list[Batch], statistic: Statistic) -> float:
-        """The label leak of the pairs that the potentials make."""
-        pairs = [self.matched(rule, *batch) for batch in batches]
-        return moved_share(((one.y_source, one.y_target) for one in pairs), statistic)
-
-    def diagnose(
-        self, rule: Coupling, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
-    ) -> Diagnostics:
-        """What every flow says, beta, and how unequally the data are used."""
-        return super().diagnose(rule, data, context) | self.calibration

@@ -17,16 +17,17 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import Diagnostics, FitContext, MethodInfo, tensors_of
-from cwbench.ot.calibration import draw_batches, label_statistic, smallest_beta
-from cwbench.ot.coupling import Coupling
+from cwbench.ot.calibration import draw_batches, smallest_beta
 from cwbench.ot.entropic import ClassEntropicOT, EntropicOT
-from cwbench.ot.regression import Standardised
+from cwbench.ot.leak import label_statistic
+from cwbench.ot.regression import Regression, Standardised
 from cwbench_baselines.flows.flow import BaseFlow, OTFlowParams
 from cwbench_baselines.flows.ot_fm import OTFlowMatching
+from cwbench_baselines.flows.pairing import Pairing, bijection
 
 CALIBRATED_BATCHES = 8
 
@@ -58,43 +59,41 @@ class EntropicFlowMatching(BaseFlow):
     Params: ClassVar[type[EntropicParams]] = EntropicParams
     params: EntropicParams
 
-    @property
-    def ot_batch(self) -> int:
-        """As set."""
-        return self.params.ot_batch
-
-    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Coupling:
+    def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
         """The entropic coupling, inside each class for class labels."""
         epsilon = self.params.epsilon
-        x, y = tensors_of(data)
         if self.spec.num_classes is not None:
-            self.calibration: Diagnostics = {"beta": "inf", "calibration": "class-label"}
-            return ClassEntropicOT(epsilon)
+            facts: Diagnostics = {"beta": "inf", "calibration": "class-label"}
+            return Pairing(bijection(ClassEntropicOT(epsilon)), "source", facts)
+        x, y = tensors_of(data)
         generator = context.generator("calibration")
         with context.clock("calibration"):
             statistic = label_statistic(x, y, generator=generator)
-            beta = self.params.beta
-            if beta == "auto":
-                size = min(len(x), self.ot_batch * context.batch_size)
-                batches = draw_batches(
-                    x, y, self.spec.sample_latent, size, generator, CALIBRATED_BATCHES
-                )
-                beta = smallest_beta(
-                    lambda b: EntropicOT(epsilon, b, statistic),
-                    batches,
-                    statistic,
-                    self.params.leak,
-                )
+            beta = self._beta(x, y, statistic, context, generator)
         blind = isinstance(statistic, Standardised)
-        self.calibration = {
+        facts = {
             "beta": beta,
             "calibration": "standardised-y" if blind else "posterior-mean",
             "calibration_blind": blind,
         }
-        return EntropicOT(epsilon, beta, statistic)
+        return Pairing(bijection(EntropicOT(epsilon, beta, statistic)), "source", facts)
 
-    def diagnose(
-        self, rule: Coupling, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
-    ) -> Diagnostics:
-        """What every flow says, and how beta came about."""
-        return super().diagnose(rule, data, context) | self.calibration
+    def _beta(
+        self,
+        x: Tensor,
+        y: Tensor,
+        statistic: Regression | Standardised,
+        context: FitContext,
+        generator: Generator,
+    ) -> float:
+        """The weight of conditions: as given, or the smallest that keeps to the leak."""
+        if self.params.beta != "auto":
+            return self.params.beta
+        size = min(len(x), self.params.ot_batch * context.batch_size)
+        latents = self.spec.sample_latent
+        return smallest_beta(
+            lambda beta: EntropicOT(self.params.epsilon, beta, statistic),
+            draw_batches(x, y, latents, size, generator, CALIBRATED_BATCHES),
+            statistic,
+            self.params.leak,
+        )

@@ -10,8 +10,8 @@ from cwbench.reporting.figures.fit import metric_during_fit
 from cwbench.reporting.figures.imaging import ExactImages, posterior_images
 from cwbench.reporting.figures.nfe import metric_against_nfe
 from cwbench.reporting.figures.posterior import corner, flow_paths
-from cwbench.reporting.figures.style import DPI
 from cwbench.reporting.figures.summary import heat_map, vote_matrix
+from cwbench.style import DPI
 
 __all__ = [
     "DPI",

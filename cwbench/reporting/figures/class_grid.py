@@ -22,7 +22,7 @@ from cwbench.reporting.figures.page import (
     draw_picture,
     picture_of,
 )
-from cwbench.reporting.figures.style import EXACT, MODEL, style
+from cwbench.style import EXACT, MODEL, style
 
 _LABEL, _SIDE, _STEP = 0.75, 0.42, 0.14  # inches
 MOST_ROWS = 20

@@ -20,7 +20,7 @@ from cwbench.reporting.figures.page import (
     scale_of,
     told,
 )
-from cwbench.reporting.figures.style import empty, style
+from cwbench.style import empty, style
 
 FILM_ROWS, FILM_COLUMNS = 4, 9
 

@@ -9,7 +9,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from cwbench.reporting.figures.style import DPI, MODEL, empty, style
+from cwbench.style import DPI, MODEL, empty, style
 
 
 def metric_during_fit(followed: Mapping[str, Any], *, title: str) -> Figure:

@@ -35,7 +35,7 @@ from cwbench.reporting.figures.page import (
     scale_of,
     told,
 )
-from cwbench.reporting.figures.style import EXACT, MODEL, empty, style
+from cwbench.style import EXACT, MODEL, empty, style
 
 DEVIATIONS, ERRORS = "viridis", "RdBu_r"
 _PANEL, _GAP, _FOOT = 0.9, 0.12, 0.36  # inches

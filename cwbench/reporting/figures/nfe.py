@@ -19,7 +19,7 @@ from matplotlib.ticker import (
 )
 
 from cwbench.errors import UsageError
-from cwbench.reporting.figures.style import DPI, PALETTE, empty, style
+from cwbench.style import DPI, PALETTE, empty, style
 
 FLOOR = "sampling floor (plug-in\nof two exact draws)"
 MARKERS = "osD^vPX<>*"

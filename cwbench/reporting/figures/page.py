@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from cwbench.reporting.figures.style import DPI
+from cwbench.style import DPI
 
 MARGIN, SMALL_GAP, LINE = 0.1, 0.06, 0.16
 """Inches around the page, between small pictures, for a heading."""

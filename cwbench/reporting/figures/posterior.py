@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 
 from cwbench.errors import UsageError
-from cwbench.reporting.figures.style import DPI, EXACT, GREY, MODEL, empty, style
+from cwbench.style import DPI, EXACT, GREY, MODEL, empty, style
 
 MAX_COORDINATES = 6
 MAX_POINTS = 2_000

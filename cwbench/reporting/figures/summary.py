@@ -12,7 +12,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from cwbench.reporting.figures.style import DPI, empty, style
+from cwbench.style import DPI, empty, style
 
 CHARACTERS = 13
 """Of a note on an inch."""

@@ -6,10 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from cwbench.ot import label_leak, label_statistic
+from cwbench.ot.leak import Batch
+from cwbench_baselines.flows.diagnosis import pair_facts
+from cwbench_baselines.flows.pairing import Matched, Pairing, bijection
+
 FLOWS = ["fm", "ot-fm", "cot-fm", "c2ot", "sinkhorn-fm"]
 
 
-def reversed_rule(z: Tensor, x: Tensor, y: Tensor) -> Tensor:
+def backwards(z: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return torch.arange(len(x)).flip(0)
 
 
@@ -28,23 +33,77 @@ def test_latents_and_times_of_a_step_are_the_same_for_all(bench, method, ot_batc
     assert ((t >= 0) & (t < 1)).all()
 
 
+@pytest.mark.parametrize("labels", ["source", "target"])
+def test_a_bijection_pairs_and_feeds_source_or_target_labels(bench, labels) -> None:
+    x, y = bench().data[:50]
+    z = torch.randn(50, 5)
+    pairing = Pairing(bijection(backwards), labels)
+    pairs = pairing.match(z, x, y)
+    assert torch.equal(pairs.z, z)
+    assert torch.equal(pairs.x, x.flip(0))
+    assert torch.equal(pairing.fed(pairs), y.flip(0) if labels == "target" else y)
+    assert pairs.changed == 1.0
+
+
 @pytest.mark.parametrize(
-    ("method", "params", "target"),
+    ("method", "params", "labels"),
     [
-        ("fm", {}, False),
-        ("ot-fm", {}, True),
-        ("cot-fm", {}, False),
-        ("cot-fm", {"labels": "target"}, True),
+        ("fm", {}, "source"),
+        ("ot-fm", {}, "target"),
+        ("cot-fm", {"beta": 1.0}, "source"),
+        ("cot-fm", {"beta": 1.0, "labels": "target"}, "target"),
+        ("c2ot", {}, "target"),
+        ("w-cfm", {}, "target"),
     ],
 )
-def test_the_network_is_fed_source_or_target_labels(bench, method, params, target) -> None:
+def test_each_flow_says_which_condition_it_feeds(bench, method, params, labels) -> None:
     small = bench()
+    assert small.bind(method, **params).coupling(small.data, small.context()).labels == labels
+
+
+def test_a_diagnosed_batch_is_solved_once_and_leaks_as_by_the_library(bench) -> None:
+    small = bench()
+    solved: list[Batch] = []
+
+    def shifted(z: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        solved.append(Batch(z, x, y))
+        return torch.arange(len(x)).roll(1)
+
+    pairing = Pairing(bijection(shifted), "source", {"beta": 3.0})
+    latents, context = small.task.sample_latent, small.context()
+    facts = pair_facts(pairing, latents, small.data, context, 50)
+    batches = solved.copy()
+    assert len(batches) == 80  # 4000 pairs
+    statistic = label_statistic(*small.data.tensors, generator=context.generator("leak"))
+    assert facts["pairing_leak"] == label_leak(shifted, batches, statistic)
+    assert facts["beta"] == 3.0
+
+
+def test_weighted_pairs_are_resampled_for_the_diagnosis(bench) -> None:
+    """A quarter of the pairs has all the weight: one in four counts, and only those are seen."""
+    small = bench()
+
+    def quarter(z: Tensor, x: Tensor, y: Tensor) -> Matched:
+        heavy = torch.arange(len(x)) < len(x) // 4
+        far = torch.where(heavy[:, None], z + 2.0, x)
+        return Matched(z, far, y, y, 0.0, weight=4.0 * heavy)
+
+    facts = pair_facts(
+        Pairing(quarter, "target"), small.task.sample_latent, small.data, small.context(), 100
+    )
+    assert facts["effective_batch"] == 0.25
+    assert facts["transport_cost"] == pytest.approx(5 * 2.0**2, rel=1e-5)
+
+
+def test_the_weight_of_a_match_weighs_the_loss(bench, seeded) -> None:
+    small = bench()
+    flow = small.fitted("fm")
     x, y = small.data[:50]
-    z = torch.randn(50, 5)
-    paired_z, paired_x, fed = small.bind(method, **params).pair(reversed_rule, z, x, y)
-    assert torch.equal(paired_z, z)
-    assert torch.equal(paired_x, x.flip(0))
-    assert torch.equal(fed, y.flip(0) if target else y)
+    z, t = torch.randn(50, 5, generator=seeded(0)), torch.rand(50, generator=seeded(1))
+    first = 50.0 * (torch.arange(50) == 0)
+    with torch.no_grad():
+        alone = flow.loss(z[:1], x[:1], y[:1], t[:1])
+        assert float(flow.loss(z, x, y, t, first)) == pytest.approx(float(alone), rel=1e-4)
 
 
 @pytest.mark.parametrize("method", FLOWS)
@@ -54,14 +113,14 @@ def test_every_example_is_used_once_whatever_the_coupling(bench, method, monkeyp
     if method == "c2ot":
         params["r_tar"] = 0.05  # above the share that the diagonal of 100 has
     flow = small.bind(method, **params)
-    used, pair = [], flow.pair
+    used, paired = [], flow.paired
 
-    def recorded(rule, z, x, y):
-        paired = pair(rule, z, x, y)
-        used.append(paired[1])
-        return paired
+    def recorded(pairing, z, x, y):
+        pairs = paired(pairing, z, x, y)
+        used.append(pairs[1])
+        return pairs
 
-    monkeypatch.setattr(flow, "pair", recorded)
+    monkeypatch.setattr(flow, "paired", recorded)
     flow.fit(small.data, small.context())
     rows = torch.cat(used)[:, 0].sort().values
     assert torch.equal(rows, small.data.tensors[0][:, 0].repeat(2).sort().values)

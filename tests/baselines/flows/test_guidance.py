@@ -8,6 +8,7 @@ import torch
 from cwbench.api import load_method, load_task
 from cwbench.errors import UsageError
 from cwbench.running.request import resolve
+from cwbench_baselines.flows.loss import NO_CLASS
 
 
 def test_the_defaults_are_in_no_key_and_guided_is_another_row() -> None:
@@ -47,6 +48,13 @@ def test_dropout_is_a_share_of_pairs_and_a_function_of_the_step(bench) -> None:
     drawn = torch.stack([flow.dropped(s, 200, small.context()) for s in range(40)])
     assert float(drawn.double().mean()) == pytest.approx(0.25, abs=0.02)
     assert torch.equal(drawn[7], flow.dropped(7, 200, small.context()))
+
+
+def test_no_class_is_fed_as_zeros_and_classes_as_they_are(bench) -> None:
+    velocity = bench("digits").fitted("fm", condition_dropout=0.25).velocity
+    fed = velocity.embedded(torch.tensor([3, NO_CLASS]))
+    assert torch.equal(fed[:1], velocity.condition(torch.tensor([3])))
+    assert torch.equal(fed[1], torch.zeros(10))
 
 
 def test_guidance_is_the_line_through_both_velocities() -> None:

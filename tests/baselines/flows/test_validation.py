@@ -10,7 +10,8 @@ import torch
 
 import cwbench
 from cwbench.reporting.run_figures import subject_of
-from cwbench_baselines.flows.flow import BaseFlow, LowestLoss
+from cwbench_baselines.flows.flow import BaseFlow
+from cwbench_baselines.flows.loss import LowestLoss
 
 OVERFIT = {
     "preset.training_pairs": 40, "preset.steps": 2500, "preset.batch_size": 40,
