@@ -50,6 +50,11 @@ class SweepInterruptedError(KeyboardInterrupt):
         self.missing = missing
 
 
+def missing_extra(wish: str, package: str, extra: str) -> UsageError:
+    """The error for something that needs a package which a plain installation lacks."""
+    return UsageError(f"{wish} needs {package}; type: pip install 'cwbench[{extra}]'")
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> UsageError:
     """The error for a name that does not exist, with the near ones and the whole list."""
     names = sorted(allowed)

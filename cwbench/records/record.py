@@ -9,7 +9,6 @@ or of a newer schema is named and skipped.
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import json
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
-from cwbench.machine.files import claim, write_atomically
+from cwbench.machine.files import claim, claimed, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -257,14 +256,7 @@ def single_writer(directory: Path) -> Iterator[None]:
 
 def is_running(directory: Path) -> bool:
     """Whether a process, here or on a machine that shares the file system, holds this run."""
-    try:
-        with (directory / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for a moment; `claim` waits for it
-    except BlockingIOError:
-        return True
-    except OSError:  # no lock: never started, or just removed
-        return False
-    return False
+    return claimed(directory)
 
 
 def run_directories(results: Path) -> list[Path]:
