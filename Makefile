@@ -3,30 +3,41 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# Warnings of third parties are reported; CI sets WARNINGS=error and none passes.
+WARNINGS ?=
+RUN_TESTS := -m pytest -n $(WORKERS) --dist worksteal $(if $(WARNINGS),-W $(WARNINGS))
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS)
+LOWEST := .venv-lowest
+LOWEST_TESTS ?= tests/ot tests/metrics tests/records tests/training tests/boards tests/test_settings.py tests/test_registry.py tests/cli
 
-.PHONY: help demo test test-slow lint docs results benchmarks clean
+.PHONY: help demo test test-slow test-lowest lint docs results benchmarks clean
 
 help:
 	@echo "make demo        install, then run conditional-OT flow matching on a Gaussian mixture"
 	@echo "make test        install the test extra, then run the test suite (at most 10 minutes)"
 	@echo "make test-slow   the long rest of the test suite"
+	@echo "make test-lowest a part of it at the lowest versions of what it needs, in $(LOWEST)"
 	@echo "make lint        ruff and mypy --strict"
 	@echo "make docs        the guide as a site, in site/"
 	@echo "make results     tables, figures, page and the README's leaderboard from the records in results/"
-	@echo "make benchmarks  the speed ratios of the README, measured on this machine"
+	@echo "make benchmarks  the ratios of benchmarks/README.md, measured on this machine"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cwbench needs Python >= 3.11; name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable .
+$(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	@touch $@
 
-$(VENV)/.dev: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.run
+
+$(LOWEST)/.run: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt --editable '.[images,multi,features,tensorboard,test]'
+	@touch $@
 
 demo: $(VENV)/.run
 	$(BIN)/cwbench run --task gaussian-mixture --method cot-fm
@@ -36,6 +47,9 @@ test: $(VENV)/.dev
 
 test-slow: $(VENV)/.dev
 	$(PYTEST) -m slow
+
+test-lowest: $(LOWEST)/.run
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python $(RUN_TESTS) -m "not slow" $(LOWEST_TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -52,4 +66,4 @@ benchmarks: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build site *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(LOWEST) build site *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -26,6 +26,11 @@ class DivergedError(CwbenchError, ArithmeticError):
     """Training stopped because the loss was not finite several times in a row."""
 
 
+def missing_extra(wish: str, package: str, extra: str) -> UsageError:
+    """The error for something that needs a package which a plain installation lacks."""
+    return UsageError(f"{wish} needs {package}; type: pip install 'cwbench[{extra}]'")
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> UsageError:
     """The error for a name that does not exist, with the near ones and the whole list."""
     names = sorted(allowed)

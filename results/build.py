@@ -13,14 +13,13 @@ import re
 import sys
 import tempfile
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
 from cwbench.boards import formats
-from cwbench.boards.board import Board
+from cwbench.boards.board import Board, Cell
 from cwbench.boards.frames import frame
 from cwbench.boards.gathering import boards
-from cwbench.boards.overview import draw, stages
+from cwbench.boards.overview import by_place, draw
 from cwbench.boards.page import page
 from cwbench.machine.files import write_atomically
 from cwbench.records.shipped import OURS, Source
@@ -28,12 +27,17 @@ from cwbench.records.shipped import OURS, Source
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- leaderboard: made by `make results` -->\n", "<!-- end of leaderboard -->\n"
 HEAD = """\
-Mean ± half the 95 % interval over seeds and observations, lower is better, 0 is exact. **Bold**:
-the best and what cannot be told from it (paired differences, Holm over all pairs; from 20
-dimensions on also where distances contradict each other); rank: its 95 % interval, of methods with
-at least three seeds; scaled: 0 ignores y as `prior` does, 1 is exact; *controls* stand below. The
-same at every NFE: [results/nfe.md](results/nfe.md).
+The main metric of each task ({metrics}): mean ± half the 95 % interval over seeds and observations.
+Lower is better, 0 is exact. **Bold**: the best and all that cannot be told from it (paired
+differences, corrected for the number of pairs; from 20 dimensions on also where distances
+contradict each other). A task stands at preset `standard` once as many methods have three seeds
+there as at `quick`; until then at `quick`. In brackets: seeds with a value, where they are fewer
+than three or one is missing. *Controls* stand below.
 """
+FEWEST_SEEDS = 3
+"""Of a verdict."""
+SIZES = ("standard", "quick")
+"""The presets of the README's table, the preferred one first."""
 NFE_HEAD = """\
 # Every method at every number of evaluations
 
@@ -41,8 +45,6 @@ The main metric of each task, mean ± half the 95 % interval over seeds and obse
 better, 0 is exact. One-shot samplers have one value. **Bold**: the best at that NFE and what cannot
 be told from it. Rank and scaled score are at the NFE that is judged, by which the rows are sorted.
 """
-MOST_NAMES = 5
-"""Of the best in a title."""
 DRAWN = re.compile(r"(scaled-scores|votes)-.*|.*-(smoke|quick|standard|paper)(-open|-external)?")
 """Names of the figures that this makes; others are left alone."""
 
@@ -61,13 +63,32 @@ def found(results: Path) -> list[Board]:
 
 
 def section(shown: Sequence[Board]) -> str:
-    """The README's leaderboard: a table for each preset and task with methods to compare."""
-    parts = [HEAD]
-    for name, members in stages(shown):
-        compared = [board for board in members if _methods(board) > 1]
-        if compared:
-            parts += [f"**Preset `{name}`**\n", *map(_folded, compared)]
-    return "\n".join(parts)
+    """The README's leaderboard: one table, methods by tasks, the controls below."""
+    chosen = one_a_task(shown)
+    methods = by_place(chosen, controls=False)
+    controls = [name for name in by_place(chosen, controls=True) if name not in methods]
+    metrics = {formats.heading(b, b.main) for b in chosen if b.main}
+    head = ["method", *(f"`{board.title}`, {board.preset}" for board in chosen)]
+    lines = [head, ["---"] * len(head)]
+    lines += [_line(chosen, name, "{}") for name in methods]
+    lines += [_line(chosen, name, "*{}*") for name in controls]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return HEAD.format(metrics="; ".join(sorted(metrics))) + "\n" + table + "\n"
+
+
+def one_a_task(shown: Sequence[Board]) -> list[Board]:
+    """For each task as it ships the board that ranks most methods; `standard` before `quick`."""
+    found: dict[str, list[Board]] = {}
+    for board in sorted(shown, key=lambda b: SIZES.index(b.preset) if b.preset in SIZES else 2):
+        if board.track == "fixed" and not board.task.get("changed") and board.preset in SIZES:
+            found.setdefault(board.title, []).append(board)
+    best = [max(members, key=_ranked) for _, members in sorted(found.items())]
+    return [board for board in best if _ranked(board) > 1]
+
+
+def _ranked(board: Board) -> int:
+    cells = [board.cell(row, board.main) for row in board.rows if row.role == "method"]
+    return sum(cell is not None and cell.rank is not None for cell in cells)
 
 
 def _methods(board: Board) -> int:
@@ -75,28 +96,22 @@ def _methods(board: Board) -> int:
     return sum(row.role == "method" and cell is not None for row, cell in cells)
 
 
-def _folded(board: Board) -> str:
-    """A table that opens on a click, with the best and their ties as its title."""
-    columns = [column for column in (board.main, board.second) if column]
-    table = formats.markdown_table(board, columns, board.main)
-    title = f"<code>{escape(board.title)}</code>: {_best(board)}"
-    return f"<details><summary>{title}</summary>\n\n{table}\n</details>\n"
+def _line(chosen: Sequence[Board], label: str, form: str) -> list[str]:
+    """A row of the README's table."""
+    cells = [
+        next((board.cell(row, board.main) for row in board.rows if row.label == label), None)
+        for board in chosen
+    ]
+    return [form.format(formats.markdown_text(label)), *map(_text, cells)]
 
 
-def _best(board: Board) -> str:
-    """Who is best at the NFE that is judged."""
-    cells = [(row, board.cell(row, board.main)) for row in board.ordered(board.main)]
-    tied = [row.label for row, cell in cells if cell and cell.tied]
-    if not tied:
-        return "not ranked, fewer than three seeds"
-    methods = [cell for row, cell in cells if cell and row.role == "method"]
-    few = sum(cell.rank is None for cell in methods)
-    among = f" of {len(methods) - few} with three seeds or more" if few else ""
-    if len(tied) > MOST_NAMES:
-        return f"the best{among} and {len(tied) - 1} that cannot be told from it"
-    labels = [f"<code>{escape(label)}</code>" for label in tied]
-    first, rest = labels[0], ", ".join(labels[1:])
-    return f"best{among}: {first}" + (f"; not told from it: {rest}" if rest else "")
+def _text(cell: Cell | None) -> str:
+    """A value, bold where it is tied with the best; with its seeds where that decides little."""
+    text = formats.plain(cell)
+    if cell and cell.tied:
+        text = f"**{text}**"
+    few = cell is not None and (not cell.complete or cell.runs < FEWEST_SEEDS)
+    return f"{text} ({cell.seeds})" if cell and few else text
 
 
 def refreshed(readme: str, text: str) -> str:

@@ -224,11 +224,20 @@ def test_the_guide_builds_and_loads_nothing_from_the_network(site: Path) -> None
         assert not re.search(r"url\(\s*['\"]?(https?:)?//", sheet.read_text()), sheet
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*PAGES, "benchmarks/README.md", "results/README.md"])
 def test_linked_files_exist(page: str) -> None:
-    """Links out of the guide, into the repository, are not seen by mkdocs."""
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", PAGES[page].read_text()):
-        assert (PAGES[page].parent / target).exists(), target
+    """Links out of the guide, into the repository, are not seen by mkdocs; nor are headings."""
+    text = (ROOT / page).read_text()
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", text):
+        file = ROOT / page if not target else (ROOT / page).parent / target
+        assert file.exists(), target
+        assert not anchor or anchor in headings(file), f"{target}#{anchor}"
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and mkdocs make them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 NUMBERS = {

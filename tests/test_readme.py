@@ -1,4 +1,4 @@
-"""The README names what there is: tasks, methods and make targets; `test_docs` runs its code."""
+"""The README is a page and names what there is; `test_docs` runs its code."""
 
 from __future__ import annotations
 
@@ -23,3 +23,15 @@ def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"make ([a-z-]+)", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_it_is_read_in_a_hurry() -> None:
+    assert len(README.splitlines()) <= 200
+
+
+def test_it_goes_from_what_it_is_to_links() -> None:
+    order = ["Install and run", "What it says", "Leaderboard", "Tasks", "Methods", "From Python",
+             "Add a method", "Links"]  # fmt: skip
+    assert re.findall(r"^## (.+)$", README, re.MULTILINE) == order
+    picture, first = README.index("!["), README.index("## ")
+    assert picture < first

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +58,7 @@ def test_equal_records_give_equal_files(copy: Path) -> None:
     assert first["results/figures/posterior.png"] == b"old", "others are left alone"
     readme = first["README.md"].decode()
     assert readme.startswith("before\n") and readme.endswith("after\n") and "\nold\n" not in readme
-    assert "| fm | **" in readme
+    assert re.search(r"\| fm \| \*\*0\.\d+ ± ", readme)
 
 
 def test_a_record_that_cannot_be_read_stops_it(copy: Path) -> None:
@@ -71,24 +73,46 @@ def test_a_readme_without_the_comments_is_left(copy: Path) -> None:
         build.refreshed("text", "table")
 
 
-def test_a_title_says_among_how_many_the_best_was_found(tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).normal(size=(3, 40))
+def rows_of(results: Path) -> dict[str, list[str]]:
+    """The README's table: cells by the first of each line."""
+    lines = [line for line in build.section(build.found(results)).splitlines() if line[:1] == "|"]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {first: rest for first, *rest in cells}
 
-    def told(method: str, mean: float, seeds: int) -> str:
+
+def test_the_readme_has_one_table_of_methods_by_tasks(tmp_path: Path) -> None:
+    noise = 0.1 * np.random.default_rng(0).normal(size=(3, 40))
+
+    def add(task: str, method: str, mean: float, seeds: int = 3, **parts: Any) -> None:
         for seed in range(seeds):
-            write_run(tmp_path, {"ew2sq": mean + 0.1 * noise[seed]}, method=method, seed=seed)
-        (board,) = build.found(tmp_path)
-        return build._best(board)
+            values = {"ew2sq": mean + noise[seed]}
+            write_run(tmp_path, values, task=task, method=method, seed=seed, **parts)
 
-    assert told("lone", 0.5, 1) == "not ranked, fewer than three seeds"
-    assert told("good", 1.0, 3) == "best of 1 with three seeds or more: <code>good</code>"
-    assert told("bad", 3.0, 3) == "best of 2 with three seeds or more: <code>good</code>"
-    assert told("lone", 2.0, 3) == "best: <code>good</code>"
-    for number in range(build.MOST_NAMES):
-        title = told(f"twin-{number}", 1.0, 3)
-    assert title == f"the best and {build.MOST_NAMES} that cannot be told from it"
-    (board,) = build.found(tmp_path)
-    assert build._best(board) == title
+    add("a", "good", 1.0)
+    add("a", "twin", 1.0)
+    add("a", "bad", 3.0)
+    add("a", "late", 0.5, seeds=1)
+    add("a", "zero", 0.0, method_part={"name": "zero", "role": "upper"})
+    add("b", "good", 5.0)
+    add("b", "bad", 4.0)
+    add("b", "good", 7.0, preset="standard")
+    add("c", "bad", 1.0)
+    add("d", "good", 1.0, seeds=2)
+    add("d", "bad", 1.0, seeds=2)
+    rows = rows_of(tmp_path)
+    assert rows["method"] == ["`a`, quick", "`b`, quick"], "one method or two seeds rank nothing"
+    assert list(rows)[2:] == ["good", "bad", "late", "twin", "*zero*"], "most tasks, then best"
+    values = {name: [cell.split(" ± ")[0] for cell in rows[name]] for name in list(rows)[2:]}
+    assert rows["good"][0].startswith("**") and rows["twin"][0].startswith("**")
+    assert not rows["bad"][0].startswith("**") and rows["bad"][1].startswith("**")
+    assert not rows["good"][1].startswith("**")
+    assert rows["late"][0].endswith("(1)") and rows["late"][1] == "–"
+    assert float(values["bad"][0]) == pytest.approx(3.0, abs=0.05)
+
+    add("b", "bad", 6.0, preset="standard")
+    rows = rows_of(tmp_path)
+    assert rows["method"] == ["`a`, quick", "`b`, standard"], "as many methods have three seeds"
+    assert float(rows["good"][1].split(" ± ")[0]) == pytest.approx(7.0, abs=0.05)
 
 
 def test_the_main_metric_stands_at_every_nfe(tmp_path: Path) -> None:

@@ -36,6 +36,11 @@ def stages(boards: Sequence[Board]) -> list[tuple[str, list[Board]]]:
 
 
 def common_methods(boards: Sequence[Board], *, controls: bool) -> list[str]:
+    """Those of `by_place` that a figure has room for."""
+    return by_place(boards, controls=controls)[: MOST_METHODS + CONTROLS * controls]
+
+
+def by_place(boards: Sequence[Board], *, controls: bool) -> list[str]:
     """Labels on these boards, those on most of them first, the best of these first."""
     count: Counter[str] = Counter()
     place: dict[str, list[int]] = {}
@@ -46,10 +51,7 @@ def common_methods(boards: Sequence[Board], *, controls: bool) -> list[str]:
             if cell and cell.mean is not None:
                 count[row.label] += 1
                 place.setdefault(row.label, []).append(index)
-    order = sorted(
-        count, key=lambda label: (-count[label], sum(place[label]) / count[label], label)
-    )
-    return order[: MOST_METHODS + CONTROLS * controls]
+    return sorted(count, key=lambda label: (-count[label], sum(place[label]) / count[label], label))
 
 
 def short_names(names: Iterable[str]) -> list[str]:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
+import platform
 import secrets
 import tempfile
 import time
 from pathlib import Path
 
-from cwbench.errors import UsageError
+from cwbench.errors import CwbenchError, UsageError
+
+try:
+    import fcntl
+except ImportError as error:
+    raise CwbenchError(
+        f"cwbench runs on Linux and macOS, and this is {platform.system()}: there is no fcntl "
+        "here, whose file locks keep two processes from computing one run. On Windows use WSL."
+    ) from error
 
 LOOK_SECONDS = 0.2
 """How long a claim is tried: who looks whether a run is running holds it for a moment."""
@@ -56,6 +64,18 @@ def claim(directory: Path) -> int | None:
         os.close(lock)
         raise
     return lock
+
+
+def claimed(directory: Path) -> bool:
+    """Whether a process, here or on a machine that shares the file system, holds it."""
+    try:
+        with (directory / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for a moment; `claim` waits for it
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock: never started, or just removed
+        return False
+    return False
 
 
 def _locked(lock: int) -> bool:

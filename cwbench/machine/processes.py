@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from cwbench.errors import UsageError
+from cwbench.errors import UsageError, missing_extra
 
 if TYPE_CHECKING:
     import torch
@@ -95,11 +95,17 @@ def size() -> int:
 
 @lru_cache(maxsize=1)
 def joined(device: str) -> Processes:
-    """This process, once it has met the others; `device` as typed."""
+    """This process, once it has met the others; `device` as typed.
+
+    Raises:
+        UsageError: without the extra `multi`, where there are others.
+    """
     if size() == 1:
         return Processes()
-    from accelerate import PartialState
-
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise missing_extra("a fit shared by several processes", "accelerate", "multi") from error
     state = PartialState(cpu=device == "cpu")
     return Processes(state.process_index, state.num_processes, state.device)
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cwbench.errors import UsageError
+from cwbench.errors import UsageError, missing_extra
 from cwbench.images import intensities, to_pixels
 from cwbench.machine.weights import inception_weights
 
@@ -91,9 +91,13 @@ def inception(resize: str) -> Batched:
     """Inception's features; `resize` is `tf` or `half-pixel`.
 
     Raises:
-        UsageError: if the weights are not those known, or cannot be had.
+        UsageError: if the weights are not those known, or cannot be had, or without the extra
+            `images`.
     """
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    try:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    except ImportError as error:
+        raise missing_extra("FID, KID, precision and recall", "torch-fidelity", "images") from error
 
     content = BytesIO(inception_weights())  # checked; torch-fidelity would unpickle any file
     extractor = FeatureExtractorInceptionV3(

@@ -7,7 +7,6 @@ One directory a run and one writer; every file is written beside its place and r
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import warnings
@@ -16,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cwbench.errors import CorruptFileError, CwbenchError
-from cwbench.machine.files import claim, write_atomically
+from cwbench.machine.files import claim, claimed, write_atomically
 from cwbench.records.record import Record, parse
 
 SEED = re.compile(r"seed-(\d+)")
@@ -70,14 +69,7 @@ def single_writer(directory: Path) -> Iterator[None]:
 
 def is_running(directory: Path) -> bool:
     """Whether a process, here or on a machine that shares the file system, holds this run."""
-    try:
-        with (directory / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for a moment; `claim` waits for it
-    except BlockingIOError:
-        return True
-    except OSError:  # no lock: never started, or just removed
-        return False
-    return False
+    return claimed(directory)
 
 
 def run_directories(results: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from cwbench.errors import UsageError, unknown
+from cwbench.errors import UsageError, missing_extra, unknown
 from cwbench.machine.streams import seeded_globals
 from cwbench.records.record import Record
 
@@ -113,10 +113,8 @@ class TensorBoard(Callback):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise UsageError(
-                f"tracking by tensorboard needs its package ({error}); "
-                "type: pip install 'cwbench[tensorboard]'"
-            ) from None
+            wish = f"tracking by tensorboard ({error})"
+            raise missing_extra(wish, "its package", "tensorboard") from None
         self.open, self.directory, self.steps = SummaryWriter, directory, 0
 
     def on_start(self, run: RunStart) -> None:

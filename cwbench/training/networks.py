@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from cwbench.errors import UsageError
+from cwbench.errors import UsageError, missing_extra
 from cwbench.method import FitContext, ProblemSpec, some_of
 from cwbench.preset import Preset
 from cwbench.task import Task
@@ -140,7 +141,8 @@ def networks_of(task: Task, preset: Preset, meter: Meter) -> Networks:
     """The networks for a task: convolutional ones need images of even sides, and A^T y or classes.
 
     Raises:
-        UsageError: if the preset insists on convolutions where they cannot be had.
+        UsageError: if the preset insists on convolutions where they cannot be had, or on a U-Net
+            without the extra `images`.
     """
     if preset.network in ("mlp", "residual"):
         return Networks(preset, meter)
@@ -157,6 +159,8 @@ def networks_of(task: Task, preset: Preset, meter: Meter) -> Networks:
             "--set preset.network=mlp"
         )
     _check_levels(preset, shape)
+    if preset.network in RECIPES and find_spec("diffusers") is None:
+        raise missing_extra(f"the network {preset.network}", "diffusers", "images")
     if not able or (preset.network == "auto" and min(shape[1:]) < SMALLEST_IMAGE):
         return Networks(preset, meter)
     return Networks(preset, meter, (shape[0], shape[1], shape[2]))

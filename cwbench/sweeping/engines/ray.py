@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cwbench.errors import CorruptFileError, UsageError
+from cwbench.errors import CorruptFileError, UsageError, missing_extra
 from cwbench.machine.files import claim, sha256_of
 from cwbench.sweeping import worker
 from cwbench.sweeping.engines import EngineOptions
@@ -29,7 +29,7 @@ try:
     from ray.exceptions import RayError, TaskCancelledError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 except ImportError as missing:
-    raise UsageError("--engine ray needs Ray: pip install 'cwbench[ray]'") from missing
+    raise missing_extra("--engine ray", "Ray", "ray") from missing
 
 RETRIES = 3
 """How often a run is started again after the death of its worker or node."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cwbench.errors import UsageError
+from cwbench.errors import UsageError, missing_extra
 from cwbench.sweeping import worker
 from cwbench.sweeping.engines import EngineOptions
 from cwbench.sweeping.job import Job
@@ -22,7 +22,7 @@ from cwbench.sweeping.worker import STOPPED, Outcome
 try:
     import submitit
 except ImportError as missing:
-    raise UsageError("--engine slurm needs submitit: pip install 'cwbench[slurm]'") from missing
+    raise missing_extra("--engine slurm", "submitit", "slurm") from missing
 
 CLUSTERS = ("slurm", "local")
 LOST = submitit.core.utils.UncompletedJobError, submitit.core.utils.FailedJobError
