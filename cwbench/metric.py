@@ -30,7 +30,9 @@ class MetricInfo:
     """What a metric declares; `needs` names what a task must offer for it to be computed.
 
     `debiased` says that 0 in expectation is a perfect sampler; `ranks` is False for what is shown
-    but must never order methods, since a wrong sampler can have the better value.
+    but must never order methods, since a wrong sampler can have the better value. `citation` is
+    BibTeX, the path of a .bib file beside the class, or keys of cwbench's own references:
+    `cwbench.citations`.
     """
 
     name: str

@@ -115,7 +115,7 @@ class MethodSubject:
 
 
 def metadata(subject: MethodSubject) -> None:
-    """`info` names version, title and a BibTeX citation, and the class has a docstring."""
+    """`info` names version, title and a citation that can be read; the class has a docstring."""
     registry.checked("method", subject.cls, subject.cls.__name__, None)
     require_metadata(subject.cls)
 

@@ -24,7 +24,7 @@ class MeanError(SplitMetric):
         title="squared error of the posterior mean over the posterior variance",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation="unbiased product of two independent halves; see cwbench.metrics.moments",
+        citation="cwbench",
     )
 
     def estimate(self, a1: Tensor, a2: Tensor, y: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class CovarianceError(ReferenceMetric):
         title="relative Frobenius error of the posterior covariance",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation="relative error of the sample covariance; see cwbench.metrics.moments",
+        citation="cwbench",
         debiased=False,
     )
 

@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
 
-from cwbench import registry, settings
-from cwbench.errors import UsageError, unknown
+from cwbench import citations, registry, settings
+from cwbench.errors import ContractError, UsageError, unknown
 from cwbench.records.record import Record
 from cwbench.reporting.ruled import BOX
 from cwbench.task import Task
@@ -189,7 +189,15 @@ def description(name: str) -> str:
         parts += ["", "settings", *_settings(cls.Params)]
     if plugin.kind == "task":
         parts += ["", "presets", *_presets(cls.info.presets)]
-    return "\n".join([*parts, "", cls.info.citation])
+    return "\n".join([*parts, "", *_cited(cls)])
+
+
+def _cited(cls: type[Any]) -> list[str]:
+    """Its BibTeX; a citation that cannot be read stands as it was written."""
+    try:
+        return ["\n\n".join(citations.entries_of(cls))]
+    except ContractError:
+        return [cls.info.citation]
 
 
 def described_task(name: str, given: Mapping[str, Any]) -> Task | None:

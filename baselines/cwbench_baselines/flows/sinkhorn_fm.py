@@ -26,7 +26,6 @@ from cwbench.ot.coupling import Coupling
 from cwbench.ot.entropic import ClassEntropicOT, EntropicOT
 from cwbench.ot.regression import Standardised
 from cwbench_baselines.flows.flow import BaseFlow, OTFlowParams
-from cwbench_baselines.flows.ot_fm import OTFlowMatching
 
 CALIBRATED_BATCHES = 8
 
@@ -52,7 +51,7 @@ class EntropicFlowMatching(BaseFlow):
         name="sinkhorn-fm",
         version=1,
         title="Entropic conditional flow matching",
-        citation=OTFlowMatching.info.citation,
+        citation="tong2024improving",
         nfe=True,
     )
     Params: ClassVar[type[EntropicParams]] = EntropicParams
