@@ -1,115 +1,138 @@
-"""BibTeX of the suite, of the theory that it measures by, and of the papers behind its metrics."""
+"""What a task, a method or a metric asks to have cited: `info.citation`, read as BibTeX.
+
+A citation takes one of three forms, told apart by how it is written:
+
+* keys of `cwbench/references.bib`, with commas or spaces between them: what built-ins use
+  ("lipman2023flow", "lopezpaz2017revisiting, lueckmann2021benchmarking"). The key "cwbench" is the
+  suite itself, for what was made for it and has no paper;
+* BibTeX, one entry or several: what a plugin keeps in its class. An entry starts a line with
+  "@type{key," and closes its braces;
+* the path of a file that ends in ".bib", relative to the folder of the module that defines the
+  class: what a plugin ships in its package. All of its entries are cited.
+
+An empty citation cites nothing; `cwbench check` refuses it.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+from cwbench.errors import ContractError, unknown
 from cwbench.version import VERSION
 
-CONDITIONAL_WASSERSTEIN = """@article{chemseddine2025conditional,
-  title   = {Conditional {W}asserstein Distances with Applications in {B}ayesian {OT} Flow
-             Matching},
-  author  = {Chemseddine, Jannis and Hagemann, Paul and Steidl, Gabriele and Wald, Christian},
-  journal = {Journal of Machine Learning Research},
-  volume  = {26},
-  number  = {141},
-  year    = {2025},
-  url     = {https://arxiv.org/abs/2403.18705}
-}"""
-
-SUITE = f"""@software{{cwbench,
+REFERENCES = Path(__file__).with_name("references.bib")
+SUITE_KEY = "cwbench"
+SUITE = f"""@software{{{SUITE_KEY},
   title   = {{cwbench: benchmark of conditional generative methods by their posteriors}},
   author  = {{{{The cwbench developers}}}},
   version = {{{VERSION}}},
   year    = {{2026}}
 }}"""
 
-C2OT = """@inproceedings{cheng2025curse,
-  title     = {The Curse of Conditions: Analyzing and Improving Optimal Transport for Conditional
-               Flow-Based Generation},
-  author    = {Cheng, Ho Kei and Schwing, Alexander},
-  booktitle = {IEEE/CVF International Conference on Computer Vision},
-  year      = {2025},
-  url       = {https://arxiv.org/abs/2503.10636}
-}"""
+START = re.compile(r"^[ \t]*@\w+\{", re.MULTILINE)
+ENTRY = re.compile(r"@\w+\{(?P<key>[^\s,{}]+),\s*\w+\s*=\s*[^\s,].*\}", re.DOTALL)
+YEAR = re.compile(r"\byear\s*=\s*[{\"]?\d{4}\b", re.IGNORECASE)
+FORMS = (
+    'BibTeX ("@misc{key, title = {..}, year = {..}}"), a .bib file beside the class, or keys of '
+    "cwbench/references.bib"
+)
 
-CALIBRATION = """@article{talts2018validating,
-  title   = {Validating {B}ayesian Inference Algorithms with Simulation-Based Calibration},
-  author  = {Talts, Sean and Betancourt, Michael and Simpson, Daniel and Vehtari, Aki and
-             Gelman, Andrew},
-  journal = {arXiv preprint arXiv:1804.06788},
-  year    = {2018},
-  url     = {https://arxiv.org/abs/1804.06788}
-}
 
-@article{modrak2023simulation,
-  title   = {Simulation-Based Calibration Checking for {B}ayesian Computation: The Choice of Test
-             Quantities Shapes Sensitivity},
-  author  = {Modr{\\'a}k, Martin and Moon, Angie H. and Kim, Shinyoung and B{\\"u}rkner, Paul and
-             Huurre, Niko and Faltejskov{\\'a}, Kate{\\v r}ina and Gelman, Andrew and Vehtari, Aki},
-  journal = {Bayesian Analysis},
-  year    = {2023},
-  url     = {https://arxiv.org/abs/2211.02383}
-}"""
+def entries_of(plugin: type[Any]) -> list[str]:
+    """The BibTeX entries that the class of a task, a method or a metric asks to have cited.
 
-ENERGY = """@article{szekely2013energy,
-  title   = {Energy Statistics: A Class of Statistics Based on Distances},
-  author  = {Sz{\\'e}kely, G{\\'a}bor J. and Rizzo, Maria L.},
-  journal = {Journal of Statistical Planning and Inference},
-  volume  = {143},
-  number  = {8},
-  pages   = {1249--1272},
-  year    = {2013},
-  url     = {https://doi.org/10.1016/j.jspi.2013.03.018}
-}"""
+    Raises:
+        ContractError: if its citation is in none of the three forms, or names what is not there.
+    """
+    try:
+        folder = Path(inspect.getfile(plugin)).parent
+        return entries(plugin.info.citation, folder)
+    except ContractError as error:
+        raise ContractError(f"{plugin.info.name!r}: {error}") from None
 
-SBIBM = """@inproceedings{lueckmann2021benchmarking,
-  title     = {Benchmarking Simulation-Based Inference},
-  author    = {Lueckmann, Jan-Matthis and Boelts, Jan and Greenberg, David and
-               Goncalves, Pedro and Macke, Jakob},
-  booktitle = {International Conference on Artificial Intelligence and Statistics},
-  series    = {Proceedings of Machine Learning Research},
-  volume    = {130},
-  pages     = {343--351},
-  year      = {2021},
-  url       = {https://arxiv.org/abs/2101.04653}
-}"""
 
-SCORES = """@article{gneiting2007strictly,
-  title   = {Strictly Proper Scoring Rules, Prediction, and Estimation},
-  author  = {Gneiting, Tilmann and Raftery, Adrian E.},
-  journal = {Journal of the American Statistical Association},
-  volume  = {102},
-  number  = {477},
-  pages   = {359--378},
-  year    = {2007},
-  url     = {https://doi.org/10.1198/016214506000001437}
-}"""
+def entries(citation: str, folder: Path) -> list[str]:
+    """The BibTeX entries that a citation means; `folder` is where its file would lie.
 
-SLICED = """@article{bonneel2015sliced,
-  title   = {Sliced and {R}adon {W}asserstein Barycenters of Measures},
-  author  = {Bonneel, Nicolas and Rabin, Julien and Peyr{\\'e}, Gabriel and Pfister, Hanspeter},
-  journal = {Journal of Mathematical Imaging and Vision},
-  volume  = {51},
-  number  = {1},
-  pages   = {22--45},
-  year    = {2015},
-  url     = {https://doi.org/10.1007/s10851-014-0506-3}
-}"""
+    Raises:
+        ContractError: if it is in none of the three forms, or names what is not there.
+    """
+    citation = citation.strip()
+    if not citation:
+        return []
+    if START.match(citation):
+        return in_text(citation)
+    if citation.endswith(".bib"):
+        return in_text(_read(folder / citation))
+    return [_referenced(key, citation) for key in re.split(r"[\s,]+", citation)]
 
-STRUCTURAL_SIMILARITY = """@article{wang2004image,
-  title   = {Image Quality Assessment: From Error Visibility to Structural Similarity},
-  author  = {Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.},
-  journal = {IEEE Transactions on Image Processing},
-  volume  = {13},
-  number  = {4},
-  pages   = {600--612},
-  year    = {2004},
-  url     = {https://doi.org/10.1109/TIP.2003.819861}
-}"""
 
-TARP = """@inproceedings{lemos2023sampling,
-  title     = {Sampling-Based Accuracy Testing of Posterior Estimators for General Inference},
-  author    = {Lemos, Pablo and Coogan, Adam and Hezaveh, Yashar and Perreault-Levasseur, Laurence},
-  booktitle = {International Conference on Machine Learning},
-  year      = {2023},
-  url       = {https://arxiv.org/abs/2302.03026}
-}"""
+def in_text(text: str) -> list[str]:
+    """The entries of a BibTeX text, each as it stands there; what is between them is dropped.
+
+    Raises:
+        ContractError: if there is none, or one is not closed, or has no fields or no year.
+    """
+    starts = [found.start() for found in START.finditer(text)]
+    if not starts:
+        raise ContractError("there is no BibTeX entry in it")
+    return [
+        _entry(text[start:end])
+        for start, end in zip(starts, [*starts[1:], len(text)], strict=True)
+    ]  # fmt: skip
+
+
+def key_of(entry: str) -> str:
+    """The key of a BibTeX entry."""
+    found = ENTRY.match(entry)
+    assert found is not None  # noqa: S101 - entries come from `in_text`
+    return found["key"]
+
+
+@functools.cache
+def references() -> dict[str, str]:
+    """The entries of `references.bib` by key, and the suite's own."""
+    return {key_of(entry): entry for entry in [*in_text(_read(REFERENCES)), SUITE]}
+
+
+def _entry(text: str) -> str:
+    """The entry that a text starts with, up to the brace that closes it."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "{") - (character == "}")
+        if character == "}" and depth == 0:
+            return _whole(text[: position + 1].strip())
+    raise ContractError(f"a BibTeX entry closes not all of its braces: {_shortened(text)}")
+
+
+def _whole(entry: str) -> str:
+    if not ENTRY.fullmatch(entry):
+        raise ContractError(f"a BibTeX entry without key or fields: {_shortened(entry)}")
+    if not YEAR.search(entry):
+        raise ContractError(f"a BibTeX entry names no year: {_shortened(entry)}")
+    return entry
+
+
+def _referenced(key: str, citation: str) -> str:
+    if key not in references():
+        raise ContractError(
+            f"the citation {_shortened(citation)} is none of {FORMS}: "
+            f"{unknown('key', key, references())}"
+        )
+    return references()[key]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"the citation's file {path.name} cannot be read: {error}") from error
+
+
+def _shortened(text: str, length: int = 60) -> str:
+    line = " ".join(text.split())
+    return repr(line if len(line) <= length else f"{line[:length]}..")

@@ -173,7 +173,11 @@ class FitContext(Protocol):
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What no setting changes. `nfe`: whether samples are made by solving an ODE."""
+    """What no setting changes. `nfe`: whether samples are made by solving an ODE.
+
+    `citation` is BibTeX, the path of a .bib file beside the class, or keys of cwbench's own
+    references: `cwbench.citations`.
+    """
 
     name: str
     version: int

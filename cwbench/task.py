@@ -32,7 +32,11 @@ class Params(BaseModel):
 
 @dataclass(frozen=True)
 class TaskInfo:
-    """What no setting changes. A change that moves a number raises `version`."""
+    """What no setting changes. A change that moves a number raises `version`.
+
+    `citation` is BibTeX, the path of a .bib file beside the class, or keys of cwbench's own
+    references: `cwbench.citations`.
+    """
 
     name: str
     version: int

@@ -19,15 +19,6 @@ from cwbench.method import FitContext, Method, MethodInfo, Posterior, State
 from cwbench.preset import NFE
 from cwbench.samples import Part
 
-CITATION = """@article{chemseddine2025conditional,
-  title = {Conditional {Wasserstein} Distances with Applications in {Bayesian} {OT} Flow Matching},
-  author = {Chemseddine, Jannis and Hagemann, Paul and Steidl, Gabriele and Wald, Christian},
-  journal = {Journal of Machine Learning Research},
-  volume = {26},
-  number = {141},
-  year = {2025},
-}"""
-
 
 class Control(Method):
     """Nothing is learned and nothing is kept."""
@@ -54,7 +45,7 @@ class Oracle(Control):
         name="oracle",
         version=1,
         title="Exact posterior",
-        citation=CITATION,
+        citation="chemseddine2025conditional",
         role="upper",
         needs=frozenset({"posterior"}),
     )
@@ -71,7 +62,7 @@ class OracleGaussian(Control):
         name="oracle-gaussian",
         version=1,
         title="Gaussian with the exact posterior moments",
-        citation=CITATION,
+        citation="chemseddine2025conditional",
         role="upper",
         needs=frozenset({"posterior"}),
     )
@@ -98,7 +89,7 @@ class HeldOut(Control):
         name="held-out",
         version=1,
         title="Real images of the class, not those compared with",
-        citation=CITATION,
+        citation="chemseddine2025conditional",
         role="upper",
         needs=frozenset({"stored-images"}),
     )
@@ -139,7 +130,7 @@ class Prior(Control):
         name="prior",
         version=1,
         title="Prior, y ignored",
-        citation=CITATION,
+        citation="chemseddine2025conditional",
         role="lower",
         needs=frozenset({"simulator"}),
     )

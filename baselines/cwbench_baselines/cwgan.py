@@ -52,12 +52,7 @@ class ConditionalWassersteinGAN(OnePassGenerator):
         name="cwgan",
         version=1,
         title="Conditional Wasserstein GAN",
-        citation="""@article{adler2018deep,
-  title = {Deep {Bayesian} Inversion},
-  author = {Adler, Jonas and Oktem, Ozan},
-  journal = {arXiv preprint arXiv:1811.05910},
-  year = {2018},
-}""",
+        citation="adler2018deep",
     )
     Params: ClassVar[type[WassersteinGANParams]] = WassersteinGANParams
     excused: ClassVar[Mapping[str, str]] = {

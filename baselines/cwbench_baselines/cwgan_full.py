@@ -32,13 +32,7 @@ class FullPenaltyWassersteinGAN(ConditionalWassersteinGAN):
         name="cwgan-full",
         version=1,
         title="Conditional Wasserstein GAN with full gradient penalty",
-        citation="""@article{ray2023solution,
-  title = {Solution of physics-based inverse problems using conditional generative adversarial
-           networks with full gradient penalty},
-  author = {Ray, Deep and Murgoitio-Esandi, Javier and Dasgupta, Agnimitra and Oberai, Assad A.},
-  journal = {Computer Methods in Applied Mechanics and Engineering},
-  year = {2023},
-}""",
+        citation="ray2023solution",
     )
     Params: ClassVar[type[FullPenaltyParams]] = FullPenaltyParams
     params: FullPenaltyParams

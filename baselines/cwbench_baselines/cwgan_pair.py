@@ -31,7 +31,7 @@ class PairCriticWassersteinGAN(ConditionalWassersteinGAN):
         name="cwgan-pair",
         version=1,
         title="Conditional Wasserstein GAN with a pair critic (Deep Bayesian Inversion)",
-        citation=ConditionalWassersteinGAN.info.citation,
+        citation="adler2018deep",
     )
     Params: ClassVar[type[PairCriticParams]] = PairCriticParams
     params: PairCriticParams

@@ -89,12 +89,7 @@ class Diffusion(Method):
         name="diffusion",
         version=1,
         title="Conditional diffusion (EDM)",
-        citation="""@inproceedings{karras2022elucidating,
-  title = {Elucidating the Design Space of Diffusion-Based Generative Models},
-  author = {Karras, Tero and Aittala, Miika and Aila, Timo and Laine, Samuli},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2022},
-}""",
+        citation="karras2022elucidating",
         nfe=True,
     )
     Params: ClassVar[type[DiffusionParams]] = DiffusionParams

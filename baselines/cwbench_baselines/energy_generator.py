@@ -41,13 +41,7 @@ class EnergyGenerator(OnePassGenerator):
         name="energy-generator",
         version=1,
         title="Generator trained on the energy score",
-        citation="""@article{pacchiardi2024probabilistic,
-  title = {Probabilistic Forecasting with Generative Networks via Scoring Rule Minimization},
-  author = {Pacchiardi, Lorenzo and Adewoyin, Rilwan A. and Dueben, Peter and Dutta, Ritabrata},
-  journal = {Journal of Machine Learning Research},
-  volume = {25},
-  year = {2024},
-}""",
+        citation="pacchiardi2024probabilistic",
     )
     Params: ClassVar[type[EnergyGeneratorParams]] = EnergyGeneratorParams
     params: EnergyGeneratorParams

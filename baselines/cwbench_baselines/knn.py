@@ -43,15 +43,7 @@ class NearestNeighbours(Method):
         name="knn",
         version=1,
         title="Nearest neighbours in y",
-        citation="""@article{stone1977consistent,
-  title = {Consistent Nonparametric Regression},
-  author = {Stone, Charles J.},
-  journal = {The Annals of Statistics},
-  volume = {5},
-  number = {4},
-  pages = {595--620},
-  year = {1977},
-}""",
+        citation="stone1977consistent",
     )
     Params: ClassVar[type[NearestNeighbourParams]] = NearestNeighbourParams
     params: NearestNeighbourParams

@@ -39,15 +39,7 @@ class LinearGaussian(Method):
         name="linear-gaussian",
         version=1,
         title="Ridge mean, residual covariance",
-        citation="""@article{hoerl1970ridge,
-  title = {Ridge Regression: Biased Estimation for Nonorthogonal Problems},
-  author = {Hoerl, Arthur E. and Kennard, Robert W.},
-  journal = {Technometrics},
-  volume = {12},
-  number = {1},
-  pages = {55--67},
-  year = {1970},
-}""",
+        citation="hoerl1970ridge",
     )
     Params: ClassVar[type[LinearGaussianParams]] = LinearGaussianParams
     params: LinearGaussianParams

@@ -89,12 +89,7 @@ class NeuralPosteriorEstimation(Method):
         name="npe",
         version=1,
         title="Neural posterior estimation (neural spline flow)",
-        citation="""@inproceedings{durkan2019neural,
-  title = {Neural Spline Flows},
-  author = {Durkan, Conor and Bekasov, Artur and Murray, Iain and Papamakarios, George},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2019},
-}""",
+        citation="durkan2019neural",
     )
     Params: ClassVar[type[NeuralPosteriorParams]] = NeuralPosteriorParams
     params: NeuralPosteriorParams

@@ -76,12 +76,7 @@ class RegularizedConditionalGAN(ConditionalWassersteinGAN):
         name="rcgan",
         version=1,
         title="Regularized conditional GAN",
-        citation="""@inproceedings{bendel2023regularized,
-  title = {A Regularized Conditional {GAN} for Posterior Sampling in Image Recovery Problems},
-  author = {Bendel, Matthew and Ahmad, Rizwan and Schniter, Philip},
-  booktitle = {Advances in Neural Information Processing Systems},
-  year = {2023},
-}""",
+        citation="bendel2023regularized",
     )
     Params: ClassVar[type[RegularizedParams]] = RegularizedParams
     params: RegularizedParams

@@ -1,36 +1,19 @@
-"""What tasks and methods declare about themselves."""
+"""What tasks, methods and metrics declare about themselves."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from cwbench.check.outcome import UnmetError, require
+from cwbench.citations import FORMS, entries_of
+from cwbench.errors import ContractError
 from cwbench.settings import json_values
-
-BIBTEX = re.compile(r"@\w+\{[^\s,{}]+,(\s*\w+\s*=\s*[^,].*,?)+\s*\}", re.DOTALL)
-YEAR = re.compile(r"\byear\s*=\s*[{\"]?\d{4}\b")
 
 
 def require_metadata(cls: type[Any]) -> None:
-    """Version, title, docstring and a BibTeX citation.
-
-    Raises:
-        UnmetError: naming what is missing.
-    """
-    require_description(cls)
-    citation = cls.info.citation.strip()
-    whole = bool(BIBTEX.fullmatch(citation)) and citation.count("{") == citation.count("}")
-    require(
-        whole, f"citation {citation!r} is not BibTeX: @misc{{key, title = {{..}}, year = {{..}}}}"
-    )
-    require(bool(YEAR.search(citation)), f"the citation names no year: {citation!r}")
-
-
-def require_description(cls: type[Any]) -> None:
-    """Version, title and docstring.
+    """Version, title, docstring and a citation, in a form that `cwbench.citations` reads.
 
     Raises:
         UnmetError: naming what is missing.
@@ -39,6 +22,11 @@ def require_description(cls: type[Any]) -> None:
     require(info.version >= 1, f"version {info.version}; it is a positive whole number")
     require(len(info.title.strip()) > 3, f"title {info.title!r}")
     require(bool(summary.strip()), f"{cls.__name__} has no docstring; `cwbench describe` shows it")
+    require(bool(info.citation.strip()), f"no citation; give {FORMS}")
+    try:
+        entries_of(cls)
+    except ContractError as error:
+        raise UnmetError(str(error)) from None
 
 
 def require_settings(settings: type[BaseModel]) -> None:

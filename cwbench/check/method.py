@@ -46,7 +46,7 @@ STANDARD_ERRORS = 7.0
 
 
 def metadata(subject: MethodSubject) -> None:
-    """`info` names version, title and a BibTeX citation, and the class has a docstring."""
+    """`info` names version, title and a citation that can be read; the class has a docstring."""
     registry.checked("method", subject.cls, subject.cls.__name__, None)
     require_metadata(subject.cls)
 

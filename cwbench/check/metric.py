@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cwbench import registry
 from cwbench.check.faults import FAULTS
-from cwbench.check.metadata import require_description
+from cwbench.check.metadata import require_metadata
 from cwbench.check.metric_subject import FEW, TRIED, ImageTrial, MetricSubject, ReferenceTrial
 from cwbench.check.outcome import (
     NotApplicableError,
@@ -36,9 +36,8 @@ def metadata(subject: MetricSubject) -> None:
     """`info` names version, title, citation, needs of its kind, and faults that it sees."""
     cls = subject.cls
     registry.checked("metric", cls, cls.__name__, None)
-    require_description(cls)
+    require_metadata(cls)
     info = cls.info
-    require(bool(info.citation.strip()), "no citation; the source of its definition")
     require(info.direction in ("lower", "higher"), f"direction {info.direction!r}")
     kinds = ", ".join(kind.__name__ for kind in TRIED)
     require(issubclass(cls, tuple(TRIED)), f"it is of no kind; derive it from one of {kinds}")

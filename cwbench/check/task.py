@@ -77,7 +77,7 @@ def stream(seed: int) -> Generator:
 
 
 def metadata(subject: TaskSubject) -> None:
-    """`info` names version, title, licence, metric and a BibTeX citation; a docstring is there."""
+    """`info` names version, title, licence, metric and citation; a docstring is there."""
     registry.checked("task", subject.cls, subject.cls.__name__, None)
     require_metadata(subject.cls)
     info = subject.cls.info

@@ -16,7 +16,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from cwbench.citations import CALIBRATION, TARP
 from cwbench.machine.streams import stream
 from cwbench.metric import CalibrationMetric, MetricInfo
 from cwbench.metrics.per_observation import flatten_x
@@ -41,7 +40,7 @@ class SimulationBasedCalibration(CalibrationMetric):
         title="simulation-based calibration: distance of the truth's ranks from uniform",
         direction="lower",
         needs=frozenset({"pairs"}),
-        citation=CALIBRATION,
+        citation="talts2018validating, modrak2023simulation",
         ranks=False,
         sees=frozenset({"shift", "scale", "condition"}),
     )
@@ -91,7 +90,7 @@ class RandomPointCoverage(CalibrationMetric):
         title="coverage about random points: distance of the truth's ranks from uniform",
         direction="lower",
         needs=frozenset({"pairs"}),
-        citation=TARP,
+        citation="lemos2023sampling",
         ranks=False,
         sees=frozenset({"scale"}),
     )

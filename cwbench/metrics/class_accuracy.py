@@ -55,8 +55,7 @@ class ClassAccuracy(ImageMetric):
 
     info: ClassVar = declared(
         "class-accuracy", "share of images that a classifier takes for the class asked for",
-        "Classification Accuracy Score (Ravuri, Vinyals, 2019) https://arxiv.org/abs/1905.10887, "
-        "turned round: the classifier is trained on real images", direction="higher", ranks=False,
+        "shmelkov2018how, ravuri2019classification", direction="higher", ranks=False,
         sees=frozenset({"condition"}),
     )  # fmt: skip
     part = "train"

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from cwbench.citations import ENERGY
 from cwbench.metric import MetricInfo, ReferenceMetric
 from cwbench.metrics.per_observation import per_observation
 from cwbench.ot.energy import energy_distance
@@ -25,7 +24,7 @@ class EnergyDistance(ReferenceMetric):
         title="expected energy distance of the posteriors",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation=ENERGY,
+        citation="szekely2013energy",
         sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 

@@ -33,19 +33,11 @@ from cwbench.metrics.image_kinds import (
     SeedPaper,
 )
 
-HEUSEL = (
-    "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium "
-    "(Heusel et al., 2017) https://arxiv.org/abs/1706.08500"
-)
-BINKOWSKI = "Demystifying MMD GANs (Binkowski et al., 2018) https://arxiv.org/abs/1801.01401"
-SOLOVEITCHIK = (
-    "Conditional Frechet Inception Distance (Soloveitchik et al., 2021) "
-    "https://arxiv.org/abs/2103.11521"
-)
-KYNKAANNIEMI = (
-    "Improved Precision and Recall Metric for Assessing Generative Models "
-    "(Kynkaanniemi et al., 2019) https://arxiv.org/abs/1904.06991"
-)
+HEUSEL = "heusel2017gans"
+BINKOWSKI = "binkowski2018demystifying"
+SOLOVEITCHIK = "soloveitchik2021conditional"
+KYNKAANNIEMI = "kynkaanniemi2019improved"
+EFFICIENTNET = "tan2019efficientnet"
 
 OVERALL: frozenset[Fault] = frozenset({"shift", "scale", "shape", "weights"})
 """What distances over all images together see: not the class, hardly few images again and again."""
@@ -151,19 +143,17 @@ class EfficientNetFrechet(OnEfficientNet, FrechetDistance):
     """The Frechet distance in EfficientNet-Lite0's features; it is no FID."""
 
     info: ClassVar = declared(
-        "fd-efficientnet-lite0",
-        "Frechet distance in EfficientNet-Lite0's features",
-        HEUSEL,
-        sees=OVERALL,
-    )
+        "fd-efficientnet-lite0", "Frechet distance in EfficientNet-Lite0's features",
+        f"{HEUSEL}, {EFFICIENTNET}", sees=OVERALL,
+    )  # fmt: skip
 
 
 class EfficientNetKernel(OnEfficientNet, KernelDistance):
     """The kernel distance in EfficientNet-Lite0's features."""
 
     info: ClassVar = declared(
-        "kd-efficientnet-lite0", "kernel distance in EfficientNet-Lite0's features", BINKOWSKI,
-        debiased=True, sees=OVERALL,
+        "kd-efficientnet-lite0", "kernel distance in EfficientNet-Lite0's features",
+        f"{BINKOWSKI}, {EFFICIENTNET}", debiased=True, sees=OVERALL,
     )  # fmt: skip
 
 
@@ -173,7 +163,7 @@ class EfficientNetPerClassKernel(OnEfficientNet, PerClassKernelDistance):
     info: ClassVar = declared(
         "kd-per-class-efficientnet-lite0",
         "mean over classes of the kernel distance in EfficientNet-Lite0's features",
-        BINKOWSKI,
+        f"{BINKOWSKI}, {EFFICIENTNET}",
         debiased=True,
         sees=BY_CLASS,
     )

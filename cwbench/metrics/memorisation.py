@@ -33,7 +33,7 @@ class Memorisation(ImageMetric):
 
     info: ClassVar = declared(
         "memorisation", "distance to the nearest training image over that of held-out images",
-        "see cwbench.metrics.neighbours", direction="higher", ranks=False,
+        "meehan2020nonparametric", direction="higher", ranks=False,
         sees=frozenset({"scale"}),
     )  # fmt: skip
     unseen = "test"

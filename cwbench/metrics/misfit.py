@@ -23,7 +23,7 @@ class DataMisfit(PairMetric):
         title="mean squared standardised residual of the samples; right at its floor",
         direction="lower",
         needs=frozenset({"pairs", "residual"}),
-        citation="reduced chi-square of the residual y - A x; see cwbench.metrics.misfit",
+        citation="tarantola2005inverse",
         debiased=False,
         ranks=False,
         sees=frozenset({"shift", "weights", "condition"}),

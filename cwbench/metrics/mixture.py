@@ -31,7 +31,7 @@ class ModeWeights(SplitMetric):
         title="squared error of the weights of the posterior modes",
         direction="lower",
         needs=frozenset({"reference", "mixture"}),
-        citation="unbiased product of two independent halves; see cwbench.metrics.mixture",
+        citation="cwbench",
         sees=frozenset({"scale", "weights", "atoms", "condition"}),
     )
 

@@ -24,7 +24,7 @@ class MeanError(SplitMetric):
         title="squared error of the posterior mean over the posterior variance",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation="unbiased product of two independent halves; see cwbench.metrics.moments",
+        citation="cwbench",
         sees=frozenset({"shift", "weights", "atoms", "condition"}),
     )
 
@@ -45,7 +45,7 @@ class CovarianceError(ReferenceMetric):
         title="relative Frobenius error of the posterior covariance",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation="relative error of the sample covariance; see cwbench.metrics.moments",
+        citation="cwbench",
         debiased=False,
         sees=frozenset({"scale", "weights", "atoms", "condition"}),
         symmetric=False,

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cwbench.citations import SBIBM
 from cwbench.metric import MetricInfo, ReferenceMetric
 from cwbench.metrics.per_observation import per_observation
 
@@ -34,7 +33,7 @@ class ClassifierTwoSampleTest(ReferenceMetric):
         title="classifier two-sample test, accuracy (0.5 is perfect)",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation=SBIBM,
+        citation="lopezpaz2017revisiting, lueckmann2021benchmarking",
         opt_in=True,
         debiased=False,
         sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
@@ -60,7 +59,7 @@ class MaximumMeanDiscrepancy(ReferenceMetric):
         title="squared maximum mean discrepancy, Gaussian kernel, median heuristic",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation=SBIBM,
+        citation="gretton2012kernel, lueckmann2021benchmarking",
         opt_in=True,
         debiased=False,
         sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),

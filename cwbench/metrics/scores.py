@@ -14,7 +14,6 @@ import torch
 from scipy.spatial.distance import pdist
 from torch import Tensor
 
-from cwbench.citations import SCORES
 from cwbench.metric import MetricInfo, PairMetric
 from cwbench.metrics.per_observation import flatten_x
 
@@ -31,7 +30,7 @@ class EnergyScore(PairMetric):
         title="energy score of the samples for the x behind each observation",
         direction="lower",
         needs=frozenset({"pairs"}),
-        citation=SCORES,
+        citation="gneiting2007strictly",
         debiased=False,
         sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
@@ -58,7 +57,7 @@ class ContinuousRankedProbabilityScore(PairMetric):
         title="continuous ranked probability score, mean over coordinates",
         direction="lower",
         needs=frozenset({"pairs"}),
-        citation=SCORES,
+        citation="gneiting2007strictly",
         debiased=False,
         sees=frozenset({"shift", "scale", "weights", "condition"}),
     )

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from cwbench.citations import CONDITIONAL_WASSERSTEIN
 from cwbench.metric import MetricInfo, ReferenceMetric
 from cwbench.metrics.per_observation import per_observation
 from cwbench.ot.sinkhorn import annealed_sinkhorn_divergence
@@ -28,7 +27,7 @@ class SinkhornPaper(ReferenceMetric):
         title="annealed Sinkhorn number of the paper, blur 0.05, scaling 0.5",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation=CONDITIONAL_WASSERSTEIN,
+        citation="chemseddine2025conditional, feydy2019interpolating",
         opt_in=True,
         debiased=False,
         sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from cwbench.citations import SLICED
 from cwbench.errors import UsageError
 from cwbench.metric import MetricInfo, ReferenceMetric, SplitMetric
 from cwbench.metrics.per_observation import flatten_x, per_observation
@@ -48,7 +47,7 @@ class SlicedW2Squared(ReferenceMetric):
         title="expected sliced squared Wasserstein-2 distance of the posteriors",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation=SLICED,
+        citation="bonneel2015sliced",
         sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
@@ -75,7 +74,7 @@ class ExactSlicedW2Squared(SplitMetric):
         title="expected sliced squared Wasserstein-2 distance to the exact posteriors",
         direction="lower",
         needs=frozenset({"reference", "mixture"}),
-        citation=SLICED,
+        citation="bonneel2015sliced",
         sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 

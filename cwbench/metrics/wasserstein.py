@@ -14,7 +14,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from cwbench.citations import C2OT, CONDITIONAL_WASSERSTEIN
 from cwbench.errors import UsageError
 from cwbench.metric import MetricInfo, ReferenceMetric, SetMetric
 from cwbench.metrics.per_observation import flatten_x, per_observation
@@ -35,7 +34,7 @@ class W2Squared(ReferenceMetric):
         title="expected squared Wasserstein-2 distance of the posteriors",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation=CONDITIONAL_WASSERSTEIN,
+        citation="chemseddine2025conditional",
         sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
@@ -57,7 +56,7 @@ class W1(ReferenceMetric):
         title="expected Wasserstein-1 distance of the posteriors",
         direction="lower",
         needs=frozenset({"reference"}),
-        citation=CONDITIONAL_WASSERSTEIN,
+        citation="chemseddine2025conditional",
         sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
@@ -80,7 +79,7 @@ class MarginalW2Squared(SetMetric):
         title="squared Wasserstein-2 distance of the marginal of x, 10,000 points, plug-in",
         direction="lower",
         needs=frozenset({"pairs"}),
-        citation=C2OT,
+        citation="cheng2025curse",
         opt_in=True,
         debiased=False,
         sees=frozenset({"shift", "scale", "shape", "weights"}),

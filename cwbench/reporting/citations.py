@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cwbench import registry
-from cwbench.citations import CONDITIONAL_WASSERSTEIN, SUITE
+from cwbench.citations import SUITE, entries_of, references
 from cwbench.errors import UsageError, unknown
 from cwbench.records.frame import load_records
+
+THEORY = "chemseddine2025conditional"
+"""The paper whose distance the suite measures."""
 
 TITLE = re.compile(r"\btitle\s*=\s*(.*?)[,\n]\s*\w+\s*=", re.DOTALL | re.IGNORECASE)
 
@@ -17,20 +20,19 @@ TITLE = re.compile(r"\btitle\s*=\s*(.*?)[,\n]\s*\w+\s*=", re.DOTALL | re.IGNOREC
 def citations(names: Iterable[str]) -> str:
     """The BibTeX of several plugins, of the theory and of the suite, each paper once.
 
-    A plugin whose citation is no BibTeX adds nothing.
-
     Raises:
         UsageError: if there is none of a name.
+        ContractError: if a plugin cannot be imported or its citation cannot be read.
     """
     known = {plugin.name: plugin for plugin in registry.plugins()}
     entries: list[str] = []
     for name in names:
         if name not in known:
             raise unknown("name", name, known)
-        entries += entries_in(known[name].load().info.citation)
-    entries += [CONDITIONAL_WASSERSTEIN, SUITE]
+        entries += entries_of(known[name].load())
+    entries = [entry for entry in entries if entry != SUITE]
     once: dict[str, str] = {}
-    for entry in entries:
+    for entry in [*entries, references()[THEORY], SUITE]:
         once.setdefault(_paper(entry), entry)
     return "\n\n".join(once.values())
 
@@ -49,12 +51,7 @@ def names_on_record(results: Path | None) -> list[str]:
     return [name for name in used if name in installed]
 
 
-def entries_in(citation: str) -> list[str]:
-    """The BibTeX entries of a text, which may hold none."""
-    return [entry.strip() for entry in re.findall(r"^@.*?^\}", citation, re.DOTALL | re.MULTILINE)]
-
-
 def _paper(entry: str) -> str:
-    """What tells papers apart: the title, however braced and wrapped."""
+    """What tells papers apart: the title, however braced and wrapped; plugins choose their keys."""
     title = TITLE.search(entry)
     return re.sub(r"[^a-z0-9]+", " ", re.sub(r"[{}]", "", title[1] if title else entry).lower())

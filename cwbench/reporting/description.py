@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from cwbench import registry, settings
-from cwbench.errors import UsageError
+from cwbench import citations, registry, settings
+from cwbench.errors import ContractError, UsageError
 from cwbench.judging.difficulty import Difficulty
 from cwbench.running.request import configured_task
 from cwbench.task import Task
@@ -42,7 +42,15 @@ def description(name: str) -> str:
         parts += ["", "settings", *_settings(cls.Params)]
     if kind == "task":
         parts += ["", "presets", *_presets(cls.info.presets)]
-    return "\n".join([*parts, "", cls.info.citation])
+    return "\n".join([*parts, "", *_cited(cls)])
+
+
+def _cited(cls: type[Any]) -> list[str]:
+    """Its BibTeX; a citation that cannot be read stands as it was written."""
+    try:
+        return ["\n\n".join(citations.entries_of(cls))]
+    except ContractError:
+        return [cls.info.citation]
 
 
 def described_task(name: str, given: Mapping[str, Any]) -> Task | None:

@@ -23,13 +23,6 @@ from cwbench.task import Params, TaskInfo
 from cwbench_tasks.class_folder import PHOTOGRAPH_PRESETS
 from cwbench_tasks.labelled_images import LabelledImages
 
-CITATION = """@techreport{krizhevsky2009learning,
-  title       = {Learning Multiple Layers of Features from Tiny Images},
-  author      = {Krizhevsky, Alex},
-  institution = {University of Toronto},
-  year        = {2009},
-}"""
-
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
@@ -53,7 +46,7 @@ class CIFAR10(LabelledImages):
         title="CIFAR-10 by class",
         main_metric="kd-per-class-efficientnet-lite0",
         licence="none stated; for research",
-        citation=CITATION,
+        citation="krizhevsky2009learning",
         presets=PHOTOGRAPH_PRESETS,
         group="labelled-images",
         notes="170 MB are downloaded once. The papers' OT batch is a setting of the method: --set "

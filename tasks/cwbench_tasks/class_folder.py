@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cwbench.citations import CONDITIONAL_WASSERSTEIN
 from cwbench.errors import UsageError
 from cwbench.images import shuffled
 from cwbench.machine.cpu import cores
@@ -87,7 +86,7 @@ class ClassFolder(LabelledImages):
         title="Images of a folder by class",
         main_metric="kd-per-class-efficientnet-lite0",
         licence="of the images given",
-        citation=CONDITIONAL_WASSERSTEIN,
+        citation="chemseddine2025conditional",
         presets=PHOTOGRAPH_PRESETS,
         group="labelled-images",
         notes="Type --set root=FOLDER, and cite the source of its images too. The papers' OT batch "

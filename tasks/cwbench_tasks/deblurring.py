@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from cwbench.task import TaskInfo
-from cwbench_tasks.citations import CONDITIONAL_WASSERSTEIN
 from cwbench_tasks.imaging import IMAGE_PRESETS, ImagingParams, ImagingTask
 from cwbench_tasks.operators import Boundary, Operator, gaussian_blur, motion_blur
 
@@ -41,7 +40,7 @@ class Deblurring(ImagingTask):
         title="Deblurring of images with an exact posterior",
         main_metric="ew2sq",
         licence="MIT",
-        citation=CONDITIONAL_WASSERSTEIN,
+        citation="chemseddine2025conditional",
         presets=IMAGE_PRESETS,
         group="imaging",
         notes="Data: the digits (CC BY 4.0) and sample photographs (CC BY 2.0) of scikit-learn.",

@@ -23,13 +23,6 @@ from cwbench_tasks.labelled_images import LabelledImages, image_presets
 HELD_OUT = 65
 """Images of each class."""
 
-CITATION = """@misc{alpaydin1998optical,
-  title     = {Optical Recognition of Handwritten Digits},
-  author    = {Alpaydin, E. and Kaynak, C.},
-  year      = {1998},
-  publisher = {UCI Machine Learning Repository},
-  doi       = {10.24432/C50P49},
-}"""
 
 METRICS = (
     "kd-per-class-classifier", "kd-classifier", "fd-classifier", "fd-per-class-classifier",
@@ -61,7 +54,7 @@ class Digits(LabelledImages):
         title="Handwritten digits by class",
         main_metric="kd-per-class-classifier",
         licence="CC-BY-4.0",
-        citation=CITATION,
+        citation="alpaydin1998optical",
         presets=PRESETS,
         group="labelled-images",
         notes="Nothing is downloaded.",

@@ -38,15 +38,6 @@ NOISE = 0.2
 SUPPORT = (-1.0, 2 + NOISE)  # of s = (x_1 + 1) / 3
 RADIUS = 5.0
 
-CITATION = """@inproceedings{cheng2025curse,
-  title     = {The Curse of Conditions: Analyzing and Improving Optimal Transport for Conditional
-               Flow-Based Generation},
-  author    = {Cheng, Ho Kei and Schwing, Alexander},
-  booktitle = {IEEE/CVF International Conference on Computer Vision},
-  year      = {2025},
-  url       = {https://arxiv.org/abs/2503.10636}
-}"""
-
 
 class EightGaussiansMoonsParams(Params):
     """Settings of `EightGaussiansMoons`."""
@@ -71,7 +62,7 @@ class EightGaussiansMoons(Task):
         title="Eight Gaussians to two moons",
         main_metric="ew2sq",
         licence="MIT",
-        citation=CITATION,
+        citation="cheng2025curse",
         presets=vector_presets(standard={"metrics": ("w2sq-marginal",)}),
         group="moons",
         notes="With the continuous condition the posterior fixes the first coordinate of x to y.",

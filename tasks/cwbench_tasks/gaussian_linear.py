@@ -18,7 +18,6 @@ from torch import Generator, Tensor
 from cwbench.preset import vector_presets
 from cwbench.samples import JointSamples, MixturePosterior
 from cwbench.task import Params, Task, TaskInfo
-from cwbench_tasks.citations import CONDITIONAL_WASSERSTEIN
 from cwbench_tasks.mixtures import MixturePrior, linear_posterior, linear_residual, sample_mixture
 
 SMALLEST_SINGULAR_VALUE = 0.4
@@ -41,7 +40,7 @@ class GaussianLinear(Task):
         title="Linear-Gaussian inverse problem",
         main_metric="ew2sq",
         licence="MIT",
-        citation=CONDITIONAL_WASSERSTEIN,
+        citation="chemseddine2025conditional",
         presets=vector_presets(),
         group="gaussian",
         notes="Posteriors are Gaussians of one covariance, so a linear-Gaussian fit is optimal.",

@@ -22,7 +22,6 @@ from torch import Generator, Tensor
 from cwbench.preset import vector_presets
 from cwbench.samples import JointSamples, MixturePosterior
 from cwbench.task import Params, Task, TaskInfo
-from cwbench_tasks.citations import CONDITIONAL_WASSERSTEIN
 from cwbench_tasks.mixtures import (
     MixturePrior,
     linear_posterior,
@@ -76,7 +75,7 @@ class GaussianMixture(Task):
         title="Gaussian-mixture inverse problem (noise 0.1)",
         main_metric="ew2sq",
         licence="MIT",
-        citation=CONDITIONAL_WASSERSTEIN,
+        citation="chemseddine2025conditional",
         presets=vector_presets(paper=PAPER),
         group="mixture",
         informative=False,
@@ -135,7 +134,7 @@ class GaussianMixtureInformative(GaussianMixture):
         title="Gaussian-mixture inverse problem (noise 0.03)",
         main_metric="ew2sq",
         licence="MIT",
-        citation=CONDITIONAL_WASSERSTEIN,
+        citation="chemseddine2025conditional",
         presets=vector_presets(),
         group="mixture",
     )

@@ -21,7 +21,6 @@ from torch import Generator, Tensor
 from cwbench.preset import vector_presets
 from cwbench.samples import JointSamples, Moments
 from cwbench.task import Params, Task, TaskInfo
-from cwbench_tasks.citations import CONDITIONAL_WASSERSTEIN
 
 A = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.float64)
 SIGNS = torch.tensor([1.0, -1.0], dtype=torch.float64)
@@ -55,7 +54,7 @@ class SignSymmetric(Task):
         title="Magnitudes of two linear measurements",
         main_metric="ew2sq",
         licence="MIT",
-        citation=CONDITIONAL_WASSERSTEIN,
+        citation="chemseddine2025conditional",
         presets=vector_presets(),
         group="symmetric",
         notes="Built for this suite; the citation is of the theory that judges it.",

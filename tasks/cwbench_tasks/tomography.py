@@ -12,7 +12,6 @@ import numpy as np
 from pydantic import Field
 
 from cwbench.task import TaskInfo
-from cwbench_tasks.citations import CONDITIONAL_WASSERSTEIN
 from cwbench_tasks.imaging import IMAGE_PRESETS, ImagingParams, ImagingTask
 from cwbench_tasks.operators import Operator, radon
 
@@ -35,7 +34,7 @@ class Tomography(ImagingTask):
         title="Few-view tomography with an exact posterior",
         main_metric="ew2sq",
         licence="MIT",
-        citation=CONDITIONAL_WASSERSTEIN,
+        citation="chemseddine2025conditional",
         presets=IMAGE_PRESETS,
         group="imaging",
         notes="Data: the digits (CC BY 4.0) and sample photographs (CC BY 2.0) of scikit-learn.",

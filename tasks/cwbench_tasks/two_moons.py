@@ -30,18 +30,6 @@ OFFSET, RADIUS, RADIUS_DEVIATION = 0.25, 0.1, 0.01
 LARGEST_ROUND = 2**18  # noise points tried at once
 ROUNDS = 100
 
-CITATION = """@inproceedings{lueckmann2021benchmarking,
-  title     = {Benchmarking Simulation-Based Inference},
-  author    = {Lueckmann, Jan-Matthis and Boelts, Jan and Greenberg, David and
-               Goncalves, Pedro and Macke, Jakob},
-  booktitle = {International Conference on Artificial Intelligence and Statistics},
-  series    = {Proceedings of Machine Learning Research},
-  volume    = {130},
-  pages     = {343--351},
-  year      = {2021},
-  url       = {https://arxiv.org/abs/2101.04653}
-}"""
-
 
 class TwoMoons(Task):
     """Two crescents behind a fold, with a uniform prior."""
@@ -52,7 +40,7 @@ class TwoMoons(Task):
         title="Two moons of simulation-based inference",
         main_metric="ew2sq",
         licence="MIT",
-        citation=CITATION,
+        citation="lueckmann2021benchmarking",
         presets=vector_presets(),
         group="simulation",
         notes="Observations come from the prior predictive, as in sbibm; not sbibm's ten.",

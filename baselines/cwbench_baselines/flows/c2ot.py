@@ -41,13 +41,7 @@ class ConditionAwareFlowMatching(BaseFlow):
         name="c2ot",
         version=1,
         title="Condition-aware OT flow matching (C2OT)",
-        citation="""@inproceedings{cheng2025curse,
-  title = {The Curse of Conditions: Analyzing and Improving Optimal Transport for Conditional
-           Flow-Based Generation},
-  author = {Cheng, Ho Kei and Schwing, Alexander},
-  booktitle = {IEEE/CVF International Conference on Computer Vision},
-  year = {2025},
-}""",
+        citation="cheng2025curse",
         nfe=True,
     )
     Params: ClassVar[type[ConditionAwareParams]] = ConditionAwareParams

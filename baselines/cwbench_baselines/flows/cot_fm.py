@@ -75,14 +75,7 @@ class ConditionalOTFlowMatching(BaseFlow):
         name="cot-fm",
         version=1,
         title="Conditional-OT flow matching",
-        citation="""@article{chemseddine2025conditional,
-  title = {Conditional {Wasserstein} Distances with Applications in {Bayesian} {OT} Flow Matching},
-  author = {Chemseddine, Jannis and Hagemann, Paul and Steidl, Gabriele and Wald, Christian},
-  journal = {Journal of Machine Learning Research},
-  volume = {26},
-  number = {141},
-  year = {2025},
-}""",
+        citation="chemseddine2025conditional",
         nfe=True,
     )
     Params: ClassVar[type[ConditionalOTParams]] = ConditionalOTParams

@@ -21,13 +21,7 @@ class FlowMatching(BaseFlow):
         name="fm",
         version=1,
         title="Independent flow matching",
-        citation="""@inproceedings{lipman2023flow,
-  title = {Flow Matching for Generative Modeling},
-  author = {Lipman, Yaron and Chen, Ricky T. Q. and Ben-Hamu, Heli and Nickel, Maximilian
-            and Le, Matt},
-  booktitle = {International Conference on Learning Representations},
-  year = {2023},
-}""",
+        citation="lipman2023flow",
         nfe=True,
     )
 

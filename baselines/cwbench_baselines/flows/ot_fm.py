@@ -27,14 +27,7 @@ class OTFlowMatching(BaseFlow):
         name="ot-fm",
         version=1,
         title="OT flow matching",
-        citation="""@article{tong2024improving,
-  title = {Improving and Generalizing Flow-Based Generative Models with Minibatch Optimal
-           Transport},
-  author = {Tong, Alexander and Fatras, Kilian and Malkin, Nikolay and Huguet, Guillaume
-            and Zhang, Yanlei and Rector-Brooks, Jarrid and Wolf, Guy and Bengio, Yoshua},
-  journal = {Transactions on Machine Learning Research},
-  year = {2024},
-}""",
+        citation="tong2024improving",
         nfe=True,
     )
     Params: ClassVar[type[OTFlowParams]] = OTFlowParams

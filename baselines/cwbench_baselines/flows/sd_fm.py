@@ -71,12 +71,7 @@ class SemidiscreteFlowMatching(BaseFlow):
         name="sd-fm",
         version=1,
         title="Semidiscrete flow matching",
-        citation="""@article{mousavihosseini2025flow,
-  title = {Flow Matching with Semidiscrete Couplings},
-  author = {Mousavi-Hosseini, Alireza and Zhang, Stephen Y. and Klein, Michal and Cuturi, Marco},
-  journal = {arXiv preprint arXiv:2509.25519},
-  year = {2025},
-}""",
+        citation="mousavihosseini2025flow",
         nfe=True,
     )
     Params: ClassVar[type[SemidiscreteParams]] = SemidiscreteParams

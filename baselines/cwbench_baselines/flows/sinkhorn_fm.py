@@ -26,7 +26,6 @@ from cwbench.ot.entropic import ClassEntropicOT, EntropicOT
 from cwbench.ot.leak import label_statistic
 from cwbench.ot.regression import Regression, Standardised
 from cwbench_baselines.flows.flow import BaseFlow, OTFlowParams
-from cwbench_baselines.flows.ot_fm import OTFlowMatching
 from cwbench_baselines.flows.pairing import Pairing, bijection
 
 CALIBRATED_BATCHES = 8
@@ -53,7 +52,7 @@ class EntropicFlowMatching(BaseFlow):
         name="sinkhorn-fm",
         version=1,
         title="Entropic conditional flow matching",
-        citation=OTFlowMatching.info.citation,
+        citation="tong2024improving",
         nfe=True,
     )
     Params: ClassVar[type[EntropicParams]] = EntropicParams

@@ -51,13 +51,7 @@ class WeightedFlowMatching(BaseFlow):
         name="w-cfm",
         version=1,
         title="Weighted conditional flow matching",
-        citation="""@article{calvoordonez2025weighted,
-  title = {Weighted Conditional Flow Matching},
-  author = {Calvo-Ordo{\\~n}ez, Sergio and Meunier, Matthieu and Cartea, {\\'A}lvaro
-            and Reisinger, Christoph and Gal, Yarin and Hern{\\'a}ndez-Lobato, Jos{\\'e} Miguel},
-  journal = {arXiv preprint arXiv:2507.22270},
-  year = {2025},
-}""",
+        citation="calvoordonez2025weighted",
         nfe=True,
     )
     Params: ClassVar[type[WeightedParams]] = WeightedParams
