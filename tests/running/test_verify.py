@@ -36,6 +36,14 @@ def only(results: Path) -> Verified:
     return found
 
 
+def test_a_record_of_labelled_images_is_believed(run: Run, results: Path) -> None:
+    """Its metrics are of images that are drawn for them, not of the samples that are stored."""
+    run("held-out", "digits")
+    found = only(results)
+    assert found.sound, found.problems
+    assert not found.rescored
+
+
 def rewrite(place: Path, change: Callable[[dict], object], *, hashes: bool = True) -> None:
     """Change a record, and have it name the files as they are now."""
     record = json.loads((place / "record.json").read_text())
