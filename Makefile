@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help demo test test-slow lint docs results benchmarks clean
+.PHONY: help demo test test-slow lint docs results numbers benchmarks clean
 
 help:
 	@echo "make demo        install, then run conditional-OT flow matching on a Gaussian mixture"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint        ruff and mypy --strict"
 	@echo "make docs        the guide as a site, in site/"
 	@echo "make results     tables, figures, page and the README's leaderboard from the records in results/"
+	@echo "make numbers     after a change of code: show that no number moved, and write results/numbers.csv"
 	@echo "make benchmarks  the speed ratios of the README, measured on this machine"
 
 $(BIN)/python:
@@ -47,6 +48,9 @@ docs: $(VENV)/.dev
 
 results: $(VENV)/.dev
 	$(BIN)/python -m results.build
+
+numbers: $(VENV)/.dev
+	$(BIN)/python -m results.numbers
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
