@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS)
 LOWEST := .venv-lowest
 LOWEST_TESTS ?= tests/ot tests/metrics tests/records tests/training tests/boards tests/test_settings.py tests/test_registry.py tests/cli
 
-.PHONY: help demo test test-slow test-lowest lint docs results benchmarks clean
+.PHONY: help demo test test-slow test-lowest lint docs results numbers benchmarks clean
 
 help:
 	@echo "make demo        install, then run conditional-OT flow matching on a Gaussian mixture"
@@ -20,6 +20,7 @@ help:
 	@echo "make lint        ruff and mypy --strict"
 	@echo "make docs        the guide as a site, in site/"
 	@echo "make results     tables, figures, page and the README's leaderboard from the records in results/"
+	@echo "make numbers     after a change of code: show that no number moved, and write results/numbers.csv"
 	@echo "make benchmarks  the ratios of benchmarks/README.md, measured on this machine"
 
 $(BIN)/python:
@@ -61,6 +62,9 @@ docs: $(VENV)/.dev
 
 results: $(VENV)/.dev
 	$(BIN)/python -m results.build
+
+numbers: $(VENV)/.dev
+	$(BIN)/python -m results.numbers
 
 benchmarks: $(VENV)/.dev
 	$(BIN)/python -m benchmarks

@@ -35,7 +35,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Row:
-    """What the table holds of one built-in; `values` by label, "METHOD TASK METRIC [part]"."""
+    """What the table holds of one built-in; `values` by label, as `smoke_values` has them."""
 
     version: int
     sources: str
@@ -164,7 +164,7 @@ def worktree(revision: str) -> Iterator[Path]:
 def _foreign(known: dict[Key, Row], earlier: dict[Key, Row], unproven: list[Key]) -> list[str]:
     """Rows that the earlier revision did not write: comparing with it would prove nothing."""
     return [
-        f"{' '.join(key)}: that revision has other sources than the table; name the one that wrote it"
+        f"{' '.join(key)}: that revision did not write the table's row; name the one that did"
         for key in unproven
         if key not in earlier or earlier[key].sources != known[key].sources
     ]
