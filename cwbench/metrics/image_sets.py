@@ -45,7 +45,7 @@ OVERALL: frozenset[Fault] = frozenset({"shift", "scale", "shape", "weights"})
 BY_CLASS: frozenset[Fault] = OVERALL | {"atoms", "condition"}
 """What distances class by class see."""
 
-PRECISION: frozenset[Fault] = frozenset({"shift"})
+PRECISION: frozenset[Fault] = frozenset({"shift", "scale", "shape"})
 RECALL: frozenset[Fault] = frozenset({"shift", "scale", "atoms"})
 """What the two shares of neighbours see, over all images together."""
 

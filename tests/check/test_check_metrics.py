@@ -1,4 +1,4 @@
-"""The metrics of this package keep the contract; those that download or take long are left out."""
+"""The metrics of this package keep the contract, but those that download or take minutes."""
 
 from __future__ import annotations
 
