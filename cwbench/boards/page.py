@@ -1,7 +1,7 @@
 """The leaderboard as one HTML file that needs nothing else and asks for nothing.
 
-The data is JSON that the browser inflates (every one can since 2023), the figures are inline SVG, or
-PNG within the data, and a little JavaScript builds the tables from text nodes alone. A content
+The data is JSON that the browser inflates (every one can since 2023), the figures are inline SVG,
+or PNG within the data, and a little JavaScript builds the tables from text nodes alone. A content
 security policy forbids every request and every script but that one, by its hash; jinja2 escapes
 what comes from records.
 """
