@@ -35,9 +35,7 @@ def test_every_change_of_sources_raised_a_version_or_was_proven_to_move_nothing(
     risen = [" ".join(key) for key in present if table[key].version != versions[key]]
     assert not risen, f"versions rose of {risen}; type: {COMMAND}"
     changed = [" ".join(key) for key in present if table[key].sources != present[key]]
-    assert not changed, (
-        f"sources changed of {changed}; type: {COMMAND}"
-    )
+    assert not changed, f"sources changed of {changed}; type: {COMMAND}"
 
 
 @pytest.mark.slow
