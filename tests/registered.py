@@ -1,8 +1,9 @@
-"""Which of our tasks a test is for."""
+"""Which of our tasks and methods a test is for, by what they declare."""
 
 from __future__ import annotations
 
 from cwbench import registry
+from cwbench.method import Method
 from cwbench.task import TaskInfo
 
 
@@ -11,3 +12,29 @@ def with_posterior() -> dict[str, TaskInfo]:
     plugins = [p for p in registry.plugins() if (p.kind, p.distribution) == ("task", "cwbench")]
     infos = {p.name: registry.load_task(p.name).info for p in plugins}
     return {name: info for name, info in infos.items() if info.group != "labelled-images"}
+
+
+def methods() -> dict[str, type[Method]]:
+    """All methods of this package."""
+    plugins = [p for p in registry.plugins() if (p.kind, p.distribution) == ("method", "cwbench")]
+    return {p.name: registry.load_method(p.name) for p in plugins}
+
+
+def flows() -> list[str]:
+    """The methods that sample by an ODE whose solver is a setting."""
+    return [name for name, cls in methods().items() if cls.info.nfe and has(cls, "solver")]
+
+
+def trained_in_batches() -> set[str]:
+    """The methods that a network is trained for, step by step."""
+    return {name for name, cls in methods().items() if has(cls, "learning_rate")}
+
+
+def games() -> set[str]:
+    """The methods that say why they may collapse at one observation: two networks in a game."""
+    return {name for name, cls in methods().items() if "own-y" in cls.excused}
+
+
+def has(cls: type[Method], setting: str) -> bool:
+    """Whether a method has a setting of that name."""
+    return setting in cls.Params.model_fields

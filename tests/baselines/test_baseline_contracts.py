@@ -6,29 +6,26 @@ import functools
 
 import pytest
 import torch
-from registered import with_posterior
+from registered import flows, games, methods, trained_in_batches, with_posterior
 
 from cwbench import registry
 from cwbench.api import load_method, load_task
 from cwbench.check.method import METHOD_CHECKS, MethodSubject
 from cwbench.check.outcome import carried_out, name_of
 
-METHODS = [p.name for p in registry.plugins() if p.kind == "method" and p.distribution == "cwbench"]
-GANS = {"cwgan", "cwgan-full", "cwgan-pair", "rcgan"}
-FLOWS = ["fm", "ot-fm", "cot-fm", "c2ot", "sinkhorn-fm", "w-cfm", "sd-fm"]
 SMALL_BATCH = {"c2ot": {"r_tar": 0.05}}
 """Its default is below the share that the diagonal of so small a batch has."""
 CHEAPER = {"sd-fm": {"potential_steps": 100}}  # the contract does not depend on it
-TRAINED_IN_BATCHES = {*FLOWS, *GANS, "npe", "diffusion", "energy-generator"}
 
 
-@pytest.fixture(params=METHODS)
+@pytest.fixture(params=methods())
 def method(request):
     return request.param
 
 
 REAL_IMAGES = ("held-out", "large-n")
-TASKS = {"held-out": "digits"}  # the others are tried on vectors
+TASKS = {n: "digits" for n, cls in methods().items() if "stored-images" in cls.info.needs}
+"""The others are tried on vectors."""
 
 
 @functools.cache
@@ -45,12 +42,12 @@ def small(bench, method):
 @pytest.mark.parametrize("check", METHOD_CHECKS, ids=name_of)
 def test_every_method_passes_the_checks_of_cwbench_check(method, check) -> None:
     outcome = carried_out(check, subject(method), subject(method).cls.excused)
-    if (method in GANS and outcome.check == "own-y") or (method, outcome.check) == REAL_IMAGES:
+    if (method in games() and outcome.check == "own-y") or (method, outcome.check) == REAL_IMAGES:
         assert outcome.status in ("excused", "passed")
         return
     assert outcome.status in ("passed", "not applicable"), outcome
     if subject(method).cls.info.role == "method":  # what a built-in method may stand aside from
-        aside = {"device", "nfe"} | (set() if method in TRAINED_IN_BATCHES else {"resumes"})
+        aside = {"device", "nfe"} | (set() if method in trained_in_batches() else {"resumes"})
         assert outcome.status == "passed" or outcome.check in aside
 
 
@@ -77,7 +74,7 @@ def test_fitting_twice_gives_the_same_samples(small, method, seeded) -> None:
     assert torch.equal(draw(first, small.y, seeded), draw(second, small.y, seeded))
 
 
-@pytest.mark.parametrize("method", FLOWS)
+@pytest.mark.parametrize("method", flows())
 @pytest.mark.parametrize("solver", ["euler", "midpoint", "heun", "rk4"])
 def test_flows_evaluate_exactly_their_nfe(bench, method, solver, seeded) -> None:
     small = bench(steps=3)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from registered import with_posterior
+from registered import games, methods, with_posterior
 from torch import Tensor
 
 from cwbench import registry
@@ -21,7 +21,11 @@ SIZES = {
     "observations": 30, "samples": 200,
 }  # fmt: skip
 FITTED = ["fm", "ot-fm", "cot-fm", "cwgan", "linear-gaussian", "knn"]
-FURTHER = ["c2ot", "sinkhorn-fm", "w-cfm", "sd-fm", "npe", "diffusion", "energy-generator"]
+FURTHER = [
+    name
+    for name, cls in methods().items()
+    if cls.info.role == "method" and name not in {*FITTED, *games()}
+]
 MORE_STEPS = {"cwgan": 8_000}  # a game takes longer to settle
 CHEAPER = {"sd-fm": {"potential_steps": 200}}
 BLIND = {("sign-symmetric", "linear-gaussian")}  # E[x | y] = 0: the fit is the prior, a Gaussian
