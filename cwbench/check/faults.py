@@ -158,7 +158,8 @@ def drawn(mixture: MixturePosterior, n: int, generator: Generator) -> Tensor:
     rows = torch.arange(len(weights))[:, None]
     noise = torch.randn(*mode.shape, means.shape[2], generator=generator).double()
     factor = torch.linalg.cholesky(covariances)
-    return means[rows, mode] + (factor[rows, mode] @ noise[..., None])[..., 0]
+    draws: Tensor = means[rows, mode] + (factor[rows, mode] @ noise[..., None])[..., 0]
+    return draws
 
 
 def sampled(trial: Trial, y: Tensor, n: int, fault: Fault | None, generator: Generator) -> Tensor:

@@ -21,7 +21,7 @@ from cwbench.check.faults import MixtureTrial, StoredTrial, sampled
 from cwbench.check.outcome import NotApplicableError
 from cwbench.errors import CwbenchError
 from cwbench.images import to_pixels, to_x
-from cwbench.judging.by_observation import Judge
+from cwbench.judging.judge import Judge
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.metric import (
     CalibrationMetric,
@@ -110,7 +110,8 @@ class ByObservation(Trial):
     def values(self, fault: Fault | None) -> Tensor:
         """The scores of the observations."""
         draws = self.samples(self.judge.observations.y, 2 * JUDGED.samples, fault, 0)
-        return self.judge.score(self.metric, draws).value
+        value: Tensor = self.judge.score(self.metric, draws).value
+        return value
 
     @cached_property
     def few(self) -> tuple[Tensor, Tensor]:
@@ -263,7 +264,8 @@ class ImageTrial(Trial):
 
     def call(self, *arguments: Tensor) -> Tensor:
         """The mean value over classes, `(1,)`."""
-        return self._value(*arguments, self.real(0))
+        images, labels = arguments
+        return self._value(images, labels, self.real(0))
 
     def _value(self, images: Tensor, labels: Tensor, real: Any) -> Tensor:
         statistic = self.metric.statistic(real)
@@ -277,8 +279,11 @@ class ImageTrial(Trial):
 
     def values(self, fault: Fault | None) -> Tensor:
         """The value of several sets of images."""
-        values = (self._value(*self._images(fault, i), self.real(i)) for i in range(REPEATS))
-        return torch.cat(list(values))
+        values = []
+        for repeat in range(REPEATS):
+            images, labels = self._images(fault, repeat)
+            values.append(self._value(images, labels, self.real(repeat)))
+        return torch.cat(values)
 
 
 TRIED: Mapping[type[Metric], type[Trial]] = {

@@ -190,7 +190,7 @@ def _easier(cost: Float64, a: Float64, b: Float64) -> Float64:
     """
     if any(len(np.unique(points, axis=0)) < len(points) for points in (a, b)):
         return cost
-    easier = cost - cost.min(axis=0)
+    easier: Float64 = cost - cost.min(axis=0)
     easier -= easier.min(axis=1, keepdims=True)
     return easier
 

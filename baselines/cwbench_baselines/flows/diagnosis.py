@@ -74,8 +74,8 @@ def _unweighted(pairs: Matched, context: FitContext, index: int) -> Matched:
         return pairs
     generator = context.generator("resampling", index)
     rows = torch.multinomial(pairs.weight, len(pairs.x), True, generator=generator)
-    resampled = (part[rows] for part in (pairs.z, pairs.x, pairs.y_source, pairs.y_target))
-    return Matched(*resampled, changed=pairs.changed)
+    z, x, y = pairs.z[rows], pairs.x[rows], pairs.y_source[rows]
+    return Matched(z, x, y, pairs.y_target[rows], pairs.changed)
 
 
 def _transport_cost(pairs: Sequence[Matched] | Sequence[Batch]) -> float:

@@ -198,7 +198,7 @@ class BaseFlow(Method):
         workers = cores() if self.spec.device.type == "cpu" else 1
         with ThreadPoolExecutor(workers) as pool:
             chunks = whole_observations(z, y, n)
-            x = list(pool.map(lambda chunk: self._solve(*chunk, nfe or "adaptive"), chunks))
+            x = list(pool.map(lambda c: self._solve(c[0], c[1], nfe or "adaptive"), chunks))
         return torch.cat(x).cpu().reshape(len(y), n, *self.spec.x_shape)
 
     def sample_path(self, y: Tensor, n: int, generator: Generator, nfe: int) -> Tensor:
