@@ -7,10 +7,12 @@ from scipy.stats import wasserstein_distance
 
 from cwbench.ot import (
     ConvergenceError,
+    assignment,
     bures_wasserstein_squared,
     conditional_wasserstein_power,
     joint_transport,
     joint_wasserstein_power,
+    squared_distances,
     wasserstein_power,
 )
 
@@ -213,3 +215,13 @@ def test_a_solver_that_stops_early_gives_no_number(rng, monkeypatch):
     monkeypatch.setattr("cwbench.ot.wasserstein._MAX_PIVOTS", 1)
     with pytest.raises(ConvergenceError, match="emd2"):
         wasserstein_power(rng.random((30, 2)), rng.random((40, 2)))
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_what_makes_the_assignment_quick_does_not_move_the_last_digit(twice, rng):
+    a, b = rng.standard_normal((2, 200, 3))
+    if twice:  # several optima: another one has its terms in another order
+        a[100:] = a[:100]
+    cost = squared_distances(a, b)
+    plain = cost[np.arange(200), assignment(cost)].mean()
+    assert wasserstein_power(a, b) == plain
