@@ -22,7 +22,7 @@ from cwbench.sweeping import engines, worker
 from cwbench.sweeping.engines import EngineOptions
 from cwbench.sweeping.engines.shipping import packed, unpack
 from cwbench.sweeping.job import Job
-from cwbench.sweeping.request import SweepRequest, asked
+from cwbench.sweeping.request import SweepRequest, sweep_request
 from cwbench.sweeping.sweep import Sweep
 
 FAULTS = Path(__file__).parents[1] / "sweep_faults.py"
@@ -36,7 +36,9 @@ METHODS = ["linear-gaussian", "fm", f"{FAULTS}:KillsItself"]
 
 def request(results: Path, method: Any = METHODS, **words: Any) -> SweepRequest:
     fixed = {"task": "gaussian-linear", "preset": "smoke", "set": TINY, "method": method}
-    return asked(fixed | {"results": results, "grace": 3, "checkpoint_seconds": 0.1} | words)
+    return sweep_request(
+        fixed | {"results": results, "grace": 3, "checkpoint_seconds": 0.1} | words
+    )
 
 
 def numbers(records: list[cwbench.Record]) -> list[tuple[Any, ...]]:

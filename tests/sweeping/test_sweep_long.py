@@ -18,7 +18,7 @@ import pytest
 
 import cwbench
 from cwbench.errors import CwbenchError
-from cwbench.sweeping.request import asked
+from cwbench.sweeping.request import sweep_request
 
 pytestmark = pytest.mark.slow
 
@@ -80,13 +80,13 @@ def test_sixty_runs_with_faults_in_a_third_of_them(tmp_path: Path) -> None:
     }  # fmt: skip
     began = time.monotonic()
     pace = {"method": "prior", "seeds": 0, "set": TINY, "results": tmp_path / "pace"}
-    asked(words | pace).carry_out(quiet=True)
+    sweep_request(words | pace).carry_out(quiet=True)
     limits = {"jobs": 2, "timeout": 15 + 5 * (time.monotonic() - began)}  # fair on a busy machine
     place.mkdir(parents=True)
     (place / "unwritable").write_text("a file where the runs' directory should be")
     with small_disk(place / "large-state") as disk:
         faults = [f"{FAULTS}:{name.replace('LargeState', disk)}" for name in EXPECTED]
-        request = asked(words | limits | {"method": [*HEALTHY, *faults]})
+        request = sweep_request(words | limits | {"method": [*HEALTHY, *faults]})
         records = request.carry_out(quiet=True)
         assert len(records) == 60
         _all_as_expected(records)
@@ -181,7 +181,7 @@ def test_two_sweeps_share_the_work(
 
 
 def test_a_sweep_waits_for_what_another_process_has(tmp_path: Path) -> None:
-    request = asked(
+    request = sweep_request(
         {
             "task": "gaussian-linear", "preset": "smoke", "results": tmp_path, "method": "prior",
             "set": TINY, "seeds": "0-1",

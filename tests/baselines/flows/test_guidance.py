@@ -11,9 +11,8 @@ from cwbench.running.request import resolve
 from cwbench_baselines.flows.loss import NO_CLASS
 
 
-def test_the_defaults_are_in_no_key_and_guided_is_another_row() -> None:
+def test_dropout_and_guidance_are_fits_of_their_own() -> None:
     plain = resolve("digits", "fm")
-    assert "guidance" not in str(plain.keyed())
     settings = {"method.condition_dropout": 0.1}
     dropped = resolve("digits", "fm", given=settings)
     guided = resolve("digits", "fm", given=settings | {"method.guidance": 2})

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from cwbench.machine import adam
+from cwbench.ot import adam
 
 PAIRS = {"Adam": {"betas": (0.5, 0.99)}, "AdamW": {"weight_decay": 0.1}}
 
