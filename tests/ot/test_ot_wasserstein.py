@@ -213,3 +213,21 @@ def test_a_solver_that_stops_early_gives_no_number(rng, monkeypatch):
     monkeypatch.setattr("cwbench.ot.wasserstein._MAX_PIVOTS", 1)
     with pytest.raises(ConvergenceError, match="emd2"):
         wasserstein_power(rng.random((30, 2)), rng.random((40, 2)))
+
+
+@pytest.mark.parametrize("size", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_unequal_samples_on_a_line_have_their_quantile_distance_at_every_size(size, p, rng):
+    # W_p on the line pairs quantiles: an independent sum over the merged steps of both
+    a, b = np.sort(rng.standard_normal(12)) * size, np.sort(rng.standard_normal(7)) * size
+    steps = np.union1d(np.arange(13) / 12, np.arange(8) / 7)
+    middle = (steps[1:] + steps[:-1]) / 2
+    gaps = np.abs(a[(middle * 12).astype(int)] - b[(middle * 7).astype(int)]) ** p
+    exact = float((np.diff(steps) * gaps).sum())
+    assert wasserstein_power(a, b, p=p) == pytest.approx(exact, rel=1e-9)
+    weights = np.full(12, 1 / 12)
+    assert wasserstein_power(a, b, p=p, a_weights=weights) == pytest.approx(exact, rel=1e-9)
+
+
+def test_points_that_coincide_are_at_distance_zero():
+    assert wasserstein_power(np.ones((3, 2)), np.ones((5, 2))) == 0
