@@ -37,6 +37,9 @@ class Gaussian(NamedTuple):
 class Moments:
     """Sums of features and of their products in float64, for each of some groups.
 
+    Features are taken from the first one seen: where all are (nearly) equal, what is left of their
+    products would otherwise be the rounding of much larger numbers.
+
     Args:
         groups: the number of classes kept apart, or 1 for all together.
     """
@@ -44,6 +47,7 @@ class Moments:
     def __init__(self, groups: int = 1) -> None:
         self.groups = groups
         self.counts = torch.zeros(groups, dtype=torch.float64)
+        self.origin: Tensor = torch.zeros(0)
         self.sums: Tensor = torch.zeros(0)
         self.products: Tensor = torch.zeros(0)
 
@@ -52,8 +56,10 @@ class Moments:
         f = features.double()
         if not self.sums.numel():
             d = f.shape[1]
+            self.origin = f[0].clone()
             self.sums = torch.zeros(self.groups, d, dtype=torch.float64)
             self.products = torch.zeros(self.groups, d, d, dtype=torch.float64)
+        f = f - self.origin
         if self.groups == 1:
             labels = torch.zeros_like(labels)
         for group in labels.unique().tolist():
@@ -75,24 +81,32 @@ class Moments:
 
     def pooled(self) -> Gaussian:
         """Covariance about the mean of each group, all groups together; the overall mean."""
-        means = self.sums / self.counts[:, None]
+        means = self.sums / self.counts[:, None]  # about the origin, as the products
         scatter = self.products.sum(0) - torch.einsum("g,gi,gj->ij", self.counts, means, means)
         n = int(self.counts.sum())
-        return Gaussian(self.sums.sum(0) / n, _symmetric(scatter / (n - self.groups)))
+        mean = self.origin + self.sums.sum(0) / n
+        return Gaussian(mean, _symmetric(scatter / (n - self.groups)))
 
-    @staticmethod
-    def _gaussian(count: Tensor, total: Tensor, products: Tensor) -> Gaussian:
+    def means(self) -> Tensor:
+        """The mean of each group, `(groups, d)`."""
+        return self.origin + self.sums / self.counts[:, None]
+
+    def _gaussian(self, count: Tensor, total: Tensor, products: Tensor) -> Gaussian:
         mean = total / count
         covariance = (products - count * torch.outer(mean, mean)) / (count - 1)
-        return Gaussian(mean, _symmetric(covariance))
+        return Gaussian(self.origin + mean, _symmetric(covariance))
 
     def state(self) -> dict[str, Tensor]:
         """The sums."""
-        return {"counts": self.counts, "sums": self.sums, "products": self.products}
+        return {
+            "counts": self.counts, "origin": self.origin, "sums": self.sums,
+            "products": self.products,
+        }  # fmt: skip
 
     def load(self, state: dict[str, Tensor]) -> Self:
         """Take back the sums."""
-        self.counts, self.sums, self.products = state["counts"], state["sums"], state["products"]
+        self.counts, self.origin = state["counts"], state["origin"]
+        self.sums, self.products = state["sums"], state["products"]
         return self
 
 
@@ -118,7 +132,7 @@ def frechet_per_class(first: Moments, second: Moments) -> Tensor:
 def cfid(first: Moments, second: Moments) -> float:
     """The conditional distance with pooled covariances; classes weigh as in `second`."""
     a, b = first.pooled(), second.pooled()
-    means = first.sums / first.counts[:, None] - second.sums / second.counts[:, None]
+    means = first.means() - second.means()
     weights = second.counts / second.counts.sum()
     between = float((weights * means.square().sum(1)).sum())
     nowhere = torch.zeros_like(a.mean)

@@ -112,7 +112,7 @@ class FrechetDistance(Features):
 
     def kind(self) -> str:
         """Sums over all."""
-        return "moments"
+        return "shifted-moments"
 
     def statistic(self, real: Statistic | None = None) -> Statistic:
         """Sums over all."""
@@ -141,7 +141,7 @@ class PerClassFrechet(Features):
 
     def kind(self) -> str:
         """Sums class by class."""
-        return "class-moments"
+        return "shifted-class-moments"
 
     def statistic(self, real: Statistic | None = None) -> Statistic:
         """Sums class by class."""

@@ -10,12 +10,12 @@ Source: On the Bures-Wasserstein distance between positive definite matrices (Bh
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from cwbench.ot.checks import Array, Float64, as_float64
 
-_ROUNDING = (
-    1e-8  # relative to the largest entry: asymmetry and negative eigenvalues below are noise
-)
+_ROUNDING = 1e-8
+"""Relative to the largest entry: asymmetry and negative eigenvalues below it are noise."""
 
 
 def bures_wasserstein_squared(
@@ -58,12 +58,13 @@ def gaussian_transport(covariance_1: Array, covariance_2: Array) -> Float64:
             C1 is degenerate where C2 is not.
     """
     C1, C2 = _covariance("covariance_1", covariance_1), _covariance("covariance_2", covariance_2)
+    noise = max(_noise(covariance_1), _noise(covariance_2))
     if C1.shape != C2.shape:
         raise ValueError(f"covariances have shapes {C1.shape} and {C2.shape}; give one shape")
     root = _root(C1)
-    inverse = np.linalg.pinv(root, rcond=_ROUNDING, hermitian=True)
+    inverse = np.linalg.pinv(root, rcond=noise, hermitian=True)
     A = inverse @ _root(_symmetrise(root @ C2 @ root)) @ inverse
-    if np.abs(A @ C1 @ A - C2).max() > 1e-6 * np.abs(C2).max():
+    if np.abs(A @ C1 @ A - C2).max() > 100 * noise * np.abs(C2).max():
         raise ValueError("covariance_1 is degenerate where covariance_2 is not: no linear map")
     return A
 
@@ -72,12 +73,18 @@ def _covariance(name: str, value: Array) -> Float64:
     C = as_float64(name, value)
     if C.shape != (len(C), len(C)):
         raise ValueError(f"{name} has shape {C.shape}; give (d, d)")
-    slack = _ROUNDING * np.abs(C).max()
+    slack = _noise(value) * np.abs(C).max()
     if np.abs(C - C.T).max() > slack:
         raise ValueError(f"{name} is not symmetric")
     if np.linalg.eigvalsh(C).min() < -slack:
         raise ValueError(f"{name} has a negative eigenvalue")
     return _symmetrise(C)
+
+
+def _noise(covariance: Array) -> float:
+    """The relative rounding of a covariance `(d, d)` in its own type: d times that of an entry."""
+    single = getattr(covariance, "dtype", None) in (torch.float32, np.dtype(np.float32))
+    return len(covariance) * float(np.finfo(np.float32).eps) if single else _ROUNDING
 
 
 def _symmetrise(C: Float64) -> Float64:

@@ -51,7 +51,8 @@ def sinkhorn_divergence(
 
     Raises:
         ValueError: if an input is not finite, dimensions do not match or a setting is not positive.
-        ConvergenceError: if the tolerance is not reached; there is no number then.
+        ConvergenceError: if the tolerance is not reached, or costs are so large beside epsilon that
+            rounding alone exceeds it; there is no number then.
     """
     for name, value in {
         "blur": blur,
@@ -62,6 +63,7 @@ def sinkhorn_divergence(
     a, b = as_float64("a", a), as_float64("b", b)
     cost = squared_distances(a, b) / 2
     epsilon = blur**2
+    _check_rounding(float(cost.max()), epsilon, tolerance)
     own = [
         _self_transport(squared_distances(points, points) / 2, epsilon, tolerance, max_iterations)
         for points in (a, b)
@@ -162,6 +164,19 @@ def _self_transport(cost: Float64, epsilon: float, tolerance: float, max_iterati
         )
         used += steps
     raise _not_converged(epsilon, max_iterations, error, tolerance)
+
+
+def _check_rounding(largest: float, epsilon: float, tolerance: float) -> None:
+    """Refuse costs whose rounding moves the plan by more than the tolerance.
+
+    Raises:
+        ConvergenceError: if float64 cannot tell costs apart as finely as epsilon asks.
+    """
+    if np.isfinite(largest) and largest * np.finfo(np.float64).eps > tolerance * epsilon:
+        raise ConvergenceError(
+            f"costs up to {largest:.2g} are rounded by more than epsilon = {epsilon:.2g} allows; "
+            "raise blur, or rescale the points"
+        )
 
 
 def _levels(cost: Float64, epsilon: float) -> Iterator[float]:

@@ -202,13 +202,15 @@ def _paired_mean(cost: Float64, sigma: Int64) -> float:
 def _network_simplex(cost: Float64, a: Float64, b: Float64) -> float:
     import ot as pot  # the library POT, not this package
 
+    # the simplex stops at tolerances of its own that know no unit; a power of two rounds nothing
+    unit = 2.0 ** np.frexp(cost.max())[1] if cost.max() > 0 else 1.0
     log: dict[str, Any]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            value, log = pot.emd2(a, b, cost, numItermax=_MAX_PIVOTS, log=True)
+            value, log = pot.emd2(a, b, cost / unit, numItermax=_MAX_PIVOTS, log=True)
         except Warning as warning:
             raise ConvergenceError(f"POT's emd2 warned: {warning}") from warning
     if log["warning"] is not None or log["result_code"] != _OPTIMAL:
         raise ConvergenceError(f"POT's emd2 stopped early: {log['warning']}")
-    return float(value)
+    return float(value) * unit

@@ -1,34 +1,27 @@
 """Class-conditional images from any folder: `train/<class>/` and `test/<class>/`.
 
-Files are read as they are, all of one size and kind, or cropped about their centre and resized to
-`size`. Their order is that of their pixels' hashes: neither names nor places matter, and the same
-images elsewhere are the same task.
+Files are read as `cwbench_tasks.pictures` says, all of one size and kind, or cropped about their
+centre and resized to `size`. Their order is that of their pixels' hashes: neither names nor places
+matter, and the same images elsewhere are the same task.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 
 from cwbench.errors import UsageError
 from cwbench.images import shuffled
-from cwbench.machine.cpu import cores
 from cwbench.samples import ImageSet
 from cwbench.task import Params, TaskInfo
-from cwbench_tasks.image_folder import SUFFIXES
 from cwbench_tasks.labelled_images import LabelledImages, image_presets
-
-Pixels = NDArray[np.uint8]
-Colour = Literal["as-stored", "grey", "rgb"]
+from cwbench_tasks.pictures import Colour, check_equal, image_files, read_all
 
 SMALLEST, MULTIPLE = 8, 4
 """Sides in pixels: at least, and a multiple of, for networks halve them."""
@@ -143,11 +136,8 @@ def class_files(root: Path | None) -> dict[str, dict[str, list[Path]]]:
 
 
 def _by_class(part: Path) -> dict[str, list[Path]]:
-    folders = sorted(folder for folder in part.iterdir() if folder.is_dir())
-    files = {
-        folder.name: sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-        for folder in folders
-    }
+    folders = sorted(f for f in part.iterdir() if f.is_dir() and not f.name.startswith("."))
+    files = {folder.name: image_files(folder) for folder in folders}
     return {name: paths for name, paths in files.items() if paths}
 
 
@@ -159,9 +149,8 @@ def read_classes(files: Mapping[str, Iterable[Path]], size: int | None, colour: 
     """
     paths = [path for members in files.values() for path in members]
     labels = [label for label, members in enumerate(files.values()) for _ in members]
-    with ThreadPoolExecutor(cores()) as pool:
-        images = list(pool.map(lambda path: _read(path, size, colour), paths))
-    _check_equal(images, paths)
+    images = read_all(paths, size=size, colour=colour, smallest=SMALLEST)
+    check_equal(images, paths)
     height, width = images[0].shape[1:]
     if min(height, width) < SMALLEST or height % MULTIPLE or width % MULTIPLE:
         raise UsageError(
@@ -169,45 +158,3 @@ def read_classes(files: Mapping[str, Iterable[Path]], size: int | None, colour: 
             f"{SMALLEST} and multiples of {MULTIPLE} are needed; type --set size=32"
         )
     return shuffled(torch.from_numpy(np.stack(images)), torch.tensor(labels))
-
-
-def _read(path: Path, size: int | None, colour: Colour) -> Pixels:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as file:
-            grey = colour == "grey" or (colour == "as-stored" and file.mode in ("1", "L", "I;16"))
-            image = file.convert("L" if grey else "RGB")
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise UsageError(
-            f"{str(path)!r} cannot be read as an image ({error}); repair it or take it out"
-        ) from None
-    if size is not None:
-        if min(image.size) < SMALLEST:
-            raise UsageError(
-                f"{str(path)!r} has {image.height}x{image.width} pixels; at least {SMALLEST} a "
-                "side are needed before an image is resized; take it out"
-            )
-        image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
-    array: Pixels = np.asarray(image, dtype=np.uint8)
-    return array[None] if grey else array.transpose(2, 0, 1)
-
-
-def _check_equal(images: list[Pixels], paths: list[Path]) -> None:
-    """One number of channels and one size."""
-    shapes = Counter(image.shape for image in images)
-    if len(shapes) == 1:
-        return
-    usual = shapes.most_common(1)[0][0]
-    odd = next(p for p, image in zip(paths, images, strict=True) if image.shape != usual)
-    kinds = Counter("grey" if image.shape[0] == 1 else "colour" for image in images)
-    if len(kinds) > 1:
-        raise UsageError(
-            f"grey images are mixed with colour ({kinds['grey']} grey, {kinds['colour']} colour; "
-            f"{str(odd)!r} is an odd one); type --set colour=rgb or --set colour=grey"
-        )
-    sizes = ", ".join(f"{count} of {h}x{w}" for (_, h, w), count in shapes.most_common(4))
-    raise UsageError(
-        f"the images have {len(shapes)} sizes ({sizes}; {str(odd)!r} is an odd one); name one side "
-        "for all, e.g. --set size=32"
-    )

@@ -19,6 +19,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
+from cwbench.errors import UsageError
 from cwbench.images import StoredPairs, digest, to_x
 from cwbench.preset import Preset
 from cwbench.samples import ImageSet, JointSamples
@@ -54,7 +55,14 @@ class LabelledImages(Task):
 
     @cached_property
     def _parts(self) -> dict[str, ImageSet]:
-        return {"train": self.load("train"), "test": self.load("test")}
+        parts = {"train": self.load("train"), "test": self.load("test")}
+        shapes = {part: tuple(stored.images.shape[1:]) for part, stored in parts.items()}
+        if shapes["train"] != shapes["test"]:
+            raise UsageError(
+                f"training images have (channels, height, width) = {shapes['train']}, test images "
+                f"{shapes['test']}; give both one shape, e.g. --set size=32 --set colour=rgb"
+            )
+        return parts
 
     def stored_images(self, part: Literal["train", "test"]) -> ImageSet:
         """The images a method may learn from, or those that are held out."""

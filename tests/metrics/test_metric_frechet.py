@@ -110,3 +110,28 @@ def test_ignoring_the_class_is_invisible_over_all_and_visible_per_class() -> Non
     assert frechet(*together) == pytest.approx(0, abs=1e-9)
     apart = frechet_per_class(moments(shuffled, labels, 3), moments(real, labels, 3))
     assert float(apart.mean()) > 0.5
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-7])
+def test_a_point_mass_has_the_distance_of_a_point_mass(noise: float) -> None:
+    point = 100 * normal(30, seed=5)
+    generated = point + noise * normal(60, 30, seed=6)
+    real = Gaussian(normal(30, seed=7), covariance(30, 8))
+    # the optimal plan from a point is the product: |m - p|^2 + tr C
+    expected = float((real.mean - point).square().sum() + real.covariance.trace())
+    together = moments(generated).together()
+    assert frechet(together, real) == pytest.approx(expected, rel=1e-6)
+    labels = torch.arange(60) % 2
+    others = moments(normal(80, 30, seed=9), torch.arange(80) % 2, 2)
+    apart = moments(generated, labels, 2)
+    assert frechet_per_class(apart, others).isfinite().all()
+    assert cfid(apart, others) > 0
+
+
+def test_moments_do_not_depend_on_where_the_features_lie() -> None:
+    features, far = normal(50, 4, seed=3), 1e6
+    near = moments(features).together()
+    moved = moments(features + far).together()
+    assert torch.allclose(moved.covariance, near.covariance, rtol=1e-8)
+    assert torch.allclose(near.covariance, torch.cov(features.T), rtol=1e-12)
+    assert torch.allclose(moved.mean - far, near.mean, atol=1e-8)

@@ -95,3 +95,19 @@ def test_dimensions_must_agree():
         bures_wasserstein_squared([0.0], np.eye(2), [0, 0], np.eye(2))
     with pytest.raises(ValueError, match="shape"):
         gaussian_transport(np.eye(2), np.eye(3))
+
+
+def test_a_covariance_computed_in_single_precision_is_one(rng):
+    factor = rng.standard_normal((300, 20)).astype(np.float32)
+    single = factor @ factor.T  # rank 20: 280 eigenvalues are rounding
+    assert np.linalg.eigvalsh(single.astype(np.float64)).min() < -1e-8 * np.abs(single).max()
+    double = factor.astype(np.float64) @ factor.T.astype(np.float64)
+    zero = np.zeros(300)
+    exact = np.trace(double) * 0.25  # (1 - 1/2)^2 tr C between C and C/4
+    for given in (single, torch.from_numpy(single)):
+        value = bures_wasserstein_squared(zero, given, zero, given / 4)
+        assert value == pytest.approx(exact, rel=1e-3)
+    with pytest.raises(ValueError, match="negative eigenvalue"):
+        bures_wasserstein_squared(zero, single.astype(np.float64), zero, double)
+    with pytest.raises(ValueError, match="negative eigenvalue"):
+        bures_wasserstein_squared(zero, -single, zero, double)

@@ -143,3 +143,12 @@ def test_annealed_number_tends_to_the_divergence_from_below() -> None:
 def test_annealing_needs_a_scaling_between_0_and_1(scaling: float) -> None:
     with pytest.raises(ValueError, match="scaling"):
         annealed_sinkhorn_divergence(np.zeros((2, 1)), np.ones((2, 1)), scaling=scaling)
+
+
+def test_costs_whose_rounding_exceeds_epsilon_give_no_number(rng):
+    a, b = rng.standard_normal((2, 20, 2))
+    exact = sinkhorn_divergence(a, b, blur=0.5)
+    # the same problem in other units: the divergence scales with the square of the unit
+    assert sinkhorn_divergence(1e8 * a, 1e8 * b, blur=0.5e8) == pytest.approx(1e16 * exact)
+    with pytest.raises(ConvergenceError, match="raise blur"):
+        sinkhorn_divergence(1e8 * a, 1e8 * b, blur=0.05)

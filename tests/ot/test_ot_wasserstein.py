@@ -225,3 +225,21 @@ def test_what_makes_the_assignment_quick_does_not_move_the_last_digit(twice, rng
     cost = squared_distances(a, b)
     plain = cost[np.arange(200), assignment(cost)].mean()
     assert wasserstein_power(a, b) == plain
+
+
+@pytest.mark.parametrize("size", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("p", [1.0, 2.0])
+def test_unequal_samples_on_a_line_have_their_quantile_distance_at_every_size(size, p, rng):
+    # W_p on the line pairs quantiles: an independent sum over the merged steps of both
+    a, b = np.sort(rng.standard_normal(12)) * size, np.sort(rng.standard_normal(7)) * size
+    steps = np.union1d(np.arange(13) / 12, np.arange(8) / 7)
+    middle = (steps[1:] + steps[:-1]) / 2
+    gaps = np.abs(a[(middle * 12).astype(int)] - b[(middle * 7).astype(int)]) ** p
+    exact = float((np.diff(steps) * gaps).sum())
+    assert wasserstein_power(a, b, p=p) == pytest.approx(exact, rel=1e-9)
+    weights = np.full(12, 1 / 12)
+    assert wasserstein_power(a, b, p=p, a_weights=weights) == pytest.approx(exact, rel=1e-9)
+
+
+def test_points_that_coincide_are_at_distance_zero():
+    assert wasserstein_power(np.ones((3, 2)), np.ones((5, 2))) == 0
