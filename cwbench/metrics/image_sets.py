@@ -45,6 +45,10 @@ OVERALL: frozenset[Fault] = frozenset({"shift", "scale", "shape", "weights"})
 BY_CLASS: frozenset[Fault] = OVERALL | {"atoms", "condition"}
 """What distances class by class see."""
 
+KERNEL = OVERALL - {"shape"}
+KERNEL_BY_CLASS = BY_CLASS - {"shape"}
+"""Kernel distances hardly see a Gaussian with the right moments."""
+
 PRECISION: frozenset[Fault] = frozenset({"shift", "scale", "shape"})
 RECALL: frozenset[Fault] = frozenset({"shift", "scale", "atoms"})
 """What the two shares of neighbours see, over all images together."""
@@ -105,7 +109,7 @@ class ClassifierKernel(OnClassifier, KernelDistance):
 
     info: ClassVar = declared(
         "kd-classifier", "kernel distance in the in-suite classifier's features", BINKOWSKI,
-        debiased=True, sees=OVERALL,
+        debiased=True, sees=KERNEL,
     )  # fmt: skip
 
 
@@ -117,7 +121,7 @@ class ClassifierPerClassKernel(OnClassifier, PerClassKernelDistance):
         "mean over classes of the kernel distance in the in-suite classifier's features",
         BINKOWSKI,
         debiased=True,
-        sees=BY_CLASS,
+        sees=KERNEL_BY_CLASS,
     )
 
 
@@ -153,7 +157,7 @@ class EfficientNetKernel(OnEfficientNet, KernelDistance):
 
     info: ClassVar = declared(
         "kd-efficientnet-lite0", "kernel distance in EfficientNet-Lite0's features",
-        f"{BINKOWSKI}, {EFFICIENTNET}", debiased=True, sees=OVERALL,
+        f"{BINKOWSKI}, {EFFICIENTNET}", debiased=True, sees=KERNEL,
     )  # fmt: skip
 
 
@@ -165,7 +169,7 @@ class EfficientNetPerClassKernel(OnEfficientNet, PerClassKernelDistance):
         "mean over classes of the kernel distance in EfficientNet-Lite0's features",
         f"{BINKOWSKI}, {EFFICIENTNET}",
         debiased=True,
-        sees=BY_CLASS,
+        sees=KERNEL_BY_CLASS,
     )
 
 
@@ -196,7 +200,7 @@ class KID50kTrain(Literature, KernelDistance):
         "KID, 50,000 images against the training set",
         BINKOWSKI,
         debiased=True,
-        sees=OVERALL,
+        sees=KERNEL,
     )
 
 
@@ -208,7 +212,7 @@ class KID10kTest(SeedPaper, KernelDistance):
         "KID, 10,000 images against the test set",
         BINKOWSKI,
         debiased=True,
-        sees=OVERALL,
+        sees=KERNEL,
     )
 
 

@@ -63,7 +63,7 @@ def test_a_wheel_holds_records_and_page_but_no_models(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
-    inside = [name for name in names if name.startswith("cwbench/records/shipped/")]
+    inside = [name for name in names if name.startswith("cwbench/shipped/")]
     assert sum(name.endswith("record.json") for name in inside) == len(RUNS)
     assert not any(name.endswith((".safetensors", "log.txt")) for name in inside)
     assert {"cwbench/boards/web/page.js", "cwbench/boards/web/page.html"} <= set(names)
