@@ -22,8 +22,17 @@ from results.numbers import (
 )
 from results.sources import Tree, dumped, hashes
 
-ACROSS = 0.02
-"""Share of its size by which a number may differ on another processor."""
+ACROSS = 0.01
+"""Share of its size by which a number may differ on another processor.
+
+Measured between AVX2 and PyTorch, MKL and oneDNN held to SSE: .0012 at most (`sinkhorn-fm`).
+"""
+
+ACROSS_TRAINED = 0.7
+"""The same on `digits`, whose features are a classifier's that is trained on the spot.
+
+Measured: .35, in a kernel distance near 0.
+"""
 
 COMMAND = "python -m results.numbers"
 
@@ -46,9 +55,13 @@ def test_the_numbers_are_those_of_the_table() -> None:
         for key, row in table.items()
         for label in row.values
         if label not in present[key].values
-        or not close(row.values, present[key].values, label, ACROSS)
+        or not close(row.values, present[key].values, label, across(label))
     ]
     assert not far
+
+
+def across(label: str) -> float:
+    return ACROSS_TRAINED if "digits" in label.split() else ACROSS
 
 
 @pytest.fixture
