@@ -89,8 +89,8 @@ def main() -> None:
         floor, found = distances(record, asked.points)
         print(f"{record.label}, {record.preset} {record.settings or ''}, seed {record.seed}")
         for nfe, (free, known) in found.items():
-            told = f"{free:.3f} from free latents, {known:.3f} from assigned ones"
-            print(f"  NFE {nfe}: {told}, two exact draws {floor:.3f}", flush=True)
+            text = f"{free:.3f} from free latents, {known:.3f} from assigned ones"
+            print(f"  NFE {nfe}: {text}, two exact draws {floor:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -49,8 +49,8 @@ def shift(z: Tensor, y: Tensor) -> tuple[float, float]:
     """E|E[Z | Y]|^2 and its standard error."""
     half = len(z) // 2
     seen = KNeighborsRegressor(NEIGHBOURS).fit(y[:half], z[:half])
-    told = torch.from_numpy(seen.predict(y[half:]))
-    product = (told * z[half:]).sum(1).double()
+    predicted = torch.from_numpy(seen.predict(y[half:]))
+    product = (predicted * z[half:]).sum(1).double()
     return float(product.mean()), float(product.std() / half**0.5)
 
 

@@ -52,7 +52,7 @@ def pairs(board: Board) -> Iterator[Pair]:
                 yield pair(difference)
 
 
-def told(found: list[Pair]) -> str:
+def summary_of(found: list[Pair]) -> str:
     """Their number, with median, upper quartile and ninth decile."""
     shares = np.quantile([one.skewness for one in found], (0.5, 0.75, 0.9)) if found else []
     return " ".join([f"{len(found):5}", *(f"{share:6.2f}" for share in shares)])
@@ -69,7 +69,7 @@ def main() -> None:
     found["all"] = [one for some in found.values() for one in some]
     print("pairs, median, upper quartile and ninth decile of the skewness; near a tie, the same")
     for name, some in found.items():
-        print(f"{name:50} {told(some)}  | {told([one for one in some if one.near])}")
+        print(f"{name:50} {summary_of(some)}  | {summary_of([one for one in some if one.near])}")
 
 
 if __name__ == "__main__":

@@ -88,11 +88,11 @@ def run(
         task, method, preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics
     )
     group = joined(device)
-    chosen_device, told = group.device or device_of(device), checked(callbacks)
+    chosen_device, listeners = group.device or device_of(device), checked(callbacks)
     root = writable_directory(records.results_directory(results))
     every = seconds_between_checkpoints(checkpoint_seconds)
     runner = Runner(
-        request, root, chosen_device, keep_samples, every, callbacks=told, processes=group
+        request, root, chosen_device, keep_samples, every, callbacks=listeners, processes=group
     )
     return _carried_out(runner, force=force, quiet=quiet, figures=figures and group.leads)
 

@@ -90,8 +90,8 @@ def _scaled(ax: Axes) -> None:
         debiased.append(float(scores.value.mean()))
         subtracted.append(float((scores.plug_in - scores.floor).mean()))
         true.append((1 - s) ** 2 * float(covariance[0].trace()))
-        told = f"true {true[-1]:.3f}, minus floor {subtracted[-1]:+.3f}"
-        print(f"scaled   s = {s}: {told}, debiased {debiased[-1]:+.3f}")
+        text = f"true {true[-1]:.3f}, minus floor {subtracted[-1]:+.3f}"
+        print(f"scaled   s = {s}: {text}, debiased {debiased[-1]:+.3f}")
     ax.plot(SCALES, true, color=GREY, lw=3, alpha=0.5, label="true")
     ax.plot(SCALES, subtracted, "o-", color=MODEL, ms=4, label="plug-in minus floor")
     ax.plot(SCALES, debiased, "s-", color=EXACT, ms=4, label="debiased: cross − (self + self)/2")

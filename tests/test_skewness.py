@@ -15,4 +15,4 @@ def test_the_skewness_of_a_known_law() -> None:
     assert found.skewness == pytest.approx(2, abs=0.1)
     assert found.near
     assert not skewness.pair(exponential).near
-    assert skewness.told([found]).split() == ["1", *[f"{found.skewness:.2f}"] * 3]
+    assert skewness.summary_of([found]).split() == ["1", *[f"{found.skewness:.2f}"] * 3]

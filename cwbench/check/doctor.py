@@ -88,8 +88,8 @@ def _package(requirement: Requirement, extra: str | None) -> Finding:
     try:
         installed = version(name)
     except PackageNotFoundError:
-        told = f"not installed; {'for' if extra else 'needed:'} {typed}"
-        return Finding("versions", name, "note" if extra else "broken", told)
+        reason = f"not installed; {'for' if extra else 'needed:'} {typed}"
+        return Finding("versions", name, "note" if extra else "broken", reason)
     if not requirement.specifier.contains(installed, prereleases=True):
         return Finding("versions", name, "broken", f"{installed}, wanted {wanted}; {typed}")
     return Finding("versions", name, "ok", installed)
@@ -108,7 +108,7 @@ def devices() -> Iterator[Finding]:
     yield Finding("devices", "cpu", "ok", f"{processor}, {cores()} cores, {room}")
     threads = f"{torch_threads()} in training; OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS')}"
     yield Finding("devices", "threads", "ok", threads)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as given:
         warnings.simplefilter("always")
         available = torch.cuda.is_available()
     for number in range(torch.cuda.device_count() if available else 0):
@@ -116,7 +116,7 @@ def devices() -> Iterator[Finding]:
         detail = f"{gpu.name}, {size_text(gpu.total_memory)}"
         yield Finding("devices", f"cuda:{number}", "ok", detail)
     if not available:
-        reason = str(told[-1].message).partition("\n")[0] if told else "no CUDA device"
+        reason = str(given[-1].message).partition("\n")[0] if given else "no CUDA device"
         yield Finding("devices", "cuda", "note", f"none: {reason}")
     yield Finding("devices", "auto", "ok", f"takes {device_of('auto').type}")
 
@@ -137,8 +137,8 @@ def results_findings(results: Path) -> Iterator[Finding]:
     yield Finding(topic, "free space", "note" if scarce else "ok", size_text(free))
     runs, (_, problems) = run_directories(results), table(results)
     yield Finding(topic, "runs", "ok", f"{len(runs)}")
-    for path, told in problems.items():
-        yield Finding(topic, "record", "broken", told or str(path))
+    for path, reason in problems.items():
+        yield Finding(topic, "record", "broken", reason or str(path))
 
 
 def _unwritable(directory: Path) -> str:
@@ -195,8 +195,8 @@ def plugin_findings(plugins: Sequence[registry.Plugin] | None) -> Iterator[Findi
     for plugin in chosen:
         problem = errors[plugin.name]
         if problem:
-            told = f"{plugin.kind} of {plugin.distribution} {plugin.version}: {problem}"
-            yield Finding("plugins", plugin.name, "broken", told)
+            reason = f"{plugin.kind} of {plugin.distribution} {plugin.version}: {problem}"
+            yield Finding("plugins", plugin.name, "broken", reason)
 
 
 def report(found: Sequence[Finding]) -> Table:

@@ -29,12 +29,12 @@ class NotApplicableError(CwbenchError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """One check of one plugin; `told` is what was seen, or the reason of an exception."""
+    """One check of one plugin; `seen` is what was seen, or the reason of an exception."""
 
     check: str
     expected: str
     status: Status
-    told: str = ""
+    seen: str = ""
     seconds: float = 0.0
 
 
@@ -65,8 +65,8 @@ def carried_out(check: Callable[[S], None], subject: S, excused: Mapping[str, st
     if reason:
         return Outcome(name, expected, "excused", reason)
     started = time.perf_counter()
-    status, told = _verdict(check, subject)
-    return Outcome(name, expected, status, told, time.perf_counter() - started)
+    status, seen = _verdict(check, subject)
+    return Outcome(name, expected, status, seen, time.perf_counter() - started)
 
 
 def _verdict(check: Callable[[S], None], subject: S) -> tuple[Status, str]:

@@ -85,9 +85,9 @@ def _tell(outcome: Outcome) -> None:
     import pytest
 
     if outcome.status == "failed":
-        pytest.fail(f"expected: {outcome.expected}\nseen: {outcome.told}", pytrace=False)
+        pytest.fail(f"expected: {outcome.expected}\nseen: {outcome.seen}", pytrace=False)
     if outcome.status != "passed":
-        pytest.skip(f"{outcome.status}: {outcome.told}")
+        pytest.skip(f"{outcome.status}: {outcome.seen}")
 
 
 _CHECKS: dict[type, tuple[Callable[[Any], None], ...]] = {

@@ -44,11 +44,11 @@ class Report:
     def __str__(self) -> str:
         """A line a check; what was expected and what was seen where one failed."""
         counts: Counter[str] = Counter(outcome.status for outcome in self.outcomes)
-        told = ", ".join(f"{counts[status]} {status}" for status in MARKS if counts[status])
+        tally = ", ".join(f"{counts[status]} {status}" for status in MARKS if counts[status])
         seconds = sum(outcome.seconds for outcome in self.outcomes)
         lines = [f"{self.kind} {self.name}, version {self.version} ({self.origin})", ""]
         lines += [line for outcome in self.outcomes for line in _lines(outcome)]
-        return "\n".join([*lines, "", f"{told}; {seconds:.0f} s"])
+        return "\n".join([*lines, "", f"{tally}; {seconds:.0f} s"])
 
 
 def _lines(outcome: Outcome) -> Iterable[str]:
@@ -56,9 +56,9 @@ def _lines(outcome: Outcome) -> Iterable[str]:
     if outcome.status == "failed":
         yield f"  {mark:<8} {outcome.check}"
         yield f"           expected: {outcome.expected}"
-        yield f"           seen:     {outcome.told}"
+        yield f"           seen:     {outcome.seen}"
     else:
-        yield f"  {mark:<8} {outcome.check:<21} {outcome.told or outcome.expected}"
+        yield f"  {mark:<8} {outcome.check:<21} {outcome.seen or outcome.expected}"
 
 
 def check(

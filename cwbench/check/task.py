@@ -192,8 +192,8 @@ def fingerprint(subject: TaskSubject) -> None:
         except (ValidationError, ValueError):  # not allowed together with the other settings
             continue
         same = torch.equal(*(task.sample_joint(8, stream(1)).y for task in (subject.task, other)))
-        told = f"{name} = {value!r} moves the data and leaves it as it is"
-        require(same or other.fingerprint() != first, told)
+        problem = f"{name} = {value!r} moves the data and leaves it as it is"
+        require(same or other.fingerprint() != first, problem)
 
 
 def observations(subject: TaskSubject) -> None:

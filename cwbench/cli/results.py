@@ -180,8 +180,8 @@ def score(
             failed = True
             continue
         new = [i for i, entry in scored.metrics.items() if entry != record.metrics.get(i)]
-        told = ", ".join(new) if new else "nothing was missing"
-        click.echo(f"{record.run_id}: {told}")
+        added = ", ".join(new) if new else "nothing was missing"
+        click.echo(f"{record.run_id}: {added}")
         failed = failed or scored.status != "ok"
     if failed:
         sys.exit(1)

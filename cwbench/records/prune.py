@@ -73,8 +73,8 @@ def _leftovers(directory: Path, record: Record | None) -> Iterator[Item]:
     checkpoint = directory / "checkpoint"
     finished = record is not None and record.status in ("ok", "skipped") and checkpoint.is_dir()
     if record is not None and finished:
-        told = f"the run is {record.status}"
-        yield Item("checkpoint", checkpoint, size_of(checkpoint), told, directory)
+        reason = f"the run is {record.status}"
+        yield Item("checkpoint", checkpoint, size_of(checkpoint), reason, directory)
     hidden = [*directory.glob(".*"), *directory.glob("*/.*")]
     yield from _temporary(
         (p for p in hidden if not (finished and p.parent == checkpoint)), directory

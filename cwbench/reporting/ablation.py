@@ -35,18 +35,22 @@ def sweep_figures(runs: Iterable[Planned]) -> Iterator[tuple[str, Figure]]:
         UsageError: if nothing of it is on record, or several keys were given several numbers.
     """
     runs = list(runs)
-    key = swept_key([run.asked.settings for run in runs])
+    key = swept_key([run.combination.settings for run in runs])
     done = [(run, run.record) for run in runs if run.record and run.record.status == "ok"]
     if not done:
         raise UsageError("no run of this sweep is on record; carry it out with `cwbench sweep`")
-    names = {run.asked.request.task.info.name for run, _ in done}
+    names = {run.combination.request.task.info.name for run, _ in done}
     for task in sorted(names):
-        info = next(r.asked.request.task for r, _ in done if r.asked.request.task.info.name == task)
+        info = next(
+            r.combination.request.task
+            for r, _ in done
+            if r.combination.request.task.info.name == task
+        )
         rows = [
             row
             for run, record in done
-            if run.asked.request.task.info.name == task
-            for row in _rows(record, info.main_metric, run.asked.settings, key)
+            if run.combination.request.task.info.name == task
+            for row in _rows(record, info.main_metric, run.combination.settings, key)
         ]
         if not rows:
             continue

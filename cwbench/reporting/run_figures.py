@@ -137,7 +137,7 @@ def _figures(record: Record, task: Task, method: Method | None) -> Iterator[tupl
     judge = Judge(task, Preset(**record.preset_values))
     x, y = (part[:OBSERVATIONS] for part in judge.observations)
     samples, nfe = _main_samples(record, task, method, y)
-    told = f" (NFE {nfe})" if nfe else ""
+    at_nfe = f" (NFE {nfe})" if nfe else ""
     of_one = _of_images if len(task.x_shape) == 3 else _of_points
     for index in range(len(y)):
         drawn = None if samples is None else samples[index]
@@ -145,7 +145,7 @@ def _figures(record: Record, task: Task, method: Method | None) -> Iterator[tupl
         about = f"{title}, observation {index + 1}"
         wants_paths = index == 0 or len(task.x_shape) != 3
         paths = _paths(method, y[index], record) if wants_paths else None
-        for kind, figure in of_one(scene, paths, about, told):
+        for kind, figure in of_one(scene, paths, about, at_nfe):
             yield f"{kind}-{index + 1}", figure
 
 
@@ -171,13 +171,13 @@ def _of_classes(
     if samples is None:
         return
     names = [task.class_names[int(label)] for label in y]
-    told = f" (NFE {nfe})" if nfe else ""
+    at_nfe = f" (NFE {nfe})" if nfe else ""
     shown = samples[: len(y), :GRID_COLUMNS].numpy()
-    yield "classes", class_grid(shown, x.numpy(), names, title=f"{title}{told}")
+    yield "classes", class_grid(shown, x.numpy(), names, title=f"{title}{at_nfe}")
 
 
 def _of_points(
-    scene: Scene, paths: Tensor | None, about: str, told: str
+    scene: Scene, paths: Tensor | None, about: str, at_nfe: str
 ) -> Iterator[tuple[str, Figure]]:
     """Corner plot and paths, both over the exact posterior; nothing where it is not known."""
     if not scene.task.has_posterior:
@@ -185,13 +185,13 @@ def _of_points(
     exact = scene.exact_draws(EXACT_DRAWS).numpy()
     if scene.samples is not None:
         points, truth = scene.samples.numpy(), scene.x.numpy()
-        yield "posterior", corner(points, exact, truth=truth, title=f"{about}{told}")
+        yield "posterior", corner(points, exact, truth=truth, title=f"{about}{at_nfe}")
     if paths is not None:
         yield "paths", flow_paths(paths.numpy(), exact, title=about)
 
 
 def _of_images(
-    scene: Scene, paths: Tensor | None, about: str, told: str
+    scene: Scene, paths: Tensor | None, about: str, at_nfe: str
 ) -> Iterator[tuple[str, Figure]]:
     """Moments and draws as images, and the film of the flow."""
     truth = scene.x.numpy()
@@ -201,7 +201,7 @@ def _of_images(
             truth=truth,
             observation=scene.y.numpy(),
             exact=scene.exact_images() if scene.task.has_posterior else None,
-            title=f"{about}{told}",
+            title=f"{about}{at_nfe}",
         )
         yield "posterior", figure
     if paths is not None:

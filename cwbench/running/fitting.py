@@ -112,7 +112,7 @@ def _train_and_keep(bound: Bound, place: Place, outcome: Outcome, follow: Follow
     outcome.cost["sampling"] = {}
     outcome.diagnostics = finite(bound.method.diagnostics())
     if following:
-        outcome.diagnostics["followed"] = finite(following.told())
+        outcome.diagnostics["followed"] = finite(following.facts())
     facts = {"cost": outcome.cost, "diagnostics": outcome.diagnostics}
     storage.save_model(place.directory, trained, bound.request.fit_key, facts)
     shutil.rmtree(place.directory / "checkpoint", ignore_errors=True)

@@ -78,8 +78,8 @@ class _Lines:
 
     def ended(self, run: Planned, record: Record) -> None:
         self.tally[record.status] += 1
-        told = f": {last_line(record.error)}" if record.error else ""
-        self.write(f"[{self.tally.total()}/{self.runs}] {run.name}: {record.status}{told}")
+        reason = f": {last_line(record.error)}" if record.error else ""
+        self.write(f"[{self.tally.total()}/{self.runs}] {run.name}: {record.status}{reason}")
 
     def stopping(self, running: int) -> None:
         self.write(f"stopping: {running} runs write their checkpoints; Ctrl-C again ends them now")

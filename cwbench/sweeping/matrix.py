@@ -34,8 +34,8 @@ Alternatives = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One combination: the words that `resolve` takes, and what it made of them."""
+class Combination:
+    """One run of a matrix: the arguments that `resolve` takes, and what it made of them."""
 
     task: str
     method: str
@@ -57,7 +57,7 @@ class Matrix:
     nfe: tuple[NFE | str, ...] | None = None
     metrics: tuple[str, ...] = ()
 
-    def combinations(self) -> list[Asked]:
+    def combinations(self) -> list[Combination]:
         """Every combination once, seeds innermost, all of them validated.
 
         Raises:
@@ -65,20 +65,21 @@ class Matrix:
                 combination has.
         """
         self._refuse_nothing()
-        found: dict[str, Asked] = {}
+        found: dict[str, Combination] = {}
         used: set[str] = set()
         for task, method in itertools.product(self.tasks, self.methods):
             owners = _owners(task, method)
             values = _values_by_key(self.settings, owners)
             used |= values.keys()
             for settings in _expanded(values):
-                for asked in self._seeds(task, method, settings):
-                    key = f"{asked.request.task.info.name}/{asked.request.method.info.name}"
-                    _add(found, f"{key}/{asked.request.run_id}", asked)
+                for combination in self._seeds(task, method, settings):
+                    request = combination.request
+                    key = f"{request.task.info.name}/{request.method.info.name}"
+                    _add(found, f"{key}/{request.run_id}", combination)
         self._refuse_unused(used)
         return list(found.values())
 
-    def _seeds(self, task: str, method: str, settings: dict[str, Any]) -> Iterator[Asked]:
+    def _seeds(self, task: str, method: str, settings: dict[str, Any]) -> Iterator[Combination]:
         first = resolve(
             task, method, preset=self.preset, seed=self.seeds[0], given=settings, nfe=self.nfe,
             metrics=self.metrics,
@@ -86,7 +87,7 @@ class Matrix:
         for seed in self.seeds:  # a seed changes nothing that is checked
             nfe = None if self.nfe is None else list(self.nfe)
             request = replace(first, seed=seed)
-            yield Asked(task, method, settings, nfe, list(self.metrics), request)
+            yield Combination(task, method, settings, nfe, list(self.metrics), request)
 
     def known(self) -> set[str]:
         """The keys of its settings that some combination has.
@@ -114,14 +115,14 @@ class Matrix:
                 raise unknown("setting", key, names)
 
 
-def _add(found: dict[str, Asked], key: str, asked: Asked) -> None:
+def _add(found: dict[str, Combination], key: str, combination: Combination) -> None:
     """Keep a combination once.
 
     Raises:
         UsageError: if it is a run that is there, with other things to measure.
     """
-    first = found.setdefault(key, asked).request
-    if (first.nfe, set(first.metrics)) != (asked.request.nfe, set(asked.request.metrics)):
+    first, request = found.setdefault(key, combination).request, combination.request
+    if (first.nfe, set(first.metrics)) != (request.nfe, set(request.metrics)):
         raise UsageError(
             "preset.nfe and preset.metrics make no run of their own, one fit serves all; "
             "give their values at once, e.g. --set preset.nfe=1,3,10"

@@ -33,7 +33,7 @@ from cwbench.running.run import Runner
 from cwbench.sweeping import engines, worker
 from cwbench.sweeping.engines import Engine, EngineOptions
 from cwbench.sweeping.job import Job, run_name
-from cwbench.sweeping.matrix import Asked, Matrix, absolute
+from cwbench.sweeping.matrix import Combination, Matrix, absolute
 from cwbench.sweeping.worker import Outcome
 
 RETRIED: tuple[Status, ...] = ("failed", "timeout", "oom", "diverged")
@@ -74,7 +74,7 @@ class Options:
 class Planned:
     """A run of the matrix and how it stands."""
 
-    asked: Asked
+    combination: Combination
     runner: Runner
     options: Options
     parallel: int = 1
@@ -110,12 +110,13 @@ class Planned:
 
     def job(self) -> Job:
         """The run as text."""
-        runner, asked, engine = self.runner, self.asked, self.options.engine
-        request = asked.request
+        runner, combination, engine = self.runner, self.combination, self.options.engine
+        request = combination.request
         results = runner.results.resolve()
         return Job(
-            task=asked.task, method=asked.method, preset=request.preset_name, seed=request.seed,
-            settings=asked.settings, nfe=asked.nfe, metrics=asked.metrics,
+            task=combination.task, method=combination.method, preset=request.preset_name,
+            seed=request.seed,
+            settings=combination.settings, nfe=combination.nfe, metrics=combination.metrics,
             device=self.options.device, keep_samples=self.options.keep_samples,
             force=self.options.force, checkpoint_seconds=self.options.checkpoint_seconds,
             results=str(results), place=str(runner.directory.relative_to(runner.results)),
@@ -150,13 +151,17 @@ def planned(matrix: Matrix, results: Path, options: Options) -> list[Planned]:
     device = torch.device("cpu")
     runs = [
         Planned(
-            asked,
+            combination,
             Runner(
-                asked.request, results, device, options.keep_samples, options.checkpoint_seconds
+                combination.request,
+                results,
+                device,
+                options.keep_samples,
+                options.checkpoint_seconds,
             ),
             options,
         )
-        for asked in there.combinations()
+        for combination in there.combinations()
     ]
     beside = engines.parallel(options.engine, sum(run.to_do for run in runs))
     for run in runs:

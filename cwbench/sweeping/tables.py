@@ -21,7 +21,7 @@ def plan_table(runs: Sequence[Planned], spent: Spent) -> str:
     for run in runs:
         name = run.name.rpartition(" / seed ")[0]
         row = rows.setdefault(name, defaultdict(list))
-        row[_state(run)].append(run.asked.request.seed)
+        row[_state(run)].append(run.combination.request.seed)
     width = max(len(name) for name in rows)
     lines = [
         f"{name:<{width}}  " + "; ".join(f"{state}: seeds {_ranges(s)}" for state, s in row.items())
@@ -54,7 +54,7 @@ def _estimate(to_do: Sequence[Planned], spent: Spent) -> list[str]:
     """Seconds by the median of past runs of the same task, method and preset, where there are."""
     seconds, unknown = 0.0, Counter[str]()
     for run in to_do:
-        request = run.asked.request
+        request = run.combination.request
         names = request.task.info.name, request.method.info.name, request.preset_name
         if names in spent:
             seconds += statistics.median(spent[names])

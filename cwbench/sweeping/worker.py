@@ -289,8 +289,8 @@ def _last_line(log: Path) -> str:
         file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()
         fatal = [line for line in lines if line.startswith("Fatal Python error")]
-        told = fatal or [line for line in lines if line.strip()]
-        return told[-1].strip()[:ERROR_CHARACTERS] if told else ""
+        saying = fatal or [line for line in lines if line.strip()]
+        return saying[-1].strip()[:ERROR_CHARACTERS] if saying else ""
     return ""
 
 
@@ -348,7 +348,7 @@ def lost_record(job: Job, status: Status, error: str, started: datetime) -> Reco
     from cwbench.machine.environment import machine
     from cwbench.records.record import Record
 
-    told: dict[str, Any] = {
+    limits: dict[str, Any] = {
         "threads": job.threads, "parallel": job.parallel if job.parallel > 1 else False,
     }  # fmt: skip
     return Record(
@@ -358,7 +358,7 @@ def lost_record(job: Job, status: Status, error: str, started: datetime) -> Reco
         metrics={},
         diagnostics={},
         cost={},
-        environment=machine() | told,
+        environment=machine() | limits,
         files={},
         started=started.isoformat(timespec="seconds"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),

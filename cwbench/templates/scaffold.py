@@ -47,8 +47,8 @@ def create(kind: registry.Kind, name: str, output: Path | None = None) -> Path:
             _write(TEMPLATES / kind, whole, words)
             whole.rename(directory)
     except OSError as error:
-        told = error.strerror or error
-        raise UsageError(f"{str(directory)!r} cannot be written: {told}") from error
+        reason = error.strerror or error
+        raise UsageError(f"{str(directory)!r} cannot be written: {reason}") from error
     return directory
 
 

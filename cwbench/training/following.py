@@ -68,7 +68,7 @@ class Following:
     def _moment(self, progress: float) -> int:
         return int(progress * self.times + 1e-9)
 
-    def told(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """What a record says of it."""
         return self.about | {"steps": self.steps, "values": self.values}
 

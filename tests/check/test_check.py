@@ -35,7 +35,7 @@ Subject = MethodSubject | TaskSubject | MetricSubject
 
 def failures(checks: tuple, subject: Subject) -> dict[str, str]:
     outcomes = [carried_out(each, subject, subject.cls.excused) for each in checks]
-    return {o.check: o.told for o in outcomes if o.status == "failed"}
+    return {o.check: o.seen for o in outcomes if o.status == "failed"}
 
 
 @pytest.mark.parametrize("cls", broken.METHODS, ids=lambda cls: cls.__name__)
@@ -93,7 +93,7 @@ def test_a_method_that_cannot_do_a_probe_says_so_or_fails() -> None:
     subject = MethodSubject(cls)
     outcomes = {o.check: o for each in METHOD_CHECKS for o in [carried_out(each, subject, {})]}
     assert outcomes["images"].status == "not applicable"
-    assert "vectors only" in outcomes["images"].told
+    assert "vectors only" in outcomes["images"].seen
     cls.unsupported = staticmethod(lambda spec: "nothing")
     assert set(failures(METHOD_CHECKS, MethodSubject(cls))) == {"fits"}
 

@@ -28,7 +28,7 @@ NAMES = [
 def test_ours_keep_the_contract(name: str) -> None:
     subject = MetricSubject(registry.load_metric(name))
     outcomes = [carried_out(each, subject, subject.cls.excused) for each in METRIC_CHECKS]
-    assert {o.check: o.told for o in outcomes if o.status == "failed"} == {}
+    assert {o.check: o.seen for o in outcomes if o.status == "failed"} == {}
 
 
 def test_the_quickest_keep_it_in_every_run() -> None:

@@ -63,4 +63,4 @@ def test_ready_sweeps_can_be_carried_out(file, results) -> None:
     content = read(file, [*keys, "set"])
     runs = sweep_request(content | {"results": results}).planned()
     assert len(runs) >= 9
-    swept_key([run.asked.settings for run in runs])
+    swept_key([run.combination.settings for run in runs])

@@ -53,7 +53,7 @@ def test_what_cannot_be_scored_is_told_and_asked_no_more() -> None:
     one = Following({"metric": "m"}, score, 3, told.append)
     assert asked_at(one, [0.5, 0.8, 1.0]) == [0.5]
     assert told == ["not followed any more: RuntimeError: out of paint"]
-    assert one.told() == {"metric": "m", "steps": [], "values": []}
+    assert one.facts() == {"metric": "m", "steps": [], "values": []}
 
 
 def steps_of(make_context, average: float, one: Following | None, directory: Path | None = None):

@@ -14,11 +14,11 @@ from cwbench.reporting.figures.page import (
     Array,
     Page,
     Scale,
+    as_text,
     draw_picture,
     picture_of,
     ratio_of,
     scale_of,
-    told,
 )
 from cwbench.style import empty, style
 
@@ -61,9 +61,9 @@ def _film(states: Array, times: Array, last: Scale, title: str) -> Figure:
     side, ratio = 0.72, ratio_of(picture_of(states[0, 0]))
     width = max(len(times), 5) * (side + SMALL_GAP) - SMALL_GAP
     note = (
-        f"{'Each channel' if len(states[0, 0]) == 3 else 'Grey'} from {told(first.low)} to "
-        f"{told(first.high)} at t = 0, from {told(last.low)} to {told(last.high)} at t = 1, "
-        "linear in t between them; values beyond are clipped."
+        f"{'Each channel' if len(states[0, 0]) == 3 else 'Grey'} from {as_text(first.low)} to "
+        f"{as_text(first.high)} at t = 0, from {as_text(last.low)} to {as_text(last.high)} at t = "
+        "1, linear in t between them; values beyond are clipped."
     )
     page = Page(width, LINE + states.shape[1] * (side * ratio + SMALL_GAP) + 0.03, title, note)
     for column, (t, frame) in enumerate(zip(times, states, strict=True)):

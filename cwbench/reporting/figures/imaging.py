@@ -28,12 +28,12 @@ from cwbench.reporting.figures.page import (
     Colour,
     Page,
     Scale,
+    as_text,
     draw_picture,
     own_scale,
     picture_of,
     ratio_of,
     scale_of,
-    told,
 )
 from cwbench.style import EXACT, MODEL, empty, style
 
@@ -141,13 +141,13 @@ def _top_row(
 def _observation(y: Array, x: Array, grey: Scale) -> _Panel:
     """On the images' scale if y is an image like them and on that scale, else on its own."""
     scale = grey if y.shape == x.shape and scale_of(y) == grey else own_scale(y)
-    caption = "" if scale is grey else f"scale {told(scale.low)} to {told(scale.high)}"
+    caption = "" if scale is grey else f"scale {as_text(scale.low)} to {as_text(scale.high)}"
     return _Panel("observation $y$", picture_of(y), scale, caption)
 
 
 def _note(x: Array, samples: Array, finite: Array, grey: Scale) -> str:
     """What the colours mean and what is left out."""
-    low, high = told(grey.low), told(grey.high)
+    low, high = as_text(grey.low), as_text(grey.high)
     channels = len(x)
     shown = f"Images: {low} is black, {high} is white" if channels != 3 else (
         f"Images: each channel from {low} to {high}"

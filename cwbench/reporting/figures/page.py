@@ -113,7 +113,7 @@ def ratio_of(picture: Array) -> float:
     return float(picture.shape[0] / picture.shape[1])
 
 
-def told(value: float) -> str:
+def as_text(value: float) -> str:
     """A number in words of the figure, with a true minus."""
     text = f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
     return text.replace("-", "−")

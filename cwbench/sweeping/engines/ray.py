@@ -61,11 +61,11 @@ class RayEngine:
             _connect(self.options.address)
         if self.shared is None:
             self.shared = _all_see(self.results)
-        asked: dict[str, Any] = {"num_gpus": self.options.gpus_each}
+        resources: dict[str, Any] = {"num_gpus": self.options.gpus_each}
         if self.options.memory:
-            asked["memory"] = self.options.memory
+            resources["memory"] = self.options.memory
         self._task = ray.remote(_carried_out).options(
-            num_cpus=self.options.threads, max_retries=RETRIES, **asked
+            num_cpus=self.options.threads, max_retries=RETRIES, **resources
         )
 
     def room(self) -> int:
@@ -127,8 +127,8 @@ class RayEngine:
             if self._stopping:
                 return STOPPED
             self._release(job)
-            told = (str(error).strip().splitlines() or [""])[0]
-            return worker.lost(job, f"Ray lost it: {type(error).__name__}: {told}")
+            reason = (str(error).strip().splitlines() or [""])[0]
+            return worker.lost(job, f"Ray lost it: {type(error).__name__}: {reason}")
         finally:
             self._release(job)
 
@@ -155,9 +155,9 @@ def _connect(address: str | None) -> None:
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        told = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0]
         raise UsageError(
-            f"no Ray cluster at {address!r}: {told}. Leave --address out to start one here."
+            f"no Ray cluster at {address!r}: {reason}. Leave --address out to start one here."
         ) from error
 
 

@@ -100,8 +100,8 @@ class SlurmEngine:
         except LOST as error:
             if self._stopping:
                 return STOPPED
-            told = ([line for line in str(error).splitlines() if line.strip()] or [""])[-1]
-            return worker.lost(job, f"its job {place.job_id} was lost: {told}")
+            reason = ([line for line in str(error).splitlines() if line.strip()] or [""])[-1]
+            return worker.lost(job, f"its job {place.job_id} was lost: {reason}")
 
     def stop(self) -> None:
         """Cancel what is queued or running; Slurm gives it TERM first."""
