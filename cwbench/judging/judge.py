@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from functools import cached_property
 from typing import Protocol
 
 from torch import Tensor
@@ -18,8 +18,6 @@ from cwbench.metric import (
     Metric,
     SetMetric,
 )
-from cwbench.preset import Preset
-from cwbench.task import Task
 
 
 class Sampler(Protocol):
@@ -47,15 +45,10 @@ class Sampler(Protocol):
 class Judge(ObservationJudge):
     """What models are judged on, for a task and preset, equal for every method."""
 
-    def __init__(
-        self,
-        task: Task,
-        preset: Preset,
-        cache: Path | None = None,
-        hashes: Mapping[str, str | None] | None = None,
-    ) -> None:
-        super().__init__(task, preset, cache, hashes)
-        self.by_image = ImageJudge(task, cache, hashes)
+    @cached_property
+    def by_image(self) -> ImageJudge:
+        """Real images of the task, and what metrics know of them."""
+        return ImageJudge(self.task, self.cache, self.hashes)
 
     def measure(self, metric: Metric, sampler: Sampler) -> Measured:
         """The entry of a metric, without a value where what was drawn is not finite."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import check_metric_plugins as broken_metrics
 import check_plugins as broken
 import pytest
 import torch
@@ -51,21 +52,21 @@ def test_each_broken_task_fails_the_check_that_names_its_fault(cls: type) -> Non
     assert set(found) == {broken.TASKS[cls]} | broken.ALSO.get(cls, set()), found
 
 
-@pytest.mark.parametrize("cls", broken.METRICS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", broken_metrics.METRICS, ids=lambda cls: cls.__name__)
 def test_each_broken_metric_fails_the_check_that_names_its_fault(cls: type) -> None:
     found = failures(METRIC_CHECKS, MetricSubject(cls))
-    assert set(found) == {broken.METRICS[cls]}, found
+    assert set(found) == {broken_metrics.METRICS[cls]}, found
 
 
 def test_every_check_of_metrics_has_a_plugin_that_it_catches() -> None:
-    assert set(broken.METRICS.values()) == {name_of(each) for each in METRIC_CHECKS}
+    assert set(broken_metrics.METRICS.values()) == {name_of(each) for each in METRIC_CHECKS}
 
 
 def test_the_good_ones_that_they_derive_from_pass() -> None:
     assert failures(METHOD_CHECKS, MethodSubject(broken.Good)) == {}
     assert failures(TASK_CHECKS, TaskSubject(broken.GoodTask)) == {}
-    assert failures(METRIC_CHECKS, MetricSubject(broken.GoodMetric)) == {}
-    assert failures(METRIC_CHECKS, MetricSubject(broken.GoodHalves)) == {}
+    assert failures(METRIC_CHECKS, MetricSubject(broken_metrics.GoodMetric)) == {}
+    assert failures(METRIC_CHECKS, MetricSubject(broken_metrics.GoodHalves)) == {}
 
 
 def test_every_check_has_a_name_and_says_what_it_expects() -> None:
