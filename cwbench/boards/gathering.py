@@ -1,4 +1,4 @@
-"""From records to boards: read, filter, group by what must be equal, judge."""
+"""From records to boards: read, filter, group by what must be equal, score."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cwbench.boards.board import (
     many_dimensional,
     title_of,
 )
-from cwbench.boards.scoring import judge
+from cwbench.boards.scoring import score
 from cwbench.preset import NOT_KEYED
 from cwbench.records.record import method_label
 from cwbench.records.shipped import Source
@@ -46,7 +46,7 @@ def boards(
     tracks: Iterable[str] = (),
     metrics: Iterable[str] | None = (),
 ) -> Boards:
-    """Read, filter and judge; an empty filter lets everything through.
+    """Read, filter and score; an empty filter lets everything through.
 
     Args:
         sources: results directories; a run that two of them have is taken from the first.
@@ -64,7 +64,7 @@ def boards(
         if _passes(members[0], *passing)
     ]
     for board in made:
-        judge(board, {*methods})
+        score(board, {*methods})
     return Boards(sorted(made, key=_place), problems, _present(run for _, run in runs))
 
 

@@ -73,6 +73,9 @@ def pairs(values: Sequence[dict[int, Array]], direction: Direction = "lower") ->
     sets = [frozenset(by_seed) for by_seed in values]
     unique = sorted(set(sets), key=sorted)
     members = {some: [i for i, each in enumerate(sets) if each == some] for some in unique}
+    if len(unique) == 1 and len(unique[0]) >= LEAST_SEEDS:  # as nearly always: nothing to merge
+        seeds = sorted(unique[0])
+        return _compared(np.array([[each[s] for s in seeds] for each in values]), direction)
     for index, first in enumerate(unique):
         for second in unique[index:]:
             seeds = sorted(first & second)

@@ -18,13 +18,13 @@ from cwbench.boards.statistics import (
     ninetieth_percentiles,
     scaled_scores,
 )
-from cwbench.machine.cpu import cores
+from cwbench.machine.cpu import cores, single_threaded_products
 
 PRIOR, GAUSSIAN = "prior", "oracle-gaussian"
 """The controls that the scaled score and the logarithm are measured from."""
 
 
-def judge(board: Board, methods: set[str]) -> None:
+def score(board: Board, methods: set[str]) -> None:
     """Compute what the cells tell: intervals, scores, ranks."""
     for column in board.columns:
         _measure(board, column)
@@ -44,7 +44,8 @@ def judge(board: Board, methods: set[str]) -> None:
         void = _contradicted(board, column, ranked, comparisons)
         _rank(board, column, ranked[column], comparisons[column], void)
 
-    with ThreadPoolExecutor(cores()) as pool:  # the arrays' work goes on side by side
+    # the arrays' work goes on side by side
+    with single_threaded_products(), ThreadPoolExecutor(cores()) as pool:
         comparisons = dict(zip(ranked, pool.map(compared, ranked), strict=True))
         list(pool.map(rank, ranked))
 

@@ -152,7 +152,8 @@ def differences(values: Array) -> Estimate:
     g = P.mean(1)
     R = (shared - P[:, :, None] - Q[:, None, :] + g[:, None, None]).reshape(k, -1)
     P, Q = P - g[:, None], Q - g[:, None]
-    products = [part @ part.T for part in (P, Q, R)]
+    # NumPy takes X @ X.T for a symmetric product, which OpenBLAS has slower than a general one
+    products = [part @ np.ascontiguousarray(part.T) for part in (P, Q, R)]
     scales = [np.diag(G)[a] + np.diag(G)[b] for G in products]
     sums = [np.maximum(s - 2 * G[a, b], 0.0) for s, G in zip(scales, products, strict=True)]
     v_s, v_o = sums[0] / max((S - 1) * S, 1), sums[1] / max((m - 1) * m, 1)

@@ -43,6 +43,18 @@ def single_threaded() -> Iterator[None]:
 
 
 @contextmanager
+def single_threaded_products() -> Iterator[None]:
+    """One thread for a matrix product of NumPy inside, where threads of our own share the cores.
+
+    The products' threads would wait for each other: small ones then take ten times as long.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@contextmanager
 def without_collection() -> Iterator[None]:
     """No search for cyclic garbage inside: where millions of objects stay, it takes a third.
 
