@@ -23,7 +23,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cwbench.boards.statistics import Direction
+from cwbench.boards.moderation import Moderated, moderated
+from cwbench.boards.statistics import LEAST_SEEDS, Direction
 from cwbench.records.record import method_label
 from cwbench.records.values import Entry
 
@@ -192,6 +193,29 @@ class Cell:
         return None if self.high is None or self.low is None else (self.high - self.low) / 2
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Moderated variances between seeds of the rows with these keys; None where not moderated."""
+
+    keys: Sequence[str]
+    found: Moderated | None
+
+    def of(self, rows: Sequence[Row]) -> Moderated | None:
+        """Those of some rows, None unless all of them have one."""
+        place = {key: i for i, key in enumerate(self.keys)}
+        chosen = [place.get(row.key, -1) for row in rows]
+        if self.found is None or -1 in chosen:
+            return None
+        return Moderated(*(part[chosen] for part in self.found))
+
+
+def _by_seed(values: Sequence[Mapping[int, Array]]) -> Array:
+    """Means over observations, `(k, seeds)`, NaN where a method lacks a seed."""
+    seeds = sorted({seed for each in values for seed in each})
+    absent = np.full_like(next(iter(values[0].values())), np.nan)
+    return np.array([[each.get(seed, absent) for seed in seeds] for each in values]).mean(-1)
+
+
 @dataclass
 class Board:
     """A task, preset and track with its rows, columns and cells."""
@@ -205,6 +229,9 @@ class Board:
     """With an entry that says how the metric is to be read."""
     cells: dict[tuple[str, Column], Cell]
     """By the row's key and the column."""
+    trained: list[str] = field(default_factory=list)
+    """The keys of all methods, also of those that are not shown; controls are not trained."""
+    spreads: dict[Column, Spread] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -259,6 +286,15 @@ class Board:
         """The main metric at few evaluations."""
         column = self.column(self.main_metric, self.task["second_nfe"])
         return column if column != self.main else None
+
+    def spread(self, column: Column) -> Spread:
+        """How far seeds are apart in a column, of all methods with enough of them together."""
+        if column not in self.spreads:
+            cells = [(key, self.cells.get((key, column))) for key in self.trained]
+            enough = [(k, c.values) for k, c in cells if c and len(c.values) >= LEAST_SEEDS]
+            found = moderated(_by_seed([values for _, values in enough])) if enough else None
+            self.spreads[column] = Spread([key for key, _ in enough] if found else [], found)
+        return self.spreads[column]
 
     def direction(self, column: Column) -> Direction:
         """In which a column gets better."""

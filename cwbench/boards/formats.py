@@ -329,8 +329,9 @@ TEXTS: dict[str, Callable[[Sequence[Board], str], str]] = {
 
 COMPARED = (
     "Difference: the first less the second, paired, ± half its 95 % interval; where lower is "
-    "wanted, negative speaks for the first.\nEach line is a verdict by itself, not corrected for "
-    "how many there are, as ties on the leaderboard are."
+    "wanted, negative speaks for the first.\nModerated by: the trained methods of the board that "
+    "say together how far seeds are apart; own: the two alone do.\nEach line is a verdict by "
+    "itself, not corrected for how many there are, as ties on the leaderboard are."
 )
 
 
@@ -339,14 +340,15 @@ def comparison_table(rows: Iterable[dict[str, Any]]) -> RenderableType:
     table = TextTable([
         Heading("task", least=20), Heading("preset", spare=2), Heading("metric"),
         Heading("difference", right=True), Heading("seeds", right=True, spare=1),
-        Heading("verdict"),
+        Heading("moderated by", right=True, spare=3), Heading("verdict"),
     ])  # fmt: skip
     reasons = []
     for row in rows:
         metric = row["metric"] + (f", NFE {row['nfe']}" if row["nfe"] else "")
         verdict = Text(row["verdict"], style=STYLES.get(row["verdict"], ""))
         table.add([
-            row["task"], row["preset"], metric, _difference(row), str(row["seeds"]), verdict,
+            row["task"], row["preset"], metric, _difference(row), str(row["seeds"]),
+            str(row["moderated_by"] or "own"), verdict,
         ])  # fmt: skip
         if row["reason"]:
             reasons.append(Text(f"{row['task']}, {metric}: {row['reason']}", style="dim"))

@@ -196,5 +196,5 @@ def comparison_row(one: Comparison) -> dict[str, object]:
         "task": one.board.title, "preset": one.board.preset, "track": one.board.track,
         "metric": one.column.metric, "nfe": one.column.nfe, "a": one.a, "b": one.b,
         "seeds": one.seeds, "difference": mean, "low": low, "high": high, "verdict": one.verdict,
-        "reason": one.reason,
+        "reason": one.reason, "moderated_by": one.moderated_by,
     }  # fmt: skip
