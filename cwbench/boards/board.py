@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from cwbench.boards.moderation import Moderated, moderated
 from cwbench.boards.statistics import LEAST_SEEDS, Direction
+from cwbench.boards.versions import MARK, explained, older
 from cwbench.records.record import method_label
 from cwbench.records.values import Entry
 
@@ -48,6 +49,11 @@ class Column(NamedTuple):
     def name(self) -> str:
         """`ew2sq@nfe=10`, as in a record."""
         return f"{self.metric}@nfe={self.nfe}" if self.nfe else self.metric
+
+    @property
+    def older(self) -> str:
+        """As of a row, of the metric."""
+        return older("metric", self.metric, self.version)
 
     @property
     def order(self) -> tuple[str, float, str, int, int, int]:
@@ -104,6 +110,16 @@ class Row:
     def role(self) -> str:
         """`method`, or for a control `lower` or `upper`."""
         return str(self.method["role"])
+
+    @cached_property
+    def older(self) -> str:
+        """The method with its version and the one installed, if that is later; else empty."""
+        return older("method", self.method["name"], self.method["version"])
+
+    @property
+    def marked(self) -> str:
+        """The label, marked where the method is of an older version."""
+        return self.label + MARK * bool(self.older)
 
     @property
     def origin(self) -> str:
@@ -237,6 +253,21 @@ class Board:
     def name(self) -> str:
         """`task / preset`, with the track where it is not the fixed one."""
         return f"{self.title} / {self.preset}" + (f" / {self.track}" * (self.track != "fixed"))
+
+    @cached_property
+    def older(self) -> str:
+        """As of a row, of the task."""
+        return older("task", self.task["name"], self.task["version"])
+
+    @property
+    def marked(self) -> str:
+        """The name, marked where the task is of an older version."""
+        return self.name + MARK * bool(self.older)
+
+    def explained(self, columns: Iterable[Column]) -> str:
+        """What is marked where these columns are shown, a line; else empty."""
+        shown = [*(column.older for column in columns), *(row.older for row in self.rows)]
+        return explained([self.older, *shown])
 
     @property
     def group(self) -> str:

@@ -15,6 +15,7 @@ from cwbench.boards.statistics import (
     joint_verdict,
     verdict,
 )
+from cwbench.boards.versions import MARK, explained
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ def against(board: Board, a: Row, b: Row, column: Column) -> Comparison:
         reason = f"not all seeds have a value ({lost})" + (f"; {reason}" if reason else "")
         if called == ("better" if a in bad else "worse") or len(bad) == 2:
             called = "no verdict"  # a method gains nothing by the seeds it failed on
+    old = explained([board.older, column.older, a.older, b.older]).removeprefix(f"{MARK} ")
+    reason = "; ".join(filter(None, (reason, old)))
     return Comparison(
         board, column, a.label, b.label, found.seeds, found.difference, called, reason,
         found.moderated_by,

@@ -140,7 +140,7 @@ def _board(
     columns = sorted(board.columns, key=lambda column: column.order)
     place = {column: index for index, column in enumerate(columns)}
     return {
-        "title": board.title, "stage": stage, "task": board.task["name"],
+        "title": board.title, "stage": stage, "task": board.task["name"], "older": board.older,
         "version": board.task["version"], "params": board.task["params"],
         "dimension": board.dimension, "group": board.group, "together": board.together,
         "budget": board.rows[0].runs[0].content["preset_values"] if board.rows else {},
@@ -159,7 +159,7 @@ def _column(board: Board, column: Column) -> dict[str, Any]:
         "metric": column.metric, "nfe": column.nfe, "version": column.version,
         "observations": column.n_observations, "samples": column.n_samples,
         "direction": entry.direction, "ranks": entry.ranks, "debiased": entry.debiased,
-        "floor": _short(entry.floor),
+        "floor": _short(entry.floor), "older": column.older,
     }  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def _row(board: Board, row: Row, columns: Sequence[Column], shared: Shared) -> d
     }
     return {
         "label": row.label, "key": row.key[:16],
-        "role": row.role, "origin": row.origin, "note": note(row),
+        "role": row.role, "origin": row.origin, "note": note(row), "older": row.older,
         "version": row.method["version"], "from": row.method.get("distribution", ""),
         "params": row.method["params"], "cells": cells, "costs": costs,
         "oneShot": row.one_shot, "fit": _short(row.cost("fit_seconds")),
