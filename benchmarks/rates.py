@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cwbench.boards.moderation import moderated
-from cwbench.boards.pairs import on_common_seeds
+from cwbench.boards.pairs import judged, on_common_seeds
+from cwbench.boards.statistics import effects
 
 Array = NDArray[np.float64]
 Law = Callable[[np.random.Generator, tuple[int, ...]], Array]
@@ -110,11 +111,10 @@ def rates(case: Case, seeds: int, tables: int) -> Rates:
 
 def skewed(sigma: float, observations: int, tables: int) -> float:
     """False verdicts of two methods whose differences are lognormal over observations."""
-    rng = np.random.default_rng(observations)
-    effects = lognormal(sigma)(rng, (tables, 1, observations))
-    values = np.stack([np.broadcast_to(effects, (tables, 3, observations)), np.zeros(
-        (tables, 3, observations))], 1)  # fmt: skip
-    return float(np.mean([on_common_seeds(each, None).apart().item() for each in values]))
+    effect = lognormal(sigma)(np.random.default_rng(observations), (tables, 1, observations))
+    values = np.repeat(effect, SEEDS[0], axis=1)
+    degrees = np.full(tables, SEEDS[0] - 1.0)
+    return float(judged(effects(values), degrees, observations).apart().mean())
 
 
 def lines(tables: int) -> Iterator[str]:

@@ -216,10 +216,13 @@ class Spread:
     keys: Sequence[str]
     found: Moderated | None
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {key: place for place, key in enumerate(self.keys)}
+
     def of(self, rows: Sequence[Row]) -> Moderated | None:
         """Those of some rows, None unless all of them have one."""
-        place = {key: i for i, key in enumerate(self.keys)}
-        chosen = [place.get(row.key, -1) for row in rows]
+        chosen = [self._places.get(row.key, -1) for row in rows]
         if self.found is None or -1 in chosen:
             return None
         return Moderated(*(part[chosen] for part in self.found))

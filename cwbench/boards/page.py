@@ -164,7 +164,7 @@ def _column(board: Board, column: Column) -> dict[str, Any]:
 
 
 def _row(board: Board, row: Row, columns: Sequence[Column], shared: Shared) -> dict[str, Any]:
-    cells = [_cell(board.cell(row, column)) for column in columns]
+    cells = _cells([board.cell(row, column) for column in columns])
     runs = sorted(row.runs, key=lambda run: run.seed)
     nfe = dict.fromkeys(column.nfe for column in columns)
     costs = {
@@ -201,26 +201,46 @@ def _brief(value: Any) -> Any:
     return _short(value) if isinstance(value, float) else value
 
 
-def _cell(cell: Cell | None) -> list[Any] | int:
+def _cells(cells: Sequence[Cell | None]) -> list[list[Any] | int]:
     """Value, half its interval, 90th percentile, ranks, tied, scaled, log ratio, seeds, runs."""
-    if cell is None:
-        return 0
-    low, high = cell.rank or (None, None)
-    value, half = (_short(number, 5) for number in (cell.mean, cell.half))
-    scores = [three[0] if three else None for three in (cell.scaled, cell.log_ratio)]
-    tied = None if cell.tied is None else int(cell.tied)
+    there = [cell for cell in cells if cell is not None]
+    values, halves = (
+        iter(_shorts(numbers, 5))
+        for numbers in ([cell.mean for cell in there], [cell.half for cell in there])
+    )
+    percentiles, scaled, logs = (
+        iter(_shorts(numbers))
+        for numbers in (
+            [cell.p90 for cell in there],
+            [cell.scaled and cell.scaled[0] for cell in there],
+            [cell.log_ratio and cell.log_ratio[0] for cell in there],
+        )
+    )
     return [
-        value, half, _short(cell.p90), low, high, tied, *map(_short, scores), len(cell.values),
-        cell.runs,
+        0
+        if cell is None
+        else [
+            next(values), next(halves), next(percentiles), *(cell.rank or (None, None)),
+            None if cell.tied is None else int(cell.tied), next(scaled), next(logs),
+            len(cell.values), cell.runs,
+        ]
+        for cell in cells
     ]  # fmt: skip
 
 
+def _shorts(numbers: Sequence[float | None], digits: int = 3) -> list[float | None]:
+    """As `_short` of each, in a tenth of its time: there may be a million on the page."""
+    given = [math.nan if number is None else number for number in numbers]
+    text = f"%.{digits}g " * len(given) % tuple(given)
+    return [
+        None if not math.isfinite(short) else int(short) if short.is_integer() else short
+        for short in map(float, text.split())
+    ]
+
+
 def _short(number: float | None, digits: int = 3) -> float | None:
-    """A few digits: there may be a hundred thousand numbers on the page."""
-    if number is None or not math.isfinite(number):
-        return None
-    short = float(f"{number:.{digits}g}")
-    return int(short) if short == int(short) else short
+    """A few digits, so that the page stays small."""
+    return _shorts([number], digits)[0]
 
 
 def _run(run: Run, shared: Shared) -> list[Any]:

@@ -32,6 +32,7 @@ from cwbench.boards.statistics import (
     LEAST_SEEDS,
     LEVEL,
     Direction,
+    Effects,
     Interval,
     crossed,
     differences,
@@ -110,14 +111,20 @@ def on_common_seeds(values: Array, spread: Moderated | None) -> Differences:
     """
     S, m = values.shape[1:]
     found = differences(values)
-    u, freedom = found.seeds, np.full_like(found.mean, S - 1.0)
+    freedom = np.full_like(found.mean, S - 1.0)
     if spread is not None:
         a, b = np.triu_indices(len(values), 1)
-        u = np.maximum(u, (spread.variance[a] + spread.variance[b]) / S)
+        together = (spread.variance[a] + spread.variance[b]) / S
+        found = found._replace(seeds=np.maximum(found.seeds, together))
         freedom = np.minimum(spread.freedom[a], spread.freedom[b])
-    v_o = found.observations
-    w = np.maximum(np.maximum(v_o - found.residual, 0), v_o - u)
-    return Differences(found.mean, u, w, freedom, m - 1)
+    return judged(found, freedom, m)
+
+
+def judged(found: Effects, freedom: Array, m: int) -> Differences:
+    """What decides, from the effects of m observations and u, which has `freedom` degrees."""
+    mean, u, v_o, v_e = found
+    w = np.maximum(np.maximum(v_o - v_e, 0), v_o - u)
+    return Differences(mean, u, w, freedom, m - 1)
 
 
 class Pairs(NamedTuple):

@@ -1,4 +1,4 @@
-"""Intervals and tests for means over seeds and observations, which are crossed, not nested.
+"""Intervals for means over seeds and observations, which are crossed, not nested.
 
 All seeds and methods are judged on the same observations, so D_si, the value (or the paired
 difference) of seed s at observation i, has two main effects. With S seeds and m observations,
@@ -11,9 +11,10 @@ difference) of seed s at observation i, has two main effects. With S seeds and m
 and the interval is mean +- t_df sqrt(v) (Satterthwaite). A single seed leaves the interval over
 observations alone, a metric with one value a seed (m = 1) the interval over seeds alone.
 
-The degrees of freedom are estimated: where seeds and observations both matter, equal methods are
-told apart in up to 8 % of cases with 3 seeds and 6 % with 5 or 10, at a nominal 5 %. Of very skewed
-effects of observations the mean is not normal yet: up to 12 % over 30 of them, 10 % over 50.
+The degrees of freedom are estimated: where seeds and observations both matter, the mean is missed
+in up to 8 % of cases with 3 seeds and 6 % with 5 or 10, at a nominal 5 %. Of very skewed effects of
+observations the mean is not normal yet: up to 12 % over 30 of them, 10 % over 50. Whether two
+methods differ is asked otherwise, in `pairs`, from the same parts v_s, v_o and v_e.
 
 A ratio of two means is taken as linear near its value: A/B - r has the mean of (A_si - r B_si)/B.
 """
