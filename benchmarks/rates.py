@@ -128,8 +128,8 @@ def lines(tables: int) -> Iterator[str]:
         yield "| " + " | ".join(cells) + " |"
     for sigma in (1.0, 0.5):
         name = f"over observations alone, lognormal with sigma {sigma:g}"
-        shares = [f"{100 * skewed(sigma, m, 10 * tables):.1f} % of {m}" for m in (30, 50)]
-        yield f"| {name} | 2 | {' | '.join(shares)} | | |"
+        told = (f"{100 * skewed(sigma, m, 10 * tables):.1f} % of {m}" for m in (30, 50))
+        yield f"| {name} | 2 | {' | '.join(told)} | | |"
 
 
 def main() -> None:
