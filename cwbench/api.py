@@ -25,7 +25,13 @@ from cwbench.records import runs as records
 from cwbench.records.interruption import RunInterruptedError
 from cwbench.records.record import Record
 from cwbench.running.exchange import stored_sampler
-from cwbench.running.request import ConfiguredMethod, configured_method, configured_task, resolve
+from cwbench.running.request import (
+    ConfiguredMethod,
+    Request,
+    configured_method,
+    configured_task,
+    resolve,
+)
 from cwbench.running.run import Runner
 from cwbench.running.tracking import Callback, checked
 from cwbench.sweeping.request import checkpoint_seconds as seconds_between_checkpoints
@@ -255,15 +261,16 @@ def _carried_out(runner: Runner, *, force: bool, quiet: bool, figures: bool) -> 
     if record.status == "interrupted":
         raise RunInterruptedError(record)
     if figures and record.status == "ok" and (method or not record.figures):
-        _draw_figures(record, runner.request.task, method)
+        _draw_figures(record, runner.request, method)
     return record
 
 
-def _draw_figures(record: Record, task: Task, method: Method | None) -> None:
-    from cwbench.reporting.run_figures import Subject, draw
+def _draw_figures(record: Record, request: Request, method: Method | None) -> None:
+    from cwbench.reporting.run_figures import Subject, draw, subject_of
 
     try:
-        draw(record, Subject(task, method) if method else None)
+        fitted = Subject(request.task, method) if method else None
+        draw(record, fitted or subject_of(record, request.settings))
     except Exception as error:  # noqa: BLE001 - a plugin's figure must not cost a finished record
         warnings.warn(f"no figures: {type(error).__name__}: {error}", stacklevel=3)
 

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from cwbench.preset import NFE, Preset
 from cwbench.samples import ImageSet, JointSamples, MixturePosterior, Moments
-from cwbench.settings import keyed_values
+from cwbench.settings import content_values
 
 
 class Params(BaseModel):
@@ -180,9 +180,10 @@ class Task(ABC):
     def fingerprint(self) -> str:
         """SHA-256 (16 digits) of what the data depends on: name, version, settings.
 
-        Tasks that read files hash their bytes as well; a path is never part of it.
+        A setting that is a path counts by the bytes it leads to. Tasks that read other files hash
+        those as well; a path is never part of it.
         """
-        decisive = keyed_values(self.params)
+        decisive = content_values(self.params)
         text = json.dumps([self.info.name, self.info.version, decisive], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -20,7 +20,7 @@ from cwbench.boards.board import (
 )
 from cwbench.boards.scoring import score
 from cwbench.preset import NOT_KEYED
-from cwbench.records.record import method_label
+from cwbench.records.record import method_label, without_paths
 from cwbench.records.shipped import Source
 from cwbench.records.values import Entry, observed
 
@@ -112,7 +112,8 @@ def _read(
         found = observed(results, lambda contents: _wanted(contents, metrics), home)
         problems += found.problems.values()
         for name, content in found.runs.items():
-            run, run_id = Run(content, origin, results, name), str(content["run_id"])
+            run_id = str(content["run_id"])
+            run = Run(without_paths(content), origin, results, name)
             if run_id not in first:
                 first[run_id] = run
                 runs.append((name, run))

@@ -59,6 +59,13 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="task.NAME, method.NAME or preset.NAME; a bare NAME where exactly one has it.",
 )
+where_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=PATH",
+    help="Where a folder or file lies that records name by its content, e.g. root=FOLDER.",
+)
 metrics_option = click.option(
     "--metrics",
     default="",

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cwbench.errors import CorruptFileError, UsageError
 from cwbench.records.entry import Entries
+from cwbench.settings import SHORT
 
 if TYPE_CHECKING:
     from cwbench.records.notebook import Pictures
@@ -108,6 +109,36 @@ def method_label(name: str, changed: Mapping[str, Any]) -> str:
     """`cot-fm (beta=10)`: settings that differ from the defaults make another row."""
     settings = ", ".join(f"{key}={value}" for key, value in sorted(changed.items()))
     return f"{name} ({settings})" if settings else name
+
+
+def without_paths(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record's content without the folders that records of before 0.2.0 name.
+
+    Args:
+        content: with the keys `task`, `method` and `settings`; returned as it is if it has none.
+    """
+    odd = {
+        (owner, name)
+        for owner in ("task", "method")
+        for name, value in content[owner]["params"].items()
+        if isinstance(value, str) and Path(value).is_absolute()
+    }
+    if not odd:
+        return content
+    data = str(content["task"].get("fingerprint"))[:SHORT]
+    parts: dict[str, Any] = {"settings": dict(content["settings"])}
+    for owner in ("task", "method"):
+        names = [name for whose, name in odd if whose == owner]
+        told = dict.fromkeys(names, data if owner == "task" else "file")
+        shown = {name: told[name] for name in names if name in content[owner]["changed"]}
+        parts[owner] = content[owner] | {
+            "params": content[owner]["params"] | dict.fromkeys(names),
+            "changed": content[owner]["changed"] | shown,
+        }
+        for name in names:
+            for key in parts["settings"].keys() & {name, f"{owner}.{name}"}:
+                parts["settings"][key] = told[name]
+    return {**content, **parts}
 
 
 def finite(value: Any) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -34,7 +34,7 @@ from cwbench.reporting.figures import (
     metric_during_fit,
     posterior_images,
 )
-from cwbench.running.request import configured_method, configured_task
+from cwbench.running.remade import remade_method, remade_task
 from cwbench.task import Task
 
 OBSERVATIONS = 3
@@ -77,15 +77,20 @@ class Scene(NamedTuple):
         return ExactImages(mean.reshape(shape).numpy(), sd.reshape(shape).numpy(), draws)
 
 
-def subject_of(record: Record) -> Subject:
+def subject_of(record: Record, settings: Mapping[str, Any] | None = None) -> Subject:
     """Task and fitted method of a stored record.
 
+    Args:
+        record: read from a results directory.
+        settings: where the files or folders of its task and method lie, `{"root": "pictures"}`.
+
     Raises:
-        UsageError: if its task is not installed.
+        UsageError: if its task is not installed, or a path that it needs is not given.
+        OtherDataError: if a setting leads to other data than it was made of.
     """
-    task = configured_task(record.task["name"], record.task["params"])[0]
+    task = remade_task(record, settings or {})[0]
     try:
-        configured = configured_method(record.method["name"], record.method["params"])
+        configured = remade_method(record, settings or {})
     except UsageError:  # an outside sampler or a file: its samples are all there is
         return Subject(task, None)
     method = configured.on(task, Preset(**record.preset_values))

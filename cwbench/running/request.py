@@ -73,7 +73,7 @@ class Request:
                 self.task.fingerprint(), self.task_origin.source_sha256,
             ],
             "method": [
-                method.name, method.version, settings.keyed_values(self.method_params),
+                method.name, method.version, settings.content_values(self.method_params),
                 self.method_origin.source_sha256,
             ],
             "preset": keyed_preset(self.preset),

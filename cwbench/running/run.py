@@ -37,10 +37,16 @@ from cwbench.running.failures import disk_is_full, explained_full_disk, message_
 from cwbench.running.fitting import Bound, Place, bind
 from cwbench.running.outcome import Outcome, missing, verdict
 from cwbench.running.progress import progress_of
-from cwbench.running.recorded import identity_of, metric_id
+from cwbench.running.recorded import (
+    changed_settings,
+    identity_of,
+    metric_id,
+    paths_of,
+    told_settings,
+    without_paths,
+)
 from cwbench.running.request import Request
 from cwbench.running.tracking import Callback, RunStart, Tracking
-from cwbench.settings import changed as changed_settings
 from cwbench.training.context import Interrupted
 
 
@@ -204,7 +210,7 @@ class Runner:
         tracking = Tracking(self.callbacks, place.progress.message)
         place.progress.track = tracking.log
         request = self.request
-        changed = changed_settings(request.method_params)
+        changed = changed_settings(request)["method"]
         tracking.start(
             RunStart(
                 run_id=request.run_id,
@@ -212,7 +218,7 @@ class Runner:
                 method=method_label(request.method.info.name, changed),
                 preset=request.preset_name,
                 seed=request.seed,
-                settings={key: str(value) for key, value in request.settings.items()},
+                settings=told_settings(request),
                 steps=request.preset.steps,
                 directory=self.directory,
             )
@@ -223,7 +229,11 @@ class Runner:
 
     def _attempt(self, previous: Record | None, place: Place, begin: Callable[[], None]) -> Done:
         """Fit and judge; whatever happens becomes a record with a status."""
-        started, request, say = datetime.now(UTC), self.request, place.progress.message
+        started, request = datetime.now(UTC), self.request
+
+        def say(text: str) -> None:
+            place.progress.message(without_paths(text, paths_of(request)))
+
         task, method = request.task.info.name, request.method.info.name
         say(f"{task} / {method} / {request.preset_name} / seed {request.seed}")
         kept = measuring.sound(previous, place) if previous and previous.status == "ok" else None
@@ -302,7 +312,7 @@ class Runner:
         return Record(
             **identity_of(self.request),
             status=status,
-            error=error,
+            error=without_paths(error, paths_of(self.request)) if error else error,
             metrics=outcome.metrics,
             diagnostics=outcome.diagnostics,
             cost=finite(outcome.cost),
