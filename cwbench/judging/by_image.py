@@ -28,13 +28,11 @@ from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quanti
 from cwbench.machine.cpu import cores
 from cwbench.machine.files import write_atomically
 from cwbench.metric import FeatureNetwork, ImageMetric, Statistic
-from cwbench.samples import ImageSet, Part
+from cwbench.samples import OTHER, ImageSet, Part
 from cwbench.task import Task
 
 BATCH = 500
 """Images generated at a time; part of what the adaptive solver's steps depend on."""
-
-OTHER: dict[Part, Part] = {"train": "test", "test": "train"}
 
 Sampler = Callable[[Tensor, int], Tensor]
 """(classes `(k,)`, number of the batch) to images `(k, *x_shape)`."""

@@ -72,6 +72,20 @@ class ClassAccuracy(ImageMetric):
         """Counts."""
         return RightClass(self.task.num_classes or 1)
 
+    def refusal(self, n: int) -> str | None:
+        """An image of each class."""
+        classes = self.task.num_classes or 1
+        if n < classes:
+            return f"it needs an image of each of {classes} classes, {n} are generated"
+        return super().refusal(n)
+
+    def real_refusal(self, counts: Tensor, *, floor: bool) -> str | None:
+        """An image of each class, too."""
+        if floor and not counts.all():
+            lacking = self.task.class_names[int(counts.argmin())]
+            return f"it needs an image of each class, {lacking!r} has none"
+        return super().real_refusal(counts, floor=floor)
+
     def value(self, generated: Statistic, real: Statistic) -> Tensor:
         """One share a class."""
         counted = cast("RightClass", generated)
