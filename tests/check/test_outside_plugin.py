@@ -48,6 +48,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:ks_2samp. Exact calculation unsuccessful:RuntimeWarning")
 def test_it_is_listed_checked_and_run_in_this_process(
     installed_here: Callable, cli: Callable
 ) -> None:
