@@ -101,7 +101,7 @@ def json_values(model: BaseModel) -> dict[str, Any]:
 
     A path is None: where a file lies is known on one machine, and is nobody else's business.
     """
-    odd = {name: "inf" for name, value in model if value == math.inf}
+    odd: dict[str, Any] = {name: "inf" for name, value in model if value == math.inf}
     odd |= dict.fromkeys(paths(model))
     return model.model_dump(mode="json") | odd
 
