@@ -74,7 +74,7 @@ def run(
         force: forget the earlier run and start anew.
         quiet: show no progress.
         checkpoint_seconds: seconds between checkpoints; default `$CWBENCH_CHECKPOINT_SECONDS`, 30.
-        callbacks: told of the fit and its end; they change no number.
+        callbacks: called during the fit and at its end; they change no number.
 
     Returns:
         The record, whatever its status.

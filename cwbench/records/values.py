@@ -3,7 +3,7 @@
 Intervals and paired differences need every value of every run: ten thousand small files. They are
 gathered below `.cache/values`, one table for the runs and one for each metric, derived and safe to
 delete. As in `cwbench.records.index`, what is gathered counts only while `record.json` is the very
-file it was read from; what is damaged is read and told every time.
+file it was read from; what is damaged is read, and named, every time.
 """
 
 from __future__ import annotations
