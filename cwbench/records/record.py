@@ -66,6 +66,11 @@ class Record:
         return method_label(self.method["name"], self.method["changed"])
 
     @property
+    def fit_id(self) -> str:
+        """Which fit its model is of."""
+        return fit_id(self.task["name"], self.fit_key, self.seed)
+
+    @property
     def figures(self) -> list[Path]:
         """The figures of this run."""
         return sorted((self.directory / "figures").glob("*.png")) if self.directory else []
@@ -125,6 +130,11 @@ def key_of(content: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of what decides a fit."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def fit_id(task: str, fit_key: str, seed: int) -> str:
+    """Which fit a model or checkpoint is of; it stands inside the file."""
+    return f"{task} {fit_key} seed {seed}"
 
 
 def parse(text: str, origin: str) -> Record:
