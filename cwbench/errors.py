@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class CwbenchError(Exception):
@@ -20,6 +21,23 @@ class ContractError(CwbenchError, TypeError):
 
 class CorruptFileError(CwbenchError):
     """A file is truncated, foreign or not what its checksum says; it was not used."""
+
+
+class AnotherFitError(CorruptFileError):
+    """A model or checkpoint belongs to another task, another fit key or another seed."""
+
+    def __init__(self, path: Path, found: str | None, wanted: str) -> None:
+        """Name both fits.
+
+        Args:
+            path: of the file.
+            found: which fit stands in it, if any.
+            wanted: which fit was looked for.
+        """
+        super().__init__(
+            f"{path} belongs to another fit ({found or 'unnamed'}, not {wanted}); it was not used. "
+            "Type --force to fit again"
+        )
 
 
 class DivergedError(CwbenchError, ArithmeticError):

@@ -90,7 +90,7 @@ def subject_of(record: Record) -> Subject:
         return Subject(task, None)
     method = configured.on(task, Preset(**record.preset_values))
     if record.directory and (record.directory / MODEL).is_file():
-        state, _ = load_model(record.directory, record.fit_key)
+        state, _ = load_model(record.directory, record.fit_id)
         method.load_state_dict(state)
         return Subject(task, method)
     return Subject(task, None)

@@ -98,7 +98,7 @@ def fit(
         _train_and_keep(bound, place, outcome, follow)
         return
     sha256 = previous.files.get(storage.MODEL) if previous else None
-    state, facts = storage.load_model(place.directory, bound.request.fit_key, sha256)
+    state, facts = storage.load_model(place.directory, bound.request.fit_id, sha256)
     with seeded_globals(*_key(bound.request), "load"):
         bound.method.load_state_dict(state)
     outcome.cost, outcome.diagnostics = facts["cost"], facts["diagnostics"]
@@ -114,7 +114,7 @@ def _train_and_keep(bound: Bound, place: Place, outcome: Outcome, follow: Follow
     if following:
         outcome.diagnostics["followed"] = finite(following.facts())
     facts = {"cost": outcome.cost, "diagnostics": outcome.diagnostics}
-    storage.save_model(place.directory, trained, bound.request.fit_key, facts)
+    storage.save_model(place.directory, trained, bound.request.fit_id, facts)
     shutil.rmtree(place.directory / "checkpoint", ignore_errors=True)
 
 
@@ -132,6 +132,7 @@ def train(
         networks_of(request.task, request.preset, bound.meter),
         bound.device,
         directory=place.directory / "checkpoint",
+        fit=request.fit_id,
         validation=validation_pairs(request.task, request.preset, request.seed),
         processes=place.processes,
         checkpoint_seconds=place.checkpoint_seconds,

@@ -17,7 +17,7 @@ from cwbench.machine import processes
 from cwbench.method import Method, ProblemSpec
 from cwbench.metric import ImageMetric, Metric
 from cwbench.preset import NFE, NOT_KEYED, Preset
-from cwbench.records.record import Track, key_of
+from cwbench.records.record import Track, fit_id, key_of
 from cwbench.samples import ImageSet, Part
 from cwbench.task import Task
 from cwbench.training.networks import Meter, networks_of
@@ -84,6 +84,11 @@ class Request:
     def fit_key(self) -> str:
         """SHA-256 of what decides the fit."""
         return self.recorded_key or key_of(self.keyed())
+
+    @property
+    def fit_id(self) -> str:
+        """Which fit its model and checkpoints are of."""
+        return fit_id(self.task.info.name, self.fit_key, self.seed)
 
     @property
     def run_id(self) -> str:

@@ -68,6 +68,8 @@ class TrainingContext:
     networks: Networks
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     directory: Path | None = None
+    fit: str = ""
+    """Which fit the checkpoints in `directory` are of; those of another are refused."""
     validation: JointSamples | None = None
     processes: Processes = field(default_factory=Processes)
     checkpoint_seconds: float = 30.0
@@ -87,7 +89,7 @@ class TrainingContext:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._values: dict[str, float] = {}
         self._stateful: dict[str, Stateful] = {}
-        self._resumed = checkpoint.load(self.directory) if self.directory else None
+        self._resumed = checkpoint.load(self.directory, self.fit) if self.directory else None
         if self._resumed:
             self.step = int(self._resumed["step"])
             self.seconds.update(self._resumed["seconds"])
@@ -199,7 +201,8 @@ class TrainingContext:
             content = {"step": self.step, "passes": self.meter.passes, "state": state}
             if self.following:
                 content["following"] = self.following.state_dict()
-            checkpoint.save(self.directory, self.step, content | {"seconds": dict(self.seconds)})
+            content |= {"seconds": dict(self.seconds), "fit": self.fit}
+            checkpoint.save(self.directory, self.step, content)
             self._saved_at = time.monotonic()
         if stopping:
             raise Interrupted(f"stopped at step {self.step}; the same command resumes there")
