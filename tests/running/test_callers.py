@@ -134,10 +134,8 @@ def test_another_default_dtype_moves_no_number_and_is_left_as_it_was(
 
 
 def test_a_plugin_that_sets_the_default_dtype_sets_it_for_no_one(tmp_path: Path) -> None:
-    loud = ("import numpy as np", "import numpy as np\n    torch.set_default_dtype(torch.float64)")
-    file = task_file(
-        tmp_path, ("import numpy as np\n    import torch", "import torch\n    " + loud[1])
-    )
+    line = "from cwbench.preset import vector_presets"
+    file = task_file(tmp_path, (line, f"{line}\n    torch.set_default_dtype(torch.float64)"))
     assert cwbench.load_task(file).sample_joint(2, torch.Generator()).x.dtype == torch.float32
 
 
