@@ -18,6 +18,7 @@ from cwbench.errors import UsageError
 from cwbench.machine.environment import device_of
 from cwbench.machine.files import writable_directory
 from cwbench.machine.processes import joined
+from cwbench.machine.torch_state import plain_torch
 from cwbench.machine.weights import use_inception_weights
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE
@@ -35,6 +36,7 @@ from cwbench.task import Task
 __all__ = ["evaluate", "load_method", "load_task", "run", "sweep"]
 
 
+@plain_torch()
 def run(
     task: str,
     method: str,
@@ -97,6 +99,7 @@ def run(
     return _carried_out(runner, force=force, quiet=quiet, figures=figures and group.leads)
 
 
+@plain_torch()
 def sweep(
     task: str | Sequence[str],
     method: str | Sequence[str],
@@ -174,6 +177,7 @@ def sweep(
     return sweep_request(words).carry_out(quiet=quiet)
 
 
+@plain_torch()
 def load_task(name: str, **params: Any) -> Task:
     """A task with its settings: `load_task("gaussian-mixture", noise=0.03)`.
 
@@ -183,6 +187,7 @@ def load_task(name: str, **params: Any) -> Task:
     return configured_task(name, params)[0]
 
 
+@plain_torch()
 def load_method(name: str, **params: Any) -> ConfiguredMethod:
     """A method with its settings; `.on(task)` binds it to a task.
 
@@ -192,6 +197,7 @@ def load_method(name: str, **params: Any) -> ConfiguredMethod:
     return configured_method(name, params)
 
 
+@plain_torch()
 def evaluate(
     sampler: Callable[..., Any] | str | os.PathLike[str],
     task: str,

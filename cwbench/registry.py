@@ -18,6 +18,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
@@ -60,7 +61,8 @@ class Plugin:
             ContractError: if the import fails, or what it brings is not what it says it is.
         """
         try:
-            loaded = self.entry_point.load()
+            with _unchanged_torch():
+                loaded = self.entry_point.load()
         except (Exception, SystemExit) as error:
             raise ContractError(
                 f"{self.kind} {self.name!r} of {self.distribution} {self.version} cannot be "
@@ -224,7 +226,8 @@ def _class_in_file(kind: str, name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with _unchanged_torch():
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise ContractError(f"{path_text} raises {type(error).__name__}: {error}") from error
@@ -268,6 +271,13 @@ def _unchanged_source(cls: type) -> str:
             "start Python anew to run the new code"
         )
     return source
+
+
+def _unchanged_torch() -> AbstractContextManager[None]:
+    """A plugin that sets torch's default dtype when it is imported does so for itself alone."""
+    from cwbench.machine.torch_state import plain_torch
+
+    return plain_torch()
 
 
 def checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:

@@ -26,6 +26,8 @@ def run_table(record: Record) -> str:
         lines.append(f"{record.status}: {record.error}")
     if record.metrics:
         lines += ["", _rendered(_by_nfe(record)), reading(record)]
+        failed = {name: entry.error for name, entry in record.metrics.items() if entry.error}
+        lines += [f"{name} has no value: {reason}" for name, reason in failed.items()]
     facts = {k: v for k, v in record.diagnostics.items() if not isinstance(v, dict)}
     if facts:
         values = (f"{name} {_number(value)}" for name, value in facts.items())

@@ -12,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from cwbench.door import copied
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.judging.by_observation import as_samples
 from cwbench.judging.judge import Judge
@@ -222,7 +223,7 @@ def _main_samples(
         n = min(REDRAWN, 2 * record.preset_values["samples"])
         key = (task.info.name, task.info.version, record.seed, "figure")
         with single_threaded(), seeded_globals(*key, "global"):
-            drawn = method.sample(y, n, stream(*key), nfe)
+            drawn = method.sample(copied(y), n, stream(*key), nfe)
         stored = as_samples(drawn, (len(y), n, *task.x_shape), f"sample of {method.info.name}")
     return stored, nfe
 
@@ -242,6 +243,6 @@ def _paths(method: Method | None, y: Tensor, record: Record) -> Tensor | None:
     if method is None:
         return None
     try:
-        return method.sample_path(y, PATHS, stream("paths", record.seed), PATH_NFE)
+        return method.sample_path(copied(y), PATHS, stream("paths", record.seed), PATH_NFE)
     except CwbenchError:
         return None

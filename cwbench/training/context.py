@@ -21,7 +21,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cwbench.errors import CwbenchError
+from cwbench.door import copied
+from cwbench.errors import Interrupted
 from cwbench.machine.processes import Processes
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Optimiser, Prepare, Stateful, take
@@ -42,10 +43,6 @@ LOOKAHEAD = 4
 
 DECAY_FROM = 0.3
 """Share of the budget after which the learning rate falls linearly to 0."""
-
-
-class Interrupted(CwbenchError):  # noqa: N818 - a request that was obeyed, no error
-    """The run was asked to stop; its checkpoint is written."""
 
 
 @dataclass
@@ -234,7 +231,7 @@ class TrainingContext:
             prepared: tuple[Tensor, ...] = (x, y)
         else:
             with self.clock("coupling"):
-                prepared = prepare(first, x, y)
+                prepared = copied(prepare(first, x, y))  # ahead of use, when it may prepare again
         return list(zip(*(part.split(self.batch_size) for part in prepared), strict=True))
 
     def _order(self, step: int) -> Tensor:
