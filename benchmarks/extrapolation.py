@@ -35,7 +35,7 @@ def stored(record: Record, task: Task) -> Method:
     """The fitted method of a record."""
     params = record.method["params"]
     method = cwbench.load_method(METHOD, **params).on(task, Preset(**record.preset_values))
-    state, _ = storage.load_model(record.directory or Path(), record.fit_key)
+    state, _ = storage.load_model(record.directory or Path(), record.fit_id)
     method.load_state_dict(state)
     return method
 

@@ -18,6 +18,7 @@ from cwbench.errors import UsageError
 from cwbench.machine.environment import device_of
 from cwbench.machine.files import writable_directory
 from cwbench.machine.processes import joined
+from cwbench.machine.torch_state import plain_torch
 from cwbench.machine.weights import use_inception_weights
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE
@@ -41,6 +42,7 @@ from cwbench.task import Task
 __all__ = ["evaluate", "load_method", "load_task", "run", "sweep"]
 
 
+@plain_torch()
 def run(
     task: str,
     method: str,
@@ -80,7 +82,7 @@ def run(
         force: forget the earlier run and start anew.
         quiet: show no progress.
         checkpoint_seconds: seconds between checkpoints; default `$CWBENCH_CHECKPOINT_SECONDS`, 30.
-        callbacks: told of the fit and its end; they change no number.
+        callbacks: called during the fit and at its end; they change no number.
 
     Returns:
         The record, whatever its status.
@@ -103,6 +105,7 @@ def run(
     return _carried_out(runner, force=force, quiet=quiet, figures=figures and group.leads)
 
 
+@plain_torch()
 def sweep(
     task: str | Sequence[str],
     method: str | Sequence[str],
@@ -180,6 +183,7 @@ def sweep(
     return sweep_request(words).carry_out(quiet=quiet)
 
 
+@plain_torch()
 def load_task(name: str, **params: Any) -> Task:
     """A task with its settings: `load_task("gaussian-mixture", noise=0.03)`.
 
@@ -189,6 +193,7 @@ def load_task(name: str, **params: Any) -> Task:
     return configured_task(name, params)[0]
 
 
+@plain_torch()
 def load_method(name: str, **params: Any) -> ConfiguredMethod:
     """A method with its settings; `.on(task)` binds it to a task.
 
@@ -198,6 +203,7 @@ def load_method(name: str, **params: Any) -> ConfiguredMethod:
     return configured_method(name, params)
 
 
+@plain_torch()
 def evaluate(
     sampler: Callable[..., Any] | str | os.PathLike[str],
     task: str,

@@ -82,14 +82,14 @@ def validated(model: type[Model], values: Mapping[str, Any], owner: str) -> Mode
     try:
         return model(**values)
     except ValidationError as error:
-        problems = "; ".join(_told(problem, owner) for problem in error.errors())
+        problems = "; ".join(_reason(problem, owner) for problem in error.errors())
         raise UsageError(
             f"invalid setting: {problems}. `cwbench describe` lists what is allowed."
         ) from None
 
 
-def _told(problem: Mapping[str, Any], owner: str) -> str:
-    """One problem; those that several settings make together name them in their message."""
+def _reason(problem: Mapping[str, Any], owner: str) -> str:
+    """Why a value was refused; what several settings make together names them in its message."""
     message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
         return f"{owner}: {message}"

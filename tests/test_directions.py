@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     "errors version style",
     "machine ot settings samples citations",
-    "preset images theory",
+    "preset images theory door",
     "task",
     "method metric",
     "registry training metrics",

@@ -1,4 +1,4 @@
-"""What the commands share: options, completion of names, errors told in a line."""
+"""What the commands share: options, completion of names, errors shown in a line."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from cwbench.door import copied
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.judging.by_observation import as_samples
 from cwbench.judging.judge import Judge
@@ -95,7 +96,7 @@ def subject_of(record: Record, settings: Mapping[str, Any] | None = None) -> Sub
         return Subject(task, None)
     method = configured.on(task, Preset(**record.preset_values))
     if record.directory and (record.directory / MODEL).is_file():
-        state, _ = load_model(record.directory, record.fit_key)
+        state, _ = load_model(record.directory, record.fit_id)
         method.load_state_dict(state)
         return Subject(task, method)
     return Subject(task, None)
@@ -227,7 +228,7 @@ def _main_samples(
         n = min(REDRAWN, 2 * record.preset_values["samples"])
         key = (task.info.name, task.info.version, record.seed, "figure")
         with single_threaded(), seeded_globals(*key, "global"):
-            drawn = method.sample(y, n, stream(*key), nfe)
+            drawn = method.sample(copied(y), n, stream(*key), nfe)
         stored = as_samples(drawn, (len(y), n, *task.x_shape), f"sample of {method.info.name}")
     return stored, nfe
 
@@ -247,6 +248,6 @@ def _paths(method: Method | None, y: Tensor, record: Record) -> Tensor | None:
     if method is None:
         return None
     try:
-        return method.sample_path(y, PATHS, stream("paths", record.seed), PATH_NFE)
+        return method.sample_path(copied(y), PATHS, stream("paths", record.seed), PATH_NFE)
     except CwbenchError:
         return None

@@ -72,7 +72,7 @@ def _read_samples(path: Path) -> Tensor:
         if path.suffix == ".npy":
             return torch.from_numpy(np.load(path, allow_pickle=False))
         return load_tensors(path.read_bytes())["samples"]
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise UsageError(
             f"{path} cannot be read as samples ({type(error).__name__}: {error}); give a .npy file "
             "or a .safetensors file with a tensor named `samples`"

@@ -23,17 +23,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cwbench.errors import CorruptFileError, CwbenchError, DivergedError, UsageError
+from cwbench.errors import (
+    CorruptFileError,
+    CwbenchError,
+    DivergedError,
+    Interrupted,
+    UsageError,
+    disk_is_full,
+    message_of,
+    out_of_memory,
+)
 from cwbench.judging.judge import Judge
 from cwbench.machine import environment
 from cwbench.machine.processes import Processes
 from cwbench.machine.signals import stop_on_signal
+from cwbench.machine.torch_state import plain_torch
 from cwbench.method import Method
 from cwbench.preset import NFE
 from cwbench.records import runs, storage
 from cwbench.records.record import Record, Status, finite, method_label
 from cwbench.running import fitting, measuring
-from cwbench.running.failures import disk_is_full, explained_full_disk, message_of, out_of_memory
+from cwbench.running.failures import explained_full_disk
 from cwbench.running.fitting import Bound, Place, bind
 from cwbench.running.outcome import Outcome, missing, verdict
 from cwbench.running.progress import progress_of
@@ -47,7 +57,6 @@ from cwbench.running.recorded import (
 )
 from cwbench.running.request import Request
 from cwbench.running.tracking import Callback, RunStart, Tracking
-from cwbench.training.context import Interrupted
 
 
 class Done(NamedTuple):
@@ -90,6 +99,7 @@ class Runner:
             request.preset_name, request.fit_key, request.seed,
         )  # fmt: skip
 
+    @plain_torch()
     def carry_out(self, *, force: bool = False, quiet: bool = False) -> Done:
         """The record, from disk as far as it is there; its status says how it ended.
 
@@ -127,6 +137,7 @@ class Runner:
         """Whether a record holds all that the request wants."""
         return not missing(self.request, previous)
 
+    @plain_torch()
     def score_again(self, *, quiet: bool = False) -> Record:
         """The record with the metrics it lacks or has of another version; nothing is fitted.
 
@@ -144,6 +155,7 @@ class Runner:
             with self._working(quiet=quiet) as place:
                 return self._scored(previous, place)
 
+    @plain_torch()
     def draw_again(self, previous: Record, y: Tensor, nfe: NFE | None) -> Tensor:
         """Samples of the stored model for any observations, `(m, 2n, *x_shape)`.
 

@@ -163,8 +163,8 @@ def test_compare(cli: Cwbench, results: Path, five: object) -> None:
     assert cli("compare", "a", "nobody", "--results", results).exit_code == 2
 
 
-def test_odd_names_break_no_markdown(cli: Cwbench, results: Path, write: Write) -> None:
-    write({"ew2sq": NOISE[0]}, method_part={"name": ODD, "changed": {"v": "a|b"}})
+def test_odd_settings_break_no_markdown(cli: Cwbench, results: Path, write: Write) -> None:
+    write({"ew2sq": NOISE[0]}, method_part={"changed": {ODD: "a|b"}})
     text = shown(cli, results, "--format", "md")
     (row,) = [line for line in text.splitlines() if "±" in line]
     assert len(re.findall(r"(?<!\\)\|", row)) == 6
@@ -178,9 +178,11 @@ def test_latex_compiles(
     cli: Cwbench, results: Path, five: object, write: Write, tmp_path: Path, odd: bool
 ) -> None:
     if odd:
-        part = {"name": ODD + "\u03b2\n\x00", "changed": {"m": "\\input{/etc/passwd}"}}
-        write({"ew2sq": NOISE[0], "e_1%": NOISE[1]}, method_part=part)
-        write({"ew2sq": None}, task="u", task_part={"name": ODD}, status="failed", error=ODD)
+        part = {"changed": {ODD + "\u03b2\n\x00": "\\input{/etc/passwd}"}}
+        write({"ew2sq": NOISE[0]}, method_part=part)
+        write(
+            {"ew2sq": None}, task="u", task_part={"changed": {"v": ODD}}, status="failed", error=ODD
+        )
     table = shown(cli, results, "--format", "latex")
     head = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}"
     (tmp_path / "t.tex").write_text(f"{head}\n{table}\\end{{document}}\n")
