@@ -129,6 +129,7 @@ def problem_spec(
         posterior=task if "posterior" in needs and task.has_posterior else None,
         simulator=task.sample_joint if "simulator" in needs else None,
         stored_images=_stored_images(task) if "stored-images" in needs else None,
+        own_latent=type(task).sample_latent is not Task.sample_latent,
     )
 
 

@@ -89,10 +89,9 @@ class EntropicFlowMatching(BaseFlow):
         if self.params.beta != "auto":
             return self.params.beta
         size = min(len(x), self.params.ot_batch * context.batch_size)
-        latents = self.spec.sample_latent
         return smallest_beta(
             lambda beta: EntropicOT(self.params.epsilon, beta, statistic),
-            draw_batches(x, y, latents, size, generator, CALIBRATED_BATCHES),
+            draw_batches(x, y, self.latents, size, generator, CALIBRATED_BATCHES),
             statistic,
             self.params.leak,
         )
