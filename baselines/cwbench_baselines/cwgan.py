@@ -51,7 +51,7 @@ class ConditionalWassersteinGAN(OnePassGenerator):
 
     info = MethodInfo(
         name="cwgan",
-        version=1,
+        version=2,
         title="Conditional Wasserstein GAN",
         citation="adler2018deep",
     )

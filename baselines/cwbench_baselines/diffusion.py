@@ -94,7 +94,7 @@ class Diffusion(Method):
 
     info = MethodInfo(
         name="diffusion",
-        version=1,
+        version=2,
         title="Conditional diffusion (EDM)",
         citation="karras2022elucidating",
         nfe=True,

@@ -39,7 +39,7 @@ class EnergyGenerator(OnePassGenerator):
 
     info = MethodInfo(
         name="energy-generator",
-        version=1,
+        version=2,
         title="Generator trained on the energy score",
         citation="pacchiardi2024probabilistic",
     )

@@ -43,7 +43,7 @@ class NearestNeighbours(Method):
 
     info = MethodInfo(
         name="knn",
-        version=1,
+        version=2,
         title="Nearest neighbours in y",
         citation="stone1977consistent",
     )

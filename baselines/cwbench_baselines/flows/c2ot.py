@@ -39,7 +39,7 @@ class ConditionAwareFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="c2ot",
-        version=1,
+        version=2,
         title="Condition-aware OT flow matching (C2OT)",
         citation="cheng2025curse",
         nfe=True,

@@ -74,7 +74,7 @@ class ConditionalOTFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="cot-fm",
-        version=1,
+        version=2,
         title="Conditional-OT flow matching",
         citation="chemseddine2025conditional",
         nfe=True,

@@ -72,7 +72,7 @@ class SemidiscreteFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="sd-fm",
-        version=1,
+        version=2,
         title="Semidiscrete flow matching",
         citation="mousavihosseini2025flow",
         nfe=True,

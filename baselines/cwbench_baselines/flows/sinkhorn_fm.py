@@ -50,7 +50,7 @@ class EntropicFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="sinkhorn-fm",
-        version=1,
+        version=2,
         title="Entropic conditional flow matching",
         citation="tong2024improving",
         nfe=True,

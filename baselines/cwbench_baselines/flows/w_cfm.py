@@ -49,7 +49,7 @@ class WeightedFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="w-cfm",
-        version=1,
+        version=2,
         title="Weighted conditional flow matching",
         citation="calvoordonez2025weighted",
         nfe=True,
