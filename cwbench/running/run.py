@@ -25,6 +25,7 @@ from torch import Tensor
 
 from cwbench.errors import CorruptFileError, CwbenchError, DivergedError, UsageError
 from cwbench.judging.judge import Judge
+from cwbench.judging.units import scale_facts
 from cwbench.machine import environment
 from cwbench.machine.processes import Processes
 from cwbench.machine.signals import stop_on_signal
@@ -239,6 +240,7 @@ class Runner:
                 follow=lambda: measuring.followed(bound, judge, place.progress),
             )  # fmt: skip
             self._measure(bound, judge, place, outcome, kept)
+            outcome.diagnostics |= scale_facts(judge.observations.x)
             measured.append(bound.method)
             return verdict(request, outcome.metrics)
 
