@@ -51,7 +51,8 @@ def _warnings(record: Record) -> list[str]:
         return []
     return [
         f"warning: coordinates of x differ in scale by a factor of {apart:.3g}: distances in the "
-        "task's units\nhardly see the smaller ones. Have the task measure x in units of like size."
+        "task's units\nhardly see the smaller ones. Have the task measure x in units of like size, "
+        "or see `cwbench.task.UnitParams`."
     ]
 
 

@@ -240,7 +240,7 @@ class Runner:
                 follow=lambda: measuring.followed(bound, judge, place.progress),
             )  # fmt: skip
             self._measure(bound, judge, place, outcome, kept)
-            outcome.diagnostics |= scale_facts(judge.observations.x)
+            outcome.diagnostics |= scale_facts(judge.observations.x / judge.units)
             measured.append(bound.method)
             return verdict(request, outcome.metrics)
 
