@@ -54,13 +54,13 @@ class LinearGaussian(Method):
         features, targets = condition(y).double().numpy(), (x.flatten(1) / unit).numpy()
         ridge = RidgeCV(list(self.params.ridge)).fit(features, targets)
         residuals = torch.from_numpy(targets - ridge.predict(features).reshape(targets.shape))
-        covariance = torch.cov(residuals.T).reshape(self.spec.x_size, self.spec.x_size)
+        covariance = torch.cov((unit * residuals).T).reshape(self.spec.x_size, self.spec.x_size)
         eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
         size = (self.spec.x_size, condition.size)
         self.state: dict[str, Tensor] = {
             "weight": unit[:, None] * torch.from_numpy(ridge.coef_).reshape(size),
             "bias": unit * torch.as_tensor(ridge.intercept_).reshape(self.spec.x_size),
-            "root": unit[:, None] * eigenvectors * eigenvalues.clamp_min(0).sqrt(),
+            "root": eigenvectors * eigenvalues.clamp_min(0).sqrt(),
         } | condition.state_dict(prefix="condition.")
 
     @staticmethod
