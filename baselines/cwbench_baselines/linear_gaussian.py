@@ -38,7 +38,7 @@ class LinearGaussian(Method):
 
     info = MethodInfo(
         name="linear-gaussian",
-        version=1,
+        version=2,
         title="Ridge mean, residual covariance",
         citation="hoerl1970ridge",
     )
