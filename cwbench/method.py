@@ -83,6 +83,8 @@ class ProblemSpec:
     posterior: Posterior | None = None
     simulator: Callable[[int, Generator], JointSamples] | None = None
     stored_images: Callable[[Part], ImageSet] | None = None
+    own_latent: bool = False
+    """Whether the task brings latents of its own, in the units of x, and not standard normal."""
 
     @property
     def x_size(self) -> int:
@@ -149,7 +151,7 @@ class FitContext(Protocol):
 
     @property
     def standardise(self) -> bool:
-        """Whether networks are fed standardised y, as they are unless a paper does otherwise."""
+        """Whether x and y are standardised, as they are unless a paper does otherwise."""
 
     @property
     def processes(self) -> Processes:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor
 from torch.utils.data import Dataset, TensorDataset
 
@@ -40,6 +40,16 @@ class Params(BaseModel):
     """Base of all settings: checked once, frozen, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UnitParams(Params):
+    """Settings of a task whose coordinates have unlike units: its `Params` derive from it."""
+
+    distances: Literal["task", "standardised"] = Field(
+        "task",
+        description="units of distances to the posterior: the task's, or deviations of each "
+        "coordinate of x (of each channel of an image)",
+    )
 
 
 @dataclass(frozen=True)

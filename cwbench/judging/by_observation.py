@@ -35,6 +35,7 @@ from cwbench.door import copied, copying
 from cwbench.errors import ContractError
 from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quantile
 from cwbench.judging.uniformity import uniformity
+from cwbench.judging.units import distance_units
 from cwbench.machine.cpu import cores, single_threaded
 from cwbench.machine.files import write_atomically
 from cwbench.machine.signals import heed
@@ -132,6 +133,11 @@ class ObservationJudge:
             raise ContractError(f"sample_posterior of {self.task.info.name} is not finite")
         return halves[:, :n], halves[:, n:]
 
+    @cached_property
+    def units(self) -> Tensor:
+        """What distances to the posterior measure x in."""
+        return distance_units(self.task)
+
     def score(self, metric: Metric, samples: Tensor) -> Scores:
         """Scores of 2n samples for each observation, `(m, 2n, *x_shape)`, all finite."""
         return metric.measured_by(_ScoresOf(self, samples.double()))
@@ -220,13 +226,17 @@ class _ScoresOf:
     def by_reference(self, metric: ReferenceMetric) -> Scores:
         """The debiased distance; where it is not debiased, the cross term alone."""
         b1, b2 = self.judge.reference
-        sliced, distance = self.judge.sliced, metric.distance
+        sliced, units = self.judge.sliced, self.judge.units
+
+        def distance(a: Tensor, b: Tensor) -> Tensor:
+            return metric.distance(a / units, b / units)
+
         cross = (sliced(distance, self.a1, b1) + sliced(distance, self.a2, b2)) / 2
         floor = self.judge.floor(metric, lambda: sliced(distance, b1, b2))
         value = cross
         if metric.info.debiased:
             value = cross - (sliced(distance, self.a1, self.a2) + floor) / 2
-        return Scores(value, cross, floor, copying(metric.resolution)(floor, b1))
+        return Scores(value, cross, floor, copying(metric.resolution)(floor, b1 / units))
 
     def by_halves(self, metric: SplitMetric) -> Scores:
         """The product of both halves, unbiased by itself."""

@@ -65,16 +65,17 @@ class ConditionAwareOT:
 def condition_distance(y: Tensor, distance: Distance) -> Float64:
     """d(y_i, y_j) with shape `(n, n)`, exactly 0 on the diagonal.
 
+    A y of 0 has no direction: it is the centre of their sphere, at 1/2 from all others. Where y is
+    standardised and takes few values, some are.
+
     Raises:
-        ValueError: if y is not finite, or a y is 0, which has no direction.
+        ValueError: if y is not finite.
     """
     flat = as_float64("y", y)
     if distance == "squared" or (distance == "auto" and flat.shape[1] == 1):
         return squared_distances(flat, flat)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
-    if (length == 0).any():
-        raise ValueError("a y is 0 and has no direction; give distance squared")
-    direction = flat / length
+    direction = flat / np.where(length > 0, length, 1.0)
     return squared_distances(direction, direction) / 2  # 1 - cos, without cancellation
 
 

@@ -18,6 +18,9 @@ BOX = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
 
 WIDTH = 160
 
+SCALES_APART = "x_scales_apart"
+"""The diagnostic that says by which factor the scales of x differ, where that hides some."""
+
 
 def run_table(record: Record) -> str:
     """The metrics of a record by NFE with their floors, what its fit said, where its files are."""
@@ -25,7 +28,7 @@ def run_table(record: Record) -> str:
     if record.error:
         lines.append(f"{record.status}: {record.error}")
     if record.metrics:
-        lines += ["", _rendered(_by_nfe(record)), reading(record)]
+        lines += ["", _rendered(_by_nfe(record)), reading(record), *_warnings(record)]
         failed = {name: entry.error for name, entry in record.metrics.items() if entry.error}
         lines += [f"{name} has no value: {reason}" for name, reason in failed.items()]
     facts = {k: v for k, v in record.diagnostics.items() if not isinstance(v, dict)}
@@ -41,6 +44,18 @@ def run_table(record: Record) -> str:
         lines.append(f"figures: {record.directory}/figures/")
         lines += [f"         {path.name}" for path in record.figures]
     return "\n".join(lines)
+
+
+def _warnings(record: Record) -> list[str]:
+    """What the values cannot show."""
+    apart = record.diagnostics.get(SCALES_APART)
+    if not apart:
+        return []
+    return [
+        f"warning: coordinates of x differ in scale by a factor of {apart:.3g}: distances in the "
+        "task's units\nhardly see the smaller ones. Have the task measure x in units of like size, "
+        "or see `cwbench.task.UnitParams`."
+    ]
 
 
 def _by_nfe(record: Record) -> Table:

@@ -136,6 +136,7 @@ def problem_spec(
         posterior=_posterior(task) if "posterior" in needs and task.has_posterior else None,
         simulator=copying(task.sample_joint) if "simulator" in needs else None,
         stored_images=_stored_images(task) if "stored-images" in needs else None,
+        own_latent=type(task).sample_latent is not Task.sample_latent,
     )
 
 

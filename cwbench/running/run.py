@@ -34,6 +34,7 @@ from cwbench.errors import (
     out_of_memory,
 )
 from cwbench.judging.judge import Judge
+from cwbench.judging.units import scale_facts
 from cwbench.machine import environment
 from cwbench.machine.processes import Processes
 from cwbench.machine.signals import stop_on_signal
@@ -261,6 +262,7 @@ class Runner:
                 follow=lambda: measuring.followed(bound, judge, place.progress),
             )  # fmt: skip
             self._measure(bound, judge, place, outcome, kept)
+            outcome.diagnostics |= scale_facts(judge.observations.x / judge.units)
             measured.append(bound.method)
             return verdict(request, outcome.metrics)
 

@@ -34,8 +34,10 @@ def test_conditions_are_compared_by_cosine_and_numbers_by_squares(batch) -> None
     one = y[:, :1]
     squares = (one - one.T).double().numpy() ** 2
     assert condition_distance(one, "auto") == pytest.approx(squares, rel=1e-5)
-    with pytest.raises(ValueError, match="no direction"):
-        condition_distance(torch.zeros(2, 2), "cosine")
+    beside = condition_distance(torch.cat([y, 0 * y[:2]]), "cosine")  # a y of 0 has no direction
+    assert beside[:20, :20] == pytest.approx(condition_distance(y, "cosine"), abs=1e-12)
+    assert beside[20:, :20] == pytest.approx(0.5)
+    assert (beside[20:, 20:] == 0).all()
 
 
 @pytest.mark.parametrize("r_tar", [0.2, 0.3, 0.45])

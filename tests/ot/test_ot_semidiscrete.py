@@ -75,6 +75,26 @@ def test_classes_are_kept(solved, generator) -> None:
         Semidiscrete(x, x, beta=math.inf)
 
 
+@pytest.mark.parametrize("beta", [1.0, math.inf])
+def test_where_the_data_lie_does_not_matter(solved, generator, beta) -> None:
+    """Data, latents and conditions on a grid are moved by 8192 without a digit lost."""
+    x = (64 * torch.randn(200, 2, generator=generator)).round() / 64
+    y = x[:, :1] if beta == 1 else (x[:, 0] > 0).long()
+    moved_y = y + 8192 if beta == 1 else y
+    found = []
+    for far, seen in ((0.0, y), (8192.0, moved_y)):
+
+        def draw(n, generator, far=far, seen=seen):
+            rows = torch.randint(len(x), (n,), generator=generator)
+            return (64 * torch.randn(n, 2, generator=generator)).round() / 64 + far, seen[rows]
+
+        one = Semidiscrete(x + far, seen, beta=beta)
+        one.ascend(draw, steps=100, generator=torch.Generator().manual_seed(1))
+        found.append(one(*draw(2_000, torch.Generator().manual_seed(2))))
+    assert float((found[0] == found[1]).float().mean()) > 0.99
+    assert chi_squared(found[1], 200) == pytest.approx(chi_squared(found[0], 200), abs=0.02)
+
+
 def test_chi_squared_is_unbiased(generator) -> None:
     p = torch.tensor([0.4, 0.3, 0.2, 0.1])
     exact = float(4 * p.square().sum() - 1)

@@ -39,7 +39,7 @@ class ConditionAwareFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="c2ot",
-        version=1,
+        version=2,
         title="Condition-aware OT flow matching (C2OT)",
         citation="cheng2025curse",
         nfe=True,
@@ -49,6 +49,6 @@ class ConditionAwareFlowMatching(BaseFlow):
 
     def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
         """The condition-aware assignment; the condition follows the data."""
-        return Pairing(
-            bijection(ConditionAwareOT(self.params.r_tar, self.params.distance)), "target"
-        )
+        aware = ConditionAwareOT(self.params.r_tar, self.params.distance)
+        compared = self.compared(data, context) or (lambda y: y)
+        return Pairing(bijection(lambda z, x, y: aware(z, x, compared(y))), "target")

@@ -15,11 +15,12 @@ https://arxiv.org/abs/2509.25519
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import Diagnostics, FitContext, MethodInfo, tensors_of
@@ -31,6 +32,8 @@ from cwbench_baselines.flows.flow import BaseFlow, FlowParams
 from cwbench_baselines.flows.pairing import Labels, Match, Matched, Pairing
 
 CALIBRATION_BATCH = 1_000
+
+Embedding = Callable[[Tensor], Tensor]
 
 
 class SemidiscreteParams(FlowParams):
@@ -69,7 +72,7 @@ class SemidiscreteFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="sd-fm",
-        version=1,
+        version=2,
         title="Semidiscrete flow matching",
         citation="mousavihosseini2025flow",
         nfe=True,
@@ -84,10 +87,10 @@ class SemidiscreteFlowMatching(BaseFlow):
         def draw(n: int, generator: Generator) -> tuple[Tensor, Tensor]:
             """Latents, and conditions independent of them."""
             rows = torch.randint(len(pairs.y), (n,), generator=generator)
-            return self.spec.sample_latent(n, generator), pairs.y[rows]
+            return self.latents(n, generator), pairs.y[rows]
 
         with context.clock("calibration"):
-            beta, embedding = self._beta(pairs, generator)
+            beta, embedding = self._beta(pairs, self.compared(data, context), generator)
             found = Semidiscrete(pairs.x, pairs.y, beta=beta, embedding=embedding)
             found.ascend(draw, steps=self.params.potential_steps, generator=generator)
             drawn = [found(*draw(size, generator)) for size in [1_000] * 20]
@@ -95,13 +98,15 @@ class SemidiscreteFlowMatching(BaseFlow):
         facts: Diagnostics = {"beta": recorded(beta), "data_chi_squared": unequal}
         return Pairing(mapped(found, pairs), self.params.labels, facts)
 
-    def _beta(self, pairs: JointSamples, generator: Generator) -> tuple[float, nn.Module | None]:
+    def _beta(
+        self, pairs: JointSamples, compared: Embedding | None, generator: Generator
+    ) -> tuple[float, Embedding | None]:
         """The weight of conditions, and the statistic they are compared by."""
         if self.params.beta != "auto":
-            return self.params.beta, None
+            return self.params.beta, compared
         found = calibrate_beta(
             *pairs,
-            self.spec.sample_latent,
+            self.latents,
             batch=min(len(pairs.x), CALIBRATION_BATCH),
             generator=generator,
             target=self.params.leak,
