@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import FitContext, MethodInfo
-from cwbench.ot.c2ot import ConditionAwareOT, Distance
+from cwbench.ot.c2ot import ConditionAwareOT, Diagonal, Distance
 from cwbench_baselines.flows.flow import BaseFlow, OTFlowParams
 from cwbench_baselines.flows.pairing import Pairing, bijection
 
@@ -32,6 +32,11 @@ class ConditionAwareParams(OTFlowParams):
     distance: Distance = Field(
         "auto", description="between conditions; auto is cosine, squared for a single number"
     )
+    diagonal: Diagonal = Field(
+        "column",
+        description="pair as drawn that an entry is compared with: its datum's (column), as in the "
+        "authors' code, or its latent's (row)",
+    )
 
 
 class ConditionAwareFlowMatching(BaseFlow):
@@ -39,7 +44,7 @@ class ConditionAwareFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="c2ot",
-        version=1,
+        version=2,
         title="Condition-aware OT flow matching (C2OT)",
         citation="cheng2025curse",
         nfe=True,
@@ -49,6 +54,6 @@ class ConditionAwareFlowMatching(BaseFlow):
 
     def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
         """The condition-aware assignment; the condition follows the data."""
-        return Pairing(
-            bijection(ConditionAwareOT(self.params.r_tar, self.params.distance)), "target"
-        )
+        params = self.params
+        rule = ConditionAwareOT(params.r_tar, params.distance, params.diagonal)
+        return Pairing(bijection(rule), "target")
