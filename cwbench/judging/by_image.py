@@ -1,9 +1,11 @@
 """Generated images against real ones: one stream of batches feeds every metric.
 
-Image i has class i mod K, so every prefix holds the classes equally often. A batch is generated,
-mapped by each feature network once, and handed to the statistics; then it is forgotten, so memory
-does not grow with the number of images. Statistics of real images are computed once for the data
-and kept by its hash.
+A metric class by class is handed equally many images of each: image i has class i mod K. For one
+over all images labels are drawn, independently and as often as the real images of its part have
+them, so that exact images and the real ones have one law however rare a class is; the draws belong
+to the data and are the same for every method. A batch is generated, mapped by each feature network
+once, and handed to the statistics; then it is forgotten, so memory does not grow with the number of
+images. Statistics of real images are computed once for the data and kept by its hash.
 
 The floor of a metric is its value for real images of the other part, as many as are generated or
 as there are. A control that hands out real images is handed over in the same way, metric by metric.
@@ -27,6 +29,7 @@ from cwbench.images import to_x
 from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quantile, source_suffix
 from cwbench.machine.cpu import cores
 from cwbench.machine.files import write_atomically
+from cwbench.machine.streams import stream
 from cwbench.metric import FeatureNetwork, ImageMetric, Statistic
 from cwbench.samples import ImageSet, Part
 from cwbench.task import Task
@@ -113,8 +116,9 @@ class ImageJudge:
         """The scores of images drawn by `sampler`; unless `alone`, all cores are not taken."""
         chosen, (real, floors) = list(metrics), known
         streams = {m.info.name: m.statistic(real[m.info.name]) for m in chosen}
-        batches = self._generated(max(m.n for m in chosen), sampler)
-        self._feed(batches, [(m, streams[m.info.name], m.n) for m in chosen], alone=alone)
+        for drawn_as, members in _by_labels(chosen).items():
+            batches = self._generated(max(m.n for m in members), drawn_as, sampler)
+            self._feed(batches, [(m, streams[m.info.name], m.n) for m in members], alone=alone)
         return {
             m.info.name: ImageScore(
                 m.value(streams[m.info.name], real[m.info.name]).double(), floors[m.info.name]
@@ -127,20 +131,32 @@ class ImageJudge:
     ) -> dict[str, ImageScore]:
         """The scores of real images: each metric is handed those of a part it has not seen.
 
-        `source` starts anew for each part.
+        `source` starts anew for each part and each way of asking for classes.
         """
         scores: dict[str, ImageScore] = {}
         chosen = list(metrics)
         for part in OTHER:
             members = [m for m in chosen if (m.unseen or OTHER[m.part]) == part]
-            draw = source(part)
-            if members and draw:
-                scores |= self.scores(members, _numbered(draw))
+            for alike in _by_labels(members).values():
+                if draw := source(part):
+                    scores |= self.scores(alike, _numbered(draw))
         return scores
 
-    def _generated(self, n: int, sampler: Sampler) -> Iterator[tuple[Tensor, Tensor]]:
-        labels = labels_in_turn(n, self.task.num_classes or 1)
-        for number, y in enumerate(labels.split(BATCH)):
+    def labels(self, n: int, drawn_as: Part | None) -> Tensor:
+        """Classes asked for, `(n,)`: as often as a part has them, or in turn.
+
+        Those of fewer images are the first of those of more.
+        """
+        if drawn_as is None:
+            return labels_in_turn(n, self.task.num_classes or 1)
+        real = self._stored(drawn_as).labels
+        key = (self.task.info.name, self.task.info.version, self.task.fingerprint())
+        return real[torch.randint(len(real), (n,), generator=stream(*key, "labels", drawn_as))]
+
+    def _generated(
+        self, n: int, drawn_as: Part | None, sampler: Sampler
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        for number, y in enumerate(self.labels(n, drawn_as).split(BATCH)):
             yield sampler(y, number), y
 
     def _stored(self, part: Part) -> ImageSet:
@@ -230,6 +246,14 @@ class ImageJudge:
         facts = repr((self.task.fingerprint(), network, kind, part, count))
         digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
         return self.cache / f"{self.task.info.name}-{digest}-{kind}.safetensors"
+
+
+def _by_labels(metrics: Iterable[ImageMetric]) -> dict[Part | None, list[ImageMetric]]:
+    """The metrics that see the same images: by the part whose frequencies labels have, or None."""
+    groups: dict[Part | None, list[ImageMetric]] = {}
+    for metric in metrics:
+        groups.setdefault(None if metric.by_class else metric.part, []).append(metric)
+    return groups
 
 
 def _numbered(draw: Callable[[Tensor], Tensor]) -> Sampler:
