@@ -158,6 +158,7 @@ def _column(board: Board, column: Column) -> dict[str, Any]:
     return {
         "metric": column.metric, "nfe": column.nfe, "version": column.version,
         "observations": column.n_observations, "samples": column.n_samples,
+        "source": column.source,
         "direction": entry.direction, "ranks": entry.ranks, "debiased": entry.debiased,
         "floor": _short(entry.floor), "older": column.older,
     }  # fmt: skip

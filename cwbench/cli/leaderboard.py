@@ -55,7 +55,7 @@ def leaderboard(
     figures: Path | None,
     results: Path | None,
 ) -> None:
-    """Show which methods are best on which task, and which cannot be message apart.
+    """Show which methods are best on which task, and which cannot be told apart.
 
     \b
     cwbench leaderboard --task gaussian-mixture

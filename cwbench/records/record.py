@@ -70,6 +70,12 @@ class Record:
         """The figures of this run."""
         return sorted((self.directory / "figures").glob("*.png")) if self.directory else []
 
+    def __str__(self) -> str:
+        """Its table, as `cwbench run` prints it."""
+        from cwbench.records.tables import run_table
+
+        return run_table(self)
+
     def _repr_html_(self) -> str:
         """How a notebook shows it."""
         from cwbench.records.notebook import record_html
@@ -94,7 +100,9 @@ class Record:
         """
         identifier = metric if nfe is None else f"{metric}@nfe={nfe}"
         if identifier not in self.metrics:
-            raise UsageError(f"no {identifier!r} in {self.run_id}; it has {sorted(self.metrics)}")
+            has = f"it has {sorted(self.metrics)}" if self.metrics else "it has no metric"
+            why = f" ({self.status}: {self.error})" if self.error else ""
+            raise UsageError(f"no {identifier!r} in {self.run_id}{why}; {has}")
         value: float | None = self.metrics[identifier]["value"]
         return value
 

@@ -27,7 +27,7 @@ from cwbench.records.record import Record
 from cwbench.records.runs import read, run_places
 
 HOME = Path(".cache") / "values"
-LAYOUT = f"{index.LAYOUT}, values 2"
+LAYOUT = f"{index.LAYOUT}, values 3"
 OBSERVATIONS = "observations.parquet"
 AGREEMENT = 1e-6
 """How far the mean of the values may be from the value on record, relative to their size."""
@@ -50,6 +50,8 @@ class Entry(NamedTuple):
     low_resolution: bool
     n_observations: int
     n_samples: int
+    source: str
+    """SHA-256 of the source of a metric that can change in place, else empty."""
     values: NDArray[np.float64]
 
 
@@ -276,7 +278,7 @@ def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
             debiased=entry["debiased"], floor=entry["floor"],
             low_resolution=bool(entry.get("low_resolution")),
             n_observations=entry["n_observations"], n_samples=entry["n_samples"],
-            values=found,
+            source=entry["source_sha256"] or "", values=found,
         )  # fmt: skip
 
 

@@ -70,7 +70,8 @@ def stored_sampler(
 def _read_samples(path: Path) -> Tensor:
     try:
         if path.suffix == ".npy":
-            return torch.from_numpy(np.load(path, allow_pickle=False))
+            array = np.load(path, allow_pickle=False)
+            return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
         return load_tensors(path.read_bytes())["samples"]
     except (OSError, EOFError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise UsageError(

@@ -163,6 +163,22 @@ def test_compare(cli: Cwbench, results: Path, five: object) -> None:
     assert cli("compare", "a", "nobody", "--results", results).exit_code == 2
 
 
+def test_metrics_of_one_name_from_two_files_are_never_compared(
+    cli: Cwbench, results: Path, write: Write
+) -> None:
+    """A constant of 2 beside a constant of 7: three seeds of each, no verdict."""
+    for seed in range(3):
+        for method, value, source in (("m", 2.0, "967c3cdf" * 8), ("n", 7.0, "0278be16" * 8)):
+            ids = {"ew2sq": NOISE[seed], "mine": np.full(40, value)}
+            write(ids, method=method, seed=seed, source=source)
+    (board,) = json.loads(cli("leaderboard", "--results", results, "--format", "json").stdout)
+    cells = {row["method"]: set(row["cells"]) for row in board["rows"]}
+    assert "mine v1 [967c3cdf]" in cells["m"] - cells["n"]
+    assert "mine v1 [0278be16]" in cells["n"] - cells["m"]
+    done = cli("compare", "m", "n", "--results", results, "--metric", "mine", "--json")
+    assert not any(row["verdict"] in ("better", "worse") for row in json.loads(done.stdout or "[]"))
+
+
 def test_odd_settings_break_no_markdown(cli: Cwbench, results: Path, write: Write) -> None:
     write({"ew2sq": NOISE[0]}, method_part={"changed": {ODD: "a|b"}})
     text = shown(cli, results, "--format", "md")

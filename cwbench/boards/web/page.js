@@ -182,7 +182,7 @@
   function reading(index) {
     const c = board().columns[index], b = board();
     if (!c) { at("reading").textContent = "No method has this metric at this NFE."; return; }
-    const parts = [`${c.observations} observations, ${c.samples} samples a side, metric version ${c.version}`];
+    const parts = [`${c.observations} observations, ${c.samples} samples a side, metric version ${c.version}${c.source ? ` of ${c.source}` : ""}`];
     parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : "lower is better; a perfect sampler scores the floor, not 0");
     if (!c.ranks) parts.push("shown, never ranked by: a wrong sampler can have the better value");
     if (b.together && data.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${data.together.join(", ")} do not contradict each other`);
@@ -249,7 +249,7 @@
   // What to draw: along the NFE where the row has values at several, else each row at the one it has.
   function compared(row) {
     const b = board(), chosen = b.columns[chosenColumn()];
-    const kind = c => [c.metric, c.version, c.observations, c.samples].join();
+    const kind = c => [c.metric, c.version, c.source, c.observations, c.samples].join();
     const all = b.columns.flatMap((c, i) => kind(c) === kind(chosen) ? [i] : []);
     const own = scores(row, all), along = own.length > 1;
     const columns = along ? all : own.map(s => s.index);
