@@ -37,7 +37,7 @@ from cwbench.training.networks import Condition
 from cwbench.training.ode import integrate, whole_observations
 
 HEUN_FROM = 24
-"""The fewest evaluations at which steps are Heun's, chosen on `dev`: `python -m benchmarks.heun`."""
+"""From how many evaluations on steps are Heun's, chosen on `dev`: `python -m benchmarks.heun`."""
 
 
 class DiffusionParams(Params):
