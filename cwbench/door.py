@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -26,7 +27,7 @@ def copied(value: T) -> T:
 
 def _copied(value: Any) -> Any:
     if isinstance(value, Tensor):
-        return value.clone()
+        return _laid_out_alike(value)
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -36,6 +37,20 @@ def _copied(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _copied(part) for key, part in value.items()}
     return value
+
+
+def _laid_out_alike(tensor: Tensor) -> Tensor:
+    """A copy with the same strides: products of matrices round differently in another layout."""
+    shared = any(k > 1 and step == 0 for k, step in zip(tensor.shape, tensor.stride(), strict=True))
+    if tensor.is_contiguous() or shared or tensor.layout is not torch.strided:
+        return tensor.clone()
+    alike = torch.empty_strided(
+        tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device
+    )
+    try:
+        return alike.copy_(tensor)
+    except RuntimeError:  # its entries share memory in another way
+        return tensor.clone()
 
 
 def copying(function: Callable[P, T]) -> Callable[P, T]:

@@ -105,7 +105,13 @@ def test_a_batch_with_nan_is_told_when_it_comes() -> None:
 
 
 @pytest.mark.parametrize(
-    "inside", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu")]
+    "inside",
+    [
+        torch.no_grad,
+        torch.inference_mode,
+        lambda: torch.autocast("cpu"),
+        lambda: torch.device("meta"),
+    ],
 )
 def test_switches_of_the_caller_move_no_number(
     run: Callable, tmp_path: Path, inside: Callable[[], AbstractContextManager]
