@@ -53,12 +53,11 @@ class NearestNeighbours(Method):
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Embed the training conditions; choose the embedding and the number of neighbours."""
         self.x, y = tensors_of(data)
-        scaling = Scaling.of(self.x, by_channel=True) if context.standardise else Scaling.identity()
-        scaled = scaling(self.x)
         if self.spec.num_classes is not None:
             self._use(Condition(self.spec.y_shape, self.spec.num_classes), y)
             self.k = int(torch.bincount(y).min())
         else:
+            scaled = Scaling.of(self.x, by_channel=True)(self.x) if context.standardise else self.x
             regression = fit_regression(y, scaled, generator=context.generator("regression"))
             embeddings: tuple[nn.Module, ...] = (regression, Standardised(y))
             best = min((self._best_k(e, y, scaled, context), i) for i, e in enumerate(embeddings))

@@ -24,7 +24,7 @@ from cwbench_baselines.flows.flow import BaseFlow
 
 FLOWS: dict[str, dict[str, Any]] = {
     "fm": {}, "ot-fm": {}, "cot-fm": {}, "c2ot": {"r_tar": 0.05}, "sinkhorn-fm": {}, "w-cfm": {},
-    "sd-fm": {"potential_steps": 20},
+    "sd-fm": {"potential_steps": 20, "beta": 1.0},
 }  # fmt: skip
 OTHERS: dict[str, dict[str, Any]] = {
     "cwgan": {}, "rcgan": {}, "energy-generator": {}, "npe": {}, "diffusion": {}, "knn": {},

@@ -1,7 +1,8 @@
 """C^2OT: minibatch transport with a penalty on the condition, its weight set for every batch.
 
 The coupling is `cwbench.ot.c2ot`; the network is fed the condition of the data, so (x, y) are never
-mixed up, and what is left of the penalty's slack is a skewed prior.
+mixed up, and what is left of the penalty's slack is a skewed prior. Latents, data and conditions
+are compared in standardised coordinates; as they are with `preset.standardise=false`.
 
 The Curse of Conditions (Cheng, Schwing, 2025), https://arxiv.org/abs/2503.10636
 """

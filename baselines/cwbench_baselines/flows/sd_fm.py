@@ -5,9 +5,11 @@ latent z_i with its condition y_i goes to
 
     argmin_k |z_i - x_k|^2 + beta |r(y_i) - r(y_k)|^2 - g_k.
 
-The condition y_i is that of the batch, the network is fed it (`source`) or y_k (`target`). beta is
-calibrated on minibatches of 1000 as for `cot-fm`; the leak that the pairs really have is in the
-record, and so is how unequally the data are used (`data_chi_squared`, 0 at the optimum).
+x, z and a y that is not compared by r are in standardised coordinates, unless the preset leaves
+them raw. The condition y_i is that of the batch, the network is fed it (`source`) or y_k
+(`target`). beta is calibrated on minibatches of 1000 as for `cot-fm`; the leak that the pairs
+really have is in the record, and so is how unequally the data are used (`data_chi_squared`, 0 at
+the optimum).
 
 Flow Matching with Semidiscrete Couplings (Mousavi-Hosseini, Zhang, Klein, Cuturi, 2025),
 https://arxiv.org/abs/2509.25519
