@@ -35,7 +35,7 @@ from cwbench.training.networks import Condition
 from cwbench.training.ode import integrate, whole_observations
 
 HEUN_FROM = 24
-"""The fewest evaluations at which steps are Heun's: `python -m benchmarks.heun` chose it on `dev`."""
+"""The fewest evaluations at which steps are Heun's, found by `python -m benchmarks.heun`."""
 
 
 class DiffusionParams(Params):
