@@ -37,7 +37,7 @@ from cwbench.training.networks import Condition
 from cwbench.training.ode import integrate, whole_observations
 
 HEUN_FROM = 24
-"""From how many evaluations on steps are Heun's, chosen on `dev`: `python -m benchmarks.heun`."""
+"""The fewest evaluations at which steps are Heun's, found by `python -m benchmarks.heun`."""
 
 
 class DiffusionParams(Params):

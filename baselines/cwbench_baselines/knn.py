@@ -2,7 +2,8 @@
 
 Conditions are compared by a regression r(y) of E[x | y] or by standardised y, whichever has the
 better energy score on held-out pairs; the number of neighbours is chosen so, too. Regression and
-score are of standardised x.
+score are of standardised x. The neighbours of a class label are all training pairs of the class; of
+one that training lacks, all training pairs.
 
 Consistent Nonparametric Regression (Stone, 1977), https://doi.org/10.1214/aos/1176343886
 """
@@ -34,12 +35,14 @@ class NearestNeighbourParams(Params):
     """Settings of nearest neighbours."""
 
     neighbours: PositiveInt | Literal["auto"] = Field(
-        "auto", description="training pairs to draw from; auto takes the best held-out energy score"
+        "auto",
+        description="training pairs to draw from; auto takes the best held-out energy score, and "
+        "all pairs of a class",
     )
 
 
 class NearestNeighbours(Method):
-    """Draws, with replacement, from the x of the k training pairs nearest in r(y) or y."""
+    """Draws, with replacement, from the x of the k training pairs nearest in r(y), y or class."""
 
     info = MethodInfo(
         name="knn",
@@ -55,7 +58,7 @@ class NearestNeighbours(Method):
         self.x, y = tensors_of(data)
         if self.spec.num_classes is not None:
             self._use(Condition(self.spec.y_shape, self.spec.num_classes), y)
-            self.k = int(torch.bincount(y).min())
+            self.k = len(y)
         else:
             scaled = Scaling.of(self.x, by_channel=True)(self.x) if context.standardise else self.x
             regression = fit_regression(y, scaled, generator=context.generator("regression"))
@@ -94,9 +97,17 @@ class NearestNeighbours(Method):
 
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
         """Uniform draws from the neighbours."""
+        if self.spec.num_classes is not None:
+            return torch.stack([self._of_class(label, n, generator) for label in self.embed(y)])
         index = self._neighbours(self.embed(y), self.k)
         chosen = torch.randint(index.shape[1], (len(y), n), generator=generator)
         return self.x[index.gather(1, chosen)]
+
+    def _of_class(self, label: Tensor, n: int, generator: Generator) -> Tensor:
+        """Draws from the first k pairs of a class, given one-hot."""
+        members = (self.keys == label).all(1).nonzero()[: self.k, 0]
+        pool = self.x[members] if len(members) else self.x
+        return pool[torch.randint(len(pool), (n,), generator=generator)]
 
     def state_dict(self) -> State:
         """The training pairs, embedded, and the embedding."""

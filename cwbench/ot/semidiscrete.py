@@ -70,6 +70,7 @@ class Semidiscrete:
         if not beta >= 0 or (math.isinf(beta) and not is_label(y)):
             raise ValueError(f"beta is {beta}; give a number from 0, inf for class labels only")
         self.beta, self.embedding = beta, embedding
+        self.labels = y.unique() if is_label(y) else None
         self.mean: Tensor | float = 0.0
         self.mean = self._fed(x, y, torch.float64).points.mean(0)
         self.data = self._fed(x, y)
@@ -82,7 +83,7 @@ class Semidiscrete:
         if is_label(y):
             if math.isinf(self.beta):
                 return Fed((flat - self.mean).to(dtype), y)
-            e = torch.nn.functional.one_hot(y.long())
+            e = y[:, None] == self.labels  # a batch may lack some of the data's classes
         else:
             with torch.no_grad():
                 e = y.flatten(1) if self.embedding is None else self.embedding(y)
@@ -90,7 +91,10 @@ class Semidiscrete:
         return Fed((points - self.mean).to(dtype), None)
 
     def __call__(self, z: Tensor, y: Tensor) -> Tensor:
-        """The index k* with shape `(n,)` of latents `(n, *z_shape)` with conditions `(n, ...)`."""
+        """The index k* with shape `(n,)` of latents `(n, *z_shape)` with conditions `(n, ...)`.
+
+        To a class that the data lack all of them are equally near.
+        """
         return self._reduced_cost(self._fed(z, y), self.g).argmin(1)
 
     def _reduced_cost(self, source: Fed, g: Tensor) -> Tensor:
@@ -102,7 +106,8 @@ class Semidiscrete:
             alpha=-2.0,
         )
         if source.classes is not None and self.data.classes is not None:
-            cost.masked_fill_(source.classes[:, None] != self.data.classes, math.inf)
+            other = source.classes[:, None] != self.data.classes
+            cost.masked_fill_(other & ~other.all(1, keepdim=True), math.inf)
         return cost
 
     def ascend(
