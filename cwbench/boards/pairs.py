@@ -21,6 +21,7 @@ nothing is said of the two.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations_with_replacement
 from typing import NamedTuple
 
 import numpy as np
@@ -172,35 +173,46 @@ def pairs(
 
 def _all(values: Sequence[Values], spread: Moderated | None) -> tuple[Differences, Truths]:
     """All pairs, NaN where they share too few seeds; where all seeds say otherwise."""
-    sets = [tuple(sorted(each)) for each in values]
-    kinds = sorted(set(sets))
-    if len(kinds) == 1 and len(kinds[0]) >= LEAST_SEEDS:  # as nearly always: nothing to merge
-        found = on_common_seeds(_stacked(values, kinds[0]), spread)
+    seeds = [tuple(sorted(each)) for each in values]
+    if len(set(seeds)) == 1 and len(seeds[0]) >= LEAST_SEEDS:  # as nearly always
+        found = on_common_seeds(_stacked(values, seeds[0]), spread)
         return found, np.zeros(len(found.mean), np.bool_)
+    found = _by_seeds(values, seeds, spread)
     a, b = np.triu_indices(len(values), 1)
-    kind = np.array([kinds.index(each) for each in sets], np.intp)
-    low, high = np.minimum(kind[a], kind[b]), np.maximum(kind[a], kind[b])
-    unknown = np.full(len(a), np.nan)
-    parts = [unknown.copy() for _ in range(3)] + [np.ones(len(a))]
-    last = next((len(row) - 1 for each in values for row in each.values()), 0)
-    for first, second in {*zip(low.tolist(), high.tolist(), strict=True)}:
-        seeds = sorted({*kinds[first]} & {*kinds[second]})
-        if len(seeds) < LEAST_SEEDS:
-            continue
-        chosen = np.flatnonzero((kind == first) | (kind == second))
-        one = on_common_seeds(
-            _stacked([values[i] for i in chosen], seeds),
-            spread and Moderated(*(part[chosen] for part in spread)),
-        )
-        here = (low == first) & (high == second)
-        i, j = (chosen[each] for each in np.triu_indices(len(chosen), 1))
-        within = np.minimum(kind[i], kind[j]) == first
-        within &= np.maximum(kind[i], kind[j]) == second
-        for part, fresh in zip(parts, one, strict=False):
-            part[here] = fresh[within]
-    found = Differences(*parts, last)
     means = np.array([np.mean([*each.values()]) if each else np.nan for each in values])
     return found, np.sign(means[a] - means[b]) != np.sign(found.mean)
+
+
+def _by_seeds(
+    values: Sequence[Values], seeds: Sequence[tuple[int, ...]], spread: Moderated | None
+) -> Differences:
+    """All pairs of methods with different seeds, those of every two sets of seeds at once."""
+    a, b = np.triu_indices(len(values), 1)
+    kinds = sorted(set(seeds))
+    kind = np.array([kinds.index(each) for each in seeds], np.intp)
+    parts = [*np.full((3, len(a)), np.nan), np.ones(len(a))]
+    for first, second in combinations_with_replacement(range(len(kinds)), 2):
+        common = sorted({*kinds[first]} & {*kinds[second]})
+        if len(common) < LEAST_SEEDS:
+            continue
+        chosen = np.flatnonzero((kind == first) | (kind == second))
+        found = on_common_seeds(
+            _stacked([values[i] for i in chosen], common),
+            spread and Moderated(*(part[chosen] for part in spread)),
+        )
+        wanted = _are(kind[a], kind[b], first, second)
+        i, j = np.triu_indices(len(chosen), 1)
+        those = _are(kind[chosen[i]], kind[chosen[j]], first, second)
+        for part, fresh in zip(parts, found[:4], strict=True):
+            part[wanted] = fresh[those]
+    last = next((len(row) - 1 for each in values for row in each.values()), 0)
+    return Differences(*parts, last)
+
+
+def _are(a: NDArray[np.intp], b: NDArray[np.intp], first: int, second: int) -> Truths:
+    """Where two are of these kinds, in whichever order."""
+    are: Truths = (np.minimum(a, b) == first) & (np.maximum(a, b) == second)
+    return are
 
 
 def _stacked(values: Sequence[Values], seeds: Sequence[int]) -> Array:

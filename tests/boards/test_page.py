@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from cwbench.boards.gallery import ROOM_BYTES, SIGNATURE
 from cwbench.boards.gathering import boards
-from cwbench.boards.page import page
+from cwbench.boards.page import _shorts, page
 from cwbench.records.shipped import YOURS, Source
 from cwbench.style import PALETTE
 
@@ -157,6 +157,15 @@ def test_the_data_is_the_boards(made: Path) -> None:
     assert [board["stage"] for board in data["boards"]] == ["standard", "quick"]
     assert {row["label"] for row in data["boards"][1]["rows"]} >= {"good", "twin", "bad", "prior"}
     assert sum(isinstance(each, dict) for each in data["shared"]) == 2, "environments, each once"
+
+
+def test_numbers_in_few_digits() -> None:
+    given = [0.0, -0.0, 1.0, 12345.678, 1e-9, -0.0012345, 1e25, np.nan, np.inf, None]
+    found = _shorts(given)
+    assert found == [0, 0, 1, 12300, 1e-9, -0.00123, int(1e25), None, None, None]
+    assert [type(each) for each in found[:5]] == [int, int, int, int, float]
+    assert _shorts([12345.678], 5) == [12346]
+    assert _shorts([]) == []
 
 
 def test_a_page_of_nothing() -> None:
