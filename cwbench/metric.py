@@ -281,6 +281,11 @@ class ImageMetric(Metric):
     from_stored = False
     by_observation = False
 
+    by_class: ClassVar[bool] = False
+    """Whether it judges each class by itself: it is handed equally many images of each. Labels are
+    drawn otherwise, as often as the real images of `part` have them: exact images have their law.
+    """
+
     part: ClassVar[Part] = "test"
     """Which real images it compares with; those of the other part give the floor."""
 

@@ -87,7 +87,7 @@ class Preset(BaseModel):
     )
     images: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="images generated in all for metrics of labelled images, classes in turn",
+        description="images generated for each metric of labelled images",
     )
     follow: Annotated[int, Field(ge=0)] = Field(
         0,

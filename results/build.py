@@ -21,6 +21,7 @@ from cwbench.boards.frames import frame
 from cwbench.boards.gathering import boards
 from cwbench.boards.overview import by_place, draw
 from cwbench.boards.page import page
+from cwbench.boards.versions import MARK, explained
 from cwbench.machine.files import write_atomically
 from cwbench.records.shipped import OURS, Source
 
@@ -68,12 +69,16 @@ def section(shown: Sequence[Board]) -> str:
     methods = by_place(chosen, controls=False)
     controls = [name for name in by_place(chosen, controls=True) if name not in methods]
     metrics = {formats.heading(b, b.main) for b in chosen if b.main}
-    head = ["method", *(f"`{board.title}`, {board.preset}" for board in chosen)]
+    titles = (f"`{board.title}`{MARK * bool(board.older)}, {board.preset}" for board in chosen)
+    head = ["method", *titles]
     lines = [head, ["---"] * len(head)]
     lines += [_line(chosen, name, "{}") for name in methods]
     lines += [_line(chosen, name, "*{}*") for name in controls]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return HEAD.format(metrics="; ".join(sorted(metrics))) + "\n" + table + "\n"
+    shown_rows = ((b, row) for b in chosen for row in b.rows if b.cell(row, b.main))
+    told = explained(older for b, row in shown_rows for older in (b.older, row.older))
+    text = HEAD.format(metrics="; ".join(sorted(metrics))) + "\n" + table + "\n"
+    return text + f"\n{formats.markdown_text(told)}\n" * bool(told)
 
 
 def one_a_task(shown: Sequence[Board]) -> list[Board]:
@@ -98,11 +103,13 @@ def _methods(board: Board) -> int:
 
 def _line(chosen: Sequence[Board], label: str, form: str) -> list[str]:
     """A row of the README's table."""
-    cells = [
-        next((board.cell(row, board.main) for row in board.rows if row.label == label), None)
+    cells = (
+        next(((board.cell(row, board.main), row.older) for row in board.rows if row.label == label),
+             (None, ""))
         for board in chosen
-    ]
-    return [form.format(formats.markdown_text(label)), *map(_text, cells)]
+    )  # fmt: skip
+    texts = (_text(cell) + MARK * bool(cell and older) for cell, older in cells)
+    return [form.format(formats.markdown_text(label)), *texts]
 
 
 def _text(cell: Cell | None) -> str:

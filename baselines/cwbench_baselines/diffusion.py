@@ -8,9 +8,9 @@ deviation, pooled over the entries of an image as there.
 Samples solve the probability-flow ODE dx/dsigma = (x - D(x; sigma, y)) / sigma
 from sigma_max to 0, on sigma(t) = (sigma_max^(1/rho) (1 - t) + sigma_min^(1/rho) t)^rho. There
 Heun's second-order step uses two evaluations and the last step, to 0, Euler's one: an odd NFE. An
-even one makes the last step of the schedule Euler's too. Below 9 evaluations Heun's correction
-would take the slope where sigma is many times smaller, whose errors the long step multiplies: all
-steps are Euler's there (which is DDIM). `adaptive` is dopri5 in t, then one Euler
+even one makes the last step of the schedule Euler's too. Below `HEUN_FROM` evaluations Heun's
+correction would take the slope where sigma is many times smaller, whose errors the long step
+multiplies: all steps are Euler's there (which is DDIM). `adaptive` is dopri5 in t, then one Euler
 step to 0. The noise is Gaussian here whatever the task's latents are.
 
 Elucidating the Design Space of Diffusion-Based Generative Models (Karras, Aittala, Aila, Laine,
@@ -36,7 +36,8 @@ from cwbench.training.loop import Trainer
 from cwbench.training.networks import Condition
 from cwbench.training.ode import integrate, whole_observations
 
-FEWEST_FOR_HEUN = 9
+HEUN_FROM = 24
+"""The fewest evaluations at which steps are Heun's, chosen on `dev` by `python -m benchmarks.heun`."""
 
 
 class DiffusionParams(Params):
@@ -101,6 +102,7 @@ class Diffusion(Method):
     )
     Params: ClassVar[type[DiffusionParams]] = DiffusionParams
     params: DiffusionParams
+    heun_from: int = HEUN_FROM
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Regress clean data on noisy ones."""
@@ -175,7 +177,7 @@ class Diffusion(Method):
             last = self.sigma(torch.ones((), device=device))
             x = x - last * slope(x, last)
         else:
-            corrected = (nfe - 1) // 2 if nfe >= FEWEST_FOR_HEUN else 0
+            corrected = (nfe - 1) // 2 if nfe >= self.heun_from else 0
             x = heun(slope, x, self.levels(nfe - corrected).to(device), corrected)
         return self.denoiser.scaling.inverse(x)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cwbench.boards.statistics import Direction
+from cwbench.boards.moderation import Moderated, moderated
+from cwbench.boards.statistics import LEAST_SEEDS, Direction
+from cwbench.boards.versions import MARK, explained, older
 from cwbench.records.record import method_label
 from cwbench.records.values import Entry
 
@@ -47,6 +49,11 @@ class Column(NamedTuple):
     def name(self) -> str:
         """`ew2sq@nfe=10`, as in a record."""
         return f"{self.metric}@nfe={self.nfe}" if self.nfe else self.metric
+
+    @property
+    def older(self) -> str:
+        """As of a row, of the metric."""
+        return older("metric", self.metric, self.version)
 
     @property
     def order(self) -> tuple[str, float, str, int, int, int]:
@@ -103,6 +110,16 @@ class Row:
     def role(self) -> str:
         """`method`, or for a control `lower` or `upper`."""
         return str(self.method["role"])
+
+    @cached_property
+    def older(self) -> str:
+        """The method with its version and the one installed, if that is later; else empty."""
+        return older("method", self.method["name"], self.method["version"])
+
+    @property
+    def marked(self) -> str:
+        """The label, marked where the method is of an older version."""
+        return self.label + MARK * bool(self.older)
 
     @property
     def origin(self) -> str:
@@ -192,6 +209,32 @@ class Cell:
         return None if self.high is None or self.low is None else (self.high - self.low) / 2
 
 
+@dataclass(frozen=True)
+class Spread:
+    """Moderated variances between seeds of the rows with these keys; None where not moderated."""
+
+    keys: Sequence[str]
+    found: Moderated | None
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {key: place for place, key in enumerate(self.keys)}
+
+    def of(self, rows: Sequence[Row]) -> Moderated | None:
+        """Those of some rows, None unless all of them have one."""
+        chosen = [self._places.get(row.key, -1) for row in rows]
+        if self.found is None or -1 in chosen:
+            return None
+        return Moderated(*(part[chosen] for part in self.found))
+
+
+def _by_seed(values: Sequence[Mapping[int, Array]]) -> Array:
+    """Means over observations, `(k, seeds)`, NaN where a method lacks a seed."""
+    seeds = sorted({seed for each in values for seed in each})
+    absent = np.full_like(next(iter(values[0].values())), np.nan)
+    return np.array([[each.get(seed, absent) for seed in seeds] for each in values]).mean(-1)
+
+
 @dataclass
 class Board:
     """A task, preset and track with its rows, columns and cells."""
@@ -205,11 +248,29 @@ class Board:
     """With an entry that says how the metric is to be read."""
     cells: dict[tuple[str, Column], Cell]
     """By the row's key and the column."""
+    trained: list[str] = field(default_factory=list)
+    """The keys of all methods, also of those that are not shown; controls are not trained."""
+    spreads: dict[Column, Spread] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """`task / preset`, with the track where it is not the fixed one."""
         return f"{self.title} / {self.preset}" + (f" / {self.track}" * (self.track != "fixed"))
+
+    @cached_property
+    def older(self) -> str:
+        """As of a row, of the task."""
+        return older("task", self.task["name"], self.task["version"])
+
+    @property
+    def marked(self) -> str:
+        """The name, marked where the task is of an older version."""
+        return self.name + MARK * bool(self.older)
+
+    def explained(self, columns: Iterable[Column]) -> str:
+        """What is marked where these columns are shown, a line; else empty."""
+        shown = [*(column.older for column in columns), *(row.older for row in self.rows)]
+        return explained([self.older, *shown])
 
     @property
     def group(self) -> str:
@@ -259,6 +320,15 @@ class Board:
         """The main metric at few evaluations."""
         column = self.column(self.main_metric, self.task["second_nfe"])
         return column if column != self.main else None
+
+    def spread(self, column: Column) -> Spread:
+        """How far seeds are apart in a column, of all methods with enough of them together."""
+        if column not in self.spreads:
+            cells = [(key, self.cells.get((key, column))) for key in self.trained]
+            enough = [(k, c.values) for k, c in cells if c and len(c.values) >= LEAST_SEEDS]
+            found = moderated(_by_seed([values for _, values in enough])) if enough else None
+            self.spreads[column] = Spread([key for key, _ in enough] if found else [], found)
+        return self.spreads[column]
 
     def direction(self, column: Column) -> Direction:
         """In which a column gets better."""

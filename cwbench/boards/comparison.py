@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
-import numpy as np
-
-from cwbench.boards.board import DISTANCES, Array, Board, Cell, Column, Row
+from cwbench.boards.board import DISTANCES, Board, Cell, Column, Row
+from cwbench.boards.pairs import paired
 from cwbench.boards.statistics import (
     LEAST_SEEDS,
     Interval,
     Verdict,
-    crossed,
     joint_verdict,
     verdict,
 )
+from cwbench.boards.versions import MARK, explained
 
 
 @dataclass(frozen=True)
 class Comparison:
     """A minus B on the seeds and observations that both have; `difference` is None without any.
 
-    `reason` says why there is no verdict, or what has to be known beside it.
+    `reason` says why there is no verdict, or what has to be known beside it; `moderated_by` how
+    many trained methods moderate the variances between seeds, 0 where the two have their own.
     """
 
     board: Board
@@ -34,6 +34,17 @@ class Comparison:
     difference: Interval | None
     verdict: Verdict
     reason: str
+    moderated_by: int = 0
+
+
+class _Found(NamedTuple):
+    """What one column says of two rows."""
+
+    difference: Interval
+    seeds: int
+    verdict: Verdict
+    moderated_by: int
+    opposed: bool
 
 
 def against(board: Board, a: Row, b: Row, column: Column) -> Comparison:
@@ -43,10 +54,11 @@ def against(board: Board, a: Row, b: Row, column: Column) -> Comparison:
         return Comparison(
             board, column, a.label, b.label, 0, None, "too few seeds", "no seed in common"
         )
-    difference, seeds, called = found
-    reason = ""
+    called, reason = found.verdict, ""
     if called == "too few seeds":
-        reason = f"{seeds} in common, {LEAST_SEEDS} needed"
+        reason = f"{found.seeds} in common, {LEAST_SEEDS} needed"
+    elif found.opposed:
+        reason = "on all seeds of each the means are the other way round"
     elif board.together and column.metric in DISTANCES:
         others = dict(_beside(board, a, b, column))
         joint = joint_verdict(called, list(others.values()))
@@ -61,22 +73,30 @@ def against(board: Board, a: Row, b: Row, column: Column) -> Comparison:
         reason = f"not all seeds have a value ({lost})" + (f"; {reason}" if reason else "")
         if called == ("better" if a in bad else "worse") or len(bad) == 2:
             called = "no verdict"  # a method gains nothing by the seeds it failed on
-    return Comparison(board, column, a.label, b.label, seeds, difference, called, reason)
+    old = explained([board.older, column.older, a.older, b.older]).removeprefix(f"{MARK} ")
+    reason = "; ".join(filter(None, (reason, old)))
+    return Comparison(
+        board, column, a.label, b.label, found.seeds, found.difference, called, reason,
+        found.moderated_by,
+    )  # fmt: skip
 
 
 def _cell(board: Board, row: Row, column: Column) -> Cell:
     return cast("Cell", board.cell(row, column))
 
 
-def _paired(board: Board, a: Row, b: Row, column: Column) -> tuple[Interval, int, Verdict] | None:
+def _paired(board: Board, a: Row, b: Row, column: Column) -> _Found | None:
     """The paired difference, how many seeds are in common, and what that says."""
     ours, theirs = board.cell(a, column), board.cell(b, column)
-    seeds = sorted(ours.values.keys() & theirs.values.keys()) if ours and theirs else []
-    if not ours or not theirs or not seeds:
+    spread = board.spread(column)
+    found = paired(ours.values, theirs.values, spread.of([a, b])) if ours and theirs else None
+    if found is None:
         return None
-    D: Array = np.array([ours.values[s] - theirs.values[s] for s in seeds])
-    difference = Interval(*map(float, crossed(D).bounds()))
-    return difference, len(seeds), verdict(difference, len(seeds), board.direction(column))
+    difference, seeds, opposed, moderated = found
+    called = verdict(difference, seeds, board.direction(column))
+    opposed &= called in ("better", "worse")
+    number = len(spread.keys) if moderated else 0
+    return _Found(difference, seeds, "tie" if opposed else called, number, opposed)
 
 
 def _beside(board: Board, a: Row, b: Row, column: Column) -> Iterator[tuple[str, Verdict]]:
@@ -85,7 +105,7 @@ def _beside(board: Board, a: Row, b: Row, column: Column) -> Iterator[tuple[str,
         other = board.column(metric, column.nfe) if metric != column.metric else None
         found = _paired(board, a, b, other) if other else None
         if found:
-            yield metric, found[2]
+            yield metric, found.verdict
 
 
 def comparisons(

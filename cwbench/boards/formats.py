@@ -17,10 +17,12 @@ from rich.text import Text
 
 from cwbench.boards.board import DISTANCES, Board, Cell, Column, Row
 from cwbench.boards.frames import frame, note
+from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
 from cwbench.reporting.text_table import Heading, TextTable
 
 NOTES_SHOWN = 12
+LATEX_MARK = r"$^\dagger$"
 
 
 def columns_shown(board: Board, sort: str = "") -> list[Column]:
@@ -69,7 +71,7 @@ def plain(cell: Cell | None) -> str:
 def heading(board: Board, column: Column) -> str:
     """`ew2sq, NFE adaptive`, with the version where the board has several."""
     several = sum(c.metric == column.metric and c.nfe == column.nfe for c in board.columns) > 1
-    version = f" v{column.version}" if several else ""
+    version = (f" v{column.version}" if several else "") + MARK * bool(column.older)
     return column.metric + version + (f", NFE {column.nfe}" if column.nfe else "")
 
 
@@ -87,7 +89,12 @@ def terminal(found: Sequence[Board], sort: str = "") -> RenderableType:
     """Tables for a terminal."""
     tables: list[RenderableType] = []
     for board in found:
-        tables += [Text(board.name, style="bold"), _table(board, sort), *_notes(board), Text("")]
+        tables += [
+            Text(board.marked, style="bold"),
+            _table(board, sort),
+            *_notes(board, sort),
+            Text(""),
+        ]
     return Group(*tables, Text(LEGEND, style="dim"))
 
 
@@ -130,7 +137,7 @@ def _table(board: Board, sort: str) -> TextTable:
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         cells = [board.cell(row, column) for column in columns]
         table.add([
-            rank_text(board.cell(row, key)), row.label, *map(_marked, cells),
+            rank_text(board.cell(row, key)), row.marked, *map(_marked, cells),
             *_facts(row, board.cell(row, key)), row.origin,
         ])  # fmt: skip
         if following and row.role == "method" != following.role:
@@ -160,12 +167,14 @@ def _facts(row: Row, cell: Cell | None) -> list[str]:
 UNRANKED = "no ranks: a verdict needs three seeds of two methods or more"
 
 
-def _notes(board: Board) -> list[Text]:
+def _notes(board: Board, sort: str) -> list[Text]:
     ranked = any(cell.rank for row in board.rows if (cell := board.cell(row, board.main)))
     notes = [] if ranked else [f"  {UNRANKED}"]
     notes += [f"  {row.label}: {note(row)}" for row in board.rows if note(row)]
     rest = [f"  and {len(notes) - NOTES_SHOWN} more"] if len(notes) > NOTES_SHOWN else []
-    return [Text(line, style="yellow") for line in notes[:NOTES_SHOWN] + rest]
+    explained = board.explained(columns_shown(board, sort))
+    told = [f"  {explained}"] * bool(explained) + notes[:NOTES_SHOWN] + rest
+    return [Text(line, style="yellow") for line in told]
 
 
 def markdown(found: Sequence[Board], sort: str = "") -> str:
@@ -177,9 +186,12 @@ def markdown(found: Sequence[Board], sort: str = "") -> str:
             for row in board.rows
             if note(row)
         )
-        title = markdown_text(board.name)
-        table = markdown_table(board, columns_shown(board, sort), sorted_by(board, sort))
-        text.append(f"### {title}\n\n" + table + "".join(notes))
+        title, columns = markdown_text(board.marked), columns_shown(board, sort)
+        explained = markdown_text(board.explained(columns))
+        table = markdown_table(board, columns, sorted_by(board, sort))
+        text.append(
+            f"### {title}\n\n" + table + "".join(notes) + f"\n{explained}\n" * bool(explained)
+        )
     return "\n".join(text)
 
 
@@ -190,7 +202,7 @@ def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) 
     for row in board.ordered(key):
         cell = board.cell(row, key)
         values = (_bold(board.cell(row, column), plain, "**{}**") for column in columns)
-        label = markdown_text(row.label)
+        label = markdown_text(row.marked)
         name = label if row.role == "method" else f"*{label}*"
         seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
         lines.append([rank_text(cell), name, *values, share(cell.scaled if cell else None), seeds])
@@ -235,12 +247,14 @@ def latex(found: Sequence[Board], sort: str = "") -> str:
 
 def _latex_table(board: Board, sort: str) -> str:
     columns, key = columns_shown(board, sort), sorted_by(board, sort)
-    head = ["Rank", "Method", *(_latex_text(heading(board, c)) for c in columns), "Scaled", "Seeds"]
+    names = (_latex_text(heading(board, c).replace(MARK, "")) for c in columns)
+    marks = (LATEX_MARK * bool(c.older) for c in columns)
+    head = ["Rank", "Method", *map("".join, zip(names, marks, strict=True)), "Scaled", "Seeds"]
     lines = [
         "% \\usepackage{booktabs}",
         "\\begin{table}",
         "\\centering\\small",
-        f"\\caption{{{_caption(board)}}}",
+        f"\\caption{{{_caption(board, columns)}}}",
         f"\\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}",
         "\\toprule",
         " & ".join(head) + " \\\\",
@@ -256,19 +270,22 @@ def _latex_table(board: Board, sort: str) -> str:
         seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
         rank = rank_text(cell).replace("-", "--")
         scaled = share(cell.scaled if cell else None).replace("-", "$-$")
-        line = [rank, _latex_text(row.label), *values, scaled, seeds]
+        label = _latex_text(row.label) + LATEX_MARK * bool(row.older)
+        line = [rank, label, *values, scaled, seeds]
         lines.append(" & ".join(line) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
 
 
-def _caption(board: Board) -> str:
+def _caption(board: Board, columns: Sequence[Column]) -> str:
     """What the numbers are."""
+    told = board.explained(columns).replace(MARK, "")
     return (
         f"\\texttt{{{_latex_text(board.title)}}}, preset \\texttt{{{_latex_text(board.preset)}}}"
         + (f", track {_latex_text(board.track)}" if board.track != "fixed" else "")
         + ". Mean with half its 95\\,\\% interval over seeds and observations; in bold the best "
         "and what cannot be told from it (paired differences, Holm"
         + ("; or where distances contradict each other)." if board.together else ").")
+        + (f" {LATEX_MARK}{_latex_text(told)}." if told else "")
     )
 
 
@@ -295,7 +312,7 @@ def _board_json(board: Board, sort: str) -> dict[str, Any]:
     return {
         "task": board.task["name"], "title": board.title, "task_version": board.task["version"],
         "task_params": board.task["params"], "group": board.group, "preset": board.preset,
-        "track": board.track, "main": key.name if key else None,
+        "track": board.track, "main": key.name if key else None, "older": board.older,
         "rows": [_row_json(board, row) for row in board.ordered(key)],
     }  # fmt: skip
 
@@ -304,6 +321,7 @@ def _row_json(board: Board, row: Row) -> dict[str, Any]:
     cells = {column: board.cell(row, column) for column in sorted(board.columns, key=_order)}
     return {
         "method": row.label, "role": row.role, "origin": row.origin, "note": note(row),
+        "older": row.older,
         "runs": [run.content["run_id"] for run in row.runs],
         "fit_seconds": row.cost("fit_seconds"),
         "cells": {column.name: _cell_json(cell) for column, cell in cells.items() if cell},
@@ -329,8 +347,9 @@ TEXTS: dict[str, Callable[[Sequence[Board], str], str]] = {
 
 COMPARED = (
     "Difference: the first less the second, paired, ± half its 95 % interval; where lower is "
-    "wanted, negative speaks for the first.\nEach line is a verdict by itself, not corrected for "
-    "how many there are, as ties on the leaderboard are."
+    "wanted, negative speaks for the first.\nModerated by: the trained methods of the board that "
+    "say together how far seeds are apart; own: the two alone do.\nEach line is a verdict by "
+    "itself, not corrected for how many there are, as ties on the leaderboard are."
 )
 
 
@@ -339,14 +358,15 @@ def comparison_table(rows: Iterable[dict[str, Any]]) -> RenderableType:
     table = TextTable([
         Heading("task", least=20), Heading("preset", spare=2), Heading("metric"),
         Heading("difference", right=True), Heading("seeds", right=True, spare=1),
-        Heading("verdict"),
+        Heading("moderated by", right=True, spare=3), Heading("verdict"),
     ])  # fmt: skip
     reasons = []
     for row in rows:
         metric = row["metric"] + (f", NFE {row['nfe']}" if row["nfe"] else "")
         verdict = Text(row["verdict"], style=STYLES.get(row["verdict"], ""))
         table.add([
-            row["task"], row["preset"], metric, _difference(row), str(row["seeds"]), verdict,
+            row["task"], row["preset"], metric, _difference(row), str(row["seeds"]),
+            str(row["moderated_by"] or "own"), verdict,
         ])  # fmt: skip
         if row["reason"]:
             reasons.append(Text(f"{row['task']}, {metric}: {row['reason']}", style="dim"))

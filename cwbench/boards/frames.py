@@ -160,7 +160,7 @@ FRAME = (
     "task", "task_version", "preset", "track", "metric", "nfe", "metric_version", "method", "role",
     "origin", "seeds", "runs", "value", "low", "high", "p90", "floor", "rank_low", "rank_high",
     "tied", "scaled", "scaled_low", "scaled_high", "log_ratio", "log_ratio_low", "log_ratio_high",
-    "evaluations", "sampling_seconds", "fit_seconds", "note",
+    "evaluations", "sampling_seconds", "fit_seconds", "note", "older",
 )  # fmt: skip
 
 
@@ -179,6 +179,7 @@ def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
         "log_ratio_high": log[2], "evaluations": row.sampling(column.nfe, "evaluations"),
         "sampling_seconds": row.sampling(column.nfe, "seconds"),
         "fit_seconds": row.cost("fit_seconds"), "note": note(row),
+        "older": ", ".join(filter(None, (board.older, row.older, column.older))),
     }  # fmt: skip
 
 
@@ -196,5 +197,5 @@ def comparison_row(one: Comparison) -> dict[str, object]:
         "task": one.board.title, "preset": one.board.preset, "track": one.board.track,
         "metric": one.column.metric, "nfe": one.column.nfe, "a": one.a, "b": one.b,
         "seeds": one.seeds, "difference": mean, "low": low, "high": high, "verdict": one.verdict,
-        "reason": one.reason,
+        "reason": one.reason, "moderated_by": one.moderated_by,
     }  # fmt: skip

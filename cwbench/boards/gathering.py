@@ -170,7 +170,7 @@ def _made(members: list[tuple[str, Run]], entries: Entries) -> Board:
     first = members[0][1].content
     board = Board(
         first["task"], first["preset"], first["track"], title_of(first["task"]),
-        list(rows.values()), {}, {},
+        list(rows.values()), {}, {}, [row.key for row in rows.values() if row.role == "method"],
     )  # fmt: skip
     found = [
         (rows[run.content["fit_key"]], run.seed, entry)

@@ -9,8 +9,9 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from cwbench.boards import ranking as ranks
 from cwbench.boards.board import DISTANCES, Array, Board, Cell, Column, Row
+from cwbench.boards.pairs import Pairs, contradicted, pairs
+from cwbench.boards.ranking import ranking
 from cwbench.boards.statistics import (
     LEAST_SEEDS,
     crossed,
@@ -36,9 +37,9 @@ def score(board: Board, methods: set[str]) -> None:
         if entry.ranks
     }
 
-    def compared(column: Column) -> ranks.Pairs:
+    def compared(column: Column) -> Pairs:
         values = [board.cells[row.key, column].values for row in ranked[column]]
-        return ranks.pairs(values, board.direction(column))
+        return pairs(values, board.direction(column), board.spread(column).of(ranked[column]))
 
     def rank(column: Column) -> None:
         void = _contradicted(board, column, ranked, comparisons)
@@ -65,7 +66,7 @@ def _contradicted(
     board: Board,
     column: Column,
     ranked: Mapping[Column, list[Row]],
-    comparisons: Mapping[Column, ranks.Pairs],
+    comparisons: Mapping[Column, Pairs],
 ) -> NDArray[np.bool_] | None:
     """Pairs on which the distances of this NFE disagree, where they are judged together."""
     if column.metric not in DISTANCES or not board.together:
@@ -77,16 +78,15 @@ def _contradicted(
             place = {row.key: i for i, row in enumerate(ranked[other])}
             index = [place.get(key, -1) for key in order]
             if -1 not in index:
-                chosen = np.ix_(index, index)
-                several.append(ranks.Pairs(found.gain[chosen], found.p[chosen]))
-    return ranks.contradicted(several) if several and order else None
+                several.append(found.alone[np.ix_(index, index)])
+    return contradicted(several) if several and order else None
 
 
 def _rank(
     board: Board,
     column: Column,
     rows: list[Row],
-    compared: ranks.Pairs,
+    compared: Pairs,
     void: NDArray[np.bool_] | None,
 ) -> None:
     """Write ranks into the cells; incomplete ones share those below all complete ones."""
@@ -94,7 +94,7 @@ def _rank(
     cells = [board.cells[row.key, column] for row in rows]
     if cells:
         means = np.array([sign * cast("float", cell.mean) for cell in cells])
-        result = ranks.ranking(means, compared, void)
+        result = ranking(means, compared, void)
         for cell, low, high, tied in zip(cells, result.low, result.high, result.tied, strict=True):
             cell.rank = int(low), int(high)
             cell.tied = None if tied < 0 else bool(tied)

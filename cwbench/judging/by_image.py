@@ -1,9 +1,12 @@
 """Generated images against real ones: one stream of batches feeds every metric.
 
-Image i has class i mod K, so every prefix holds the classes equally often. A batch is generated,
-mapped by each feature network once, and handed to the statistics; then it is forgotten, so memory
-does not grow with the number of images. Statistics of real images are computed once for the data
-and kept by its hash, and by the version and source of the metric.
+A metric class by class is handed equally many images of each: image i has class i mod K. For one
+over all images labels are drawn, independently and as often as the real images of its part have
+them, so that exact images and the real ones have one law however rare a class is; the draws belong
+to the data and are the same for every method. A batch is generated, mapped by each feature network
+once, and handed to the statistics; then it is forgotten, so memory does not grow with the number of
+images. Statistics of real images are computed once for the data and kept by its hash, and by the
+version and source of the metric.
 
 The floor of a metric is its value for real images of the other part, as many as are generated or
 as there are. A control that hands out real images is handed over in the same way, metric by metric.
@@ -31,6 +34,7 @@ from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quanti
 from cwbench.machine.cpu import cores
 from cwbench.machine.files import write_atomically
 from cwbench.machine.signals import heed
+from cwbench.machine.streams import stream
 from cwbench.metric import FeatureNetwork, ImageMetric, Statistic
 from cwbench.samples import OTHER, ImageSet, Part
 from cwbench.task import Task
@@ -147,9 +151,10 @@ class ImageJudge:
             statistic = attempts.of(metric, metric.statistic, real)
             if statistic is not None:
                 fed.append(Fed(metric, statistic, metric.n))
-        if fed:
-            batches = self._generated(max(one.n for one in fed), sampler)
-            self._feed(batches, fed, attempts, alone=alone)
+        for drawn_as in dict.fromkeys(_drawn_as(one.metric) for one in fed):
+            together = [one for one in fed if _drawn_as(one.metric) == drawn_as]
+            batches = self._generated(max(one.n for one in together), drawn_as, sampler)
+            self._feed(batches, together, attempts, alone=alone)
         scores: dict[str, ImageScore | Failed] = {
             one.metric.info.name: ImageScore(value, known.floors[one.metric.info.name])
             for one, value in _values(fed, known.statistics, attempts)
@@ -161,20 +166,33 @@ class ImageJudge:
     ) -> dict[str, ImageScore | Failed]:
         """The scores of real images: each metric is handed those of a part it has not seen.
 
-        `source` starts anew for each part.
+        `source` starts anew for each part and each way of asking for classes.
         """
         scores: dict[str, ImageScore | Failed] = {}
         chosen = list(metrics)
         for part in OTHER:
             members = [m for m in chosen if (m.unseen or OTHER[m.part]) == part]
-            draw = source(part)
-            if members and draw:
-                scores |= self.scores(members, _numbered(draw))
+            for drawn_as in dict.fromkeys(map(_drawn_as, members)):
+                alike = [m for m in members if _drawn_as(m) == drawn_as]
+                if draw := source(part):
+                    scores |= self.scores(alike, _numbered(draw))
         return scores
 
-    def _generated(self, n: int, sampler: Sampler) -> Iterator[tuple[Tensor, Tensor]]:
-        labels = labels_in_turn(n, self.task.num_classes or 1)
-        for number, y in enumerate(labels.split(BATCH)):
+    def labels(self, n: int, drawn_as: Part | None) -> Tensor:
+        """Classes asked for, `(n,)`: as often as a part has them, or in turn.
+
+        Those of fewer images are the first of those of more.
+        """
+        if drawn_as is None:
+            return labels_in_turn(n, self.task.num_classes or 1)
+        real = self._stored(drawn_as).labels
+        key = (self.task.info.name, self.task.info.version, self.task.fingerprint())
+        return real[torch.randint(len(real), (n,), generator=stream(*key, "labels", drawn_as))]
+
+    def _generated(
+        self, n: int, drawn_as: Part | None, sampler: Sampler
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        for number, y in enumerate(self.labels(n, drawn_as).split(BATCH)):
             yield sampler(y, number), y
 
     def _stored(self, part: Part) -> ImageSet:
@@ -312,6 +330,11 @@ def _values(
         value = attempts.of(one.metric, one.metric.value, one.statistic, real[one.metric.info.name])
         if value is not None:
             yield one, value.double()
+
+
+def _drawn_as(metric: ImageMetric) -> Part | None:
+    """The part whose frequencies its labels have; None where they come in turn."""
+    return None if metric.by_class else metric.part
 
 
 def _numbered(draw: Callable[[Tensor], Tensor]) -> Sampler:

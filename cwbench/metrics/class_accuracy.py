@@ -55,9 +55,10 @@ class ClassAccuracy(ImageMetric):
 
     info: ClassVar = declared(
         "class-accuracy", "share of images that a classifier takes for the class asked for",
-        "shmelkov2018how, ravuri2019classification", direction="higher", ranks=False,
+        "shmelkov2018how, ravuri2019classification", version=1, direction="higher", ranks=False,
         sees=frozenset({"condition"}),
     )  # fmt: skip
+    by_class = True
     part = "train"
 
     def network(self, cache: Path | None) -> FeatureNetwork:

@@ -5,7 +5,6 @@ A metric inherits one of each, and adds its name (`image_sets`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal, cast
 
@@ -158,6 +157,7 @@ class PerClassFrechet(Features):
     """The mean over classes of the Frechet distance within each."""
 
     biased = True
+    by_class = True
 
     def kind(self) -> str:
         """Sums class by class."""
@@ -193,7 +193,7 @@ class PerClassFrechet(Features):
 
 
 class PooledFrechet(PerClassFrechet):
-    """CFID: means class by class, one covariance about them."""
+    """CFID: means class by class, one covariance about them; classes weigh as real ones do."""
 
     def value(self, generated: Statistic, real: Statistic) -> Tensor:
         """One number."""
@@ -203,14 +203,10 @@ class PooledFrechet(PerClassFrechet):
 class KernelDistance(Features):
     """The kernel distance over all images, whatever their class.
 
-    It is unbiased for images whose classes are drawn. Those of two sets with equally many of each
-    class are nearer to each other than that, by a share of order 1/n.
+    Exact images, whose classes are drawn as often as real ones have them, score 0 on average over
+    both sets. Given N real images the average is below 0 by what N differ from another N in their
+    shares of classes alone, a spread between classes over N - 1.
     """
-
-    excused: ClassVar[Mapping[str, str]] = {
-        "equal-laws": "generated images have equally many of each class, so that exact ones score "
-        "below 0 by a share of order 1/n"
-    }
 
     def kind(self) -> str:
         """The features themselves."""
@@ -247,7 +243,7 @@ class KernelDistance(Features):
 class PerClassKernelDistance(KernelDistance):
     """The mean over classes of the kernel distance within each."""
 
-    excused: ClassVar[Mapping[str, str]] = {}
+    by_class = True
 
     @property
     def groups(self) -> int:

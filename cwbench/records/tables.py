@@ -138,7 +138,7 @@ def _reading_of_images(record: Record) -> str:
     k = max(entry["n_observations"] for entry in entries)
     sizes = sorted({entry["n_samples"] for entry in entries})
     return (
-        f"{' or '.join(map(str, sizes))} images, classes in turn; ± is a 95 % interval over {k} "
+        f"{' or '.join(map(str, sizes))} images; ± is a 95 % interval over {k} "
         "classes, where a value is a mean over them.\nfloor: what real images of the other part "
         "score; * biased in the number of images, or a share: a perfect sampler scores its "
         "floor.\nbelow the rule: shown, never ranked by."

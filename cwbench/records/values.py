@@ -280,10 +280,18 @@ def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
         )  # fmt: skip
 
 
+def _listed(column: pd.Series) -> list[Any]:
+    """A column as a list; of words, each is made once, as there are few that differ."""
+    if not isinstance(column.dtype, pd.StringDtype):
+        return list(column.tolist())
+    codes, words = pd.factorize(column)
+    return list(np.array([*words, None], dtype=object)[codes].tolist())
+
+
 def _entries(table: pd.DataFrame) -> Iterator[Entry]:
     if not len(table):
         return iter(())
-    columns: dict[str, list[Any]] = {name: table[name].tolist() for name in Entry._fields}
+    columns = {name: _listed(table[name]) for name in Entry._fields}
     columns["values"] = [np.frombuffer(value) for value in columns["values"]]
     columns["floor"] = [None if floor != floor else floor for floor in columns["floor"]]
     return map(Entry._make, zip(*columns.values(), strict=True))

@@ -17,6 +17,7 @@ from cwbench.boards.board import Board
 from cwbench.boards.frames import frame
 from cwbench.boards.gathering import boards
 from cwbench.boards.overview import CURVES, looks_on, scaled_table, vote_table
+from cwbench.boards.pairs import paired
 from cwbench.boards.statistics import crossed_interval
 from cwbench.errors import UsageError
 from cwbench.records.shipped import YOURS, Source
@@ -188,13 +189,54 @@ def test_in_many_dimensions_the_distances_must_not_contradict(
 def test_compare_is_the_paired_interval(results: Path, five: dict[str, np.ndarray]) -> None:
     found = cwbench.compare("a", "worse", results)
     assert found.nfe.tolist() == ["adaptive", "3"]
-    assert tuple(found.loc[0, ["difference", "low", "high"]]) == pytest.approx(
-        crossed_interval(five["a"] - five["worse"])
-    )
+    by_itself = paired(*(dict(enumerate(five[name])) for name in ("a", "worse")))
+    assert by_itself is not None
+    assert tuple(found.loc[0, ["difference", "low", "high"]]) == pytest.approx(by_itself.difference)
+    assert found.moderated_by.tolist() == [0, 0]
     assert found.verdict.tolist() == ["better", "better"]
     assert cwbench.compare("worse", "a", results).verdict.tolist() == ["worse", "worse"]
     assert cwbench.compare("a", "b", results).verdict.tolist() == ["tie", "tie"]
     assert cwbench.compare("a", "prior", results).verdict.tolist() == ["too few seeds"] * 2
+
+
+def test_compare_says_what_the_table_says(results: Path, write: Write) -> None:
+    """All trained methods moderate, also those that a filter leaves out; controls do not."""
+    rng = np.random.default_rng(5)
+    for number in range(8):
+        for seed in range(3):
+            values = (number > 1) + 0.3 * rng.normal() + 0.1 * NOISE[seed]
+            write({"ew2sq": values}, method=f"m{number}", seed=seed)
+    for seed in range(3):
+        ids = {"ew2sq": 9 + rng.normal() + NOISE[seed]}
+        write(ids, method="prior", seed=seed, method_part={"role": "lower"})
+    (board,) = judged(results)
+    assert board.main
+    assert len(board.spread(board.main).keys) == 8
+    (shown,) = judged(results, methods=["m0", "m2"])
+    alone, among = (each.spread(board.main).found for each in (shown, board))
+    assert np.array_equal(alone, among)  # type: ignore[arg-type] # both are there
+    for a, b, number in (("m0", "m2", 8), ("m0", "m1", 8), ("m0", "prior", 0)):
+        (one,) = cwbench.compare(a, b, results).itertuples()
+        assert one.moderated_by == number
+        if number:
+            (pair,) = judged(results, methods=[a, b])
+            ranks = {name: cell.rank for name, cell in main_cells(pair).items()}
+            tie = {a: (1, 2), b: (1, 2)}
+            assert ranks == ({a: (1, 1), b: (2, 2)} if one.verdict == "better" else tie)
+
+
+def test_unequal_seeds_do_not_contradict_each_other(results: Path, write: Write) -> None:
+    """`m` is worse than `n` on the seeds in common, and better by the means of the table."""
+    for seed in range(5):
+        write({"ew2sq": (0 if seed < 3 else 9) + 0.01 * NOISE[seed]}, method="n", seed=seed)
+        if seed < 3:
+            write({"ew2sq": 1 + 0.01 * NOISE[seed][::-1]}, seed=seed)
+    (board,) = judged(results)
+    assert [cell.rank for cell in main_cells(board).values()] == [(1, 2), (1, 2)]
+    assert [cell.tied for cell in main_cells(board).values()] == [True, True]
+    found = cwbench.compare("m", "n", results)
+    assert found.verdict.tolist() == ["tie"]
+    assert "on all seeds of each the means are the other way round" in found.reason[0]
 
 
 def test_failed_seeds_win_nothing(results: Path, five: object) -> None:

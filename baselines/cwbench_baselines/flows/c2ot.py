@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import FitContext, MethodInfo
-from cwbench.ot.c2ot import ConditionAwareOT, Distance
+from cwbench.ot.c2ot import ConditionAwareOT, Diagonal, Distance
 from cwbench_baselines.flows.flow import BaseFlow, OTFlowParams
 from cwbench_baselines.flows.pairing import Pairing, bijection
 
@@ -31,6 +31,11 @@ class ConditionAwareParams(OTFlowParams):
     )
     distance: Distance = Field(
         "auto", description="between conditions; auto is cosine, squared for a single number"
+    )
+    diagonal: Diagonal = Field(
+        "column",
+        description="pair as drawn that an entry is compared with: its datum's (column), as in the "
+        "authors' code, or its latent's (row)",
     )
 
 
@@ -49,6 +54,7 @@ class ConditionAwareFlowMatching(BaseFlow):
 
     def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
         """The condition-aware assignment; the condition follows the data."""
-        aware = ConditionAwareOT(self.params.r_tar, self.params.distance)
+        params = self.params
+        aware = ConditionAwareOT(params.r_tar, params.distance, params.diagonal)
         compared = self.compared(data, context) or (lambda y: y)
         return Pairing(bijection(lambda z, x, y: aware(z, x, compared(y))), "target")

@@ -113,6 +113,7 @@
         const open = make("button", { type: "button", className: "open" }, row.label);
         open.addEventListener("click", () => details(row));
         td.append(open);
+        if (row.older) td.append(make("span", { className: "mark", title: older(row.older) }, "\u2020"));
         if (row.note) td.append(make("span", { className: "note" }, row.note));
       } else if (column.id === "value") {
         const [value, half] = valueText(cell);
@@ -176,6 +177,8 @@
     arrange();
   }
 
+  function older(what) { return `of an older version than is installed: ${what}`; }
+
   function reading(index) {
     const c = board().columns[index], b = board();
     if (!c) { at("reading").textContent = "No method has this metric at this NFE."; return; }
@@ -183,6 +186,8 @@
     parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : "lower is better; a perfect sampler scores the floor, not 0");
     if (!c.ranks) parts.push("shown, never ranked by: a wrong sampler can have the better value");
     if (b.together && data.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${data.together.join(", ")} do not contradict each other`);
+    const found = [b.older, c.older, ...b.rows.map(r => r.older)].filter(Boolean);
+    if (found.length) parts.push(`\u2020 ${older(unique(found).join(", "))}`);
     at("reading").textContent = parts.join(" \u00b7 ") + ".";
   }
 
@@ -355,7 +360,7 @@
   function chooseBoard(index) {
     state.board = index;
     const b = board(), main = b.columns[b.main];
-    at("title").textContent = b.title;
+    at("title").textContent = b.title + (b.older ? "\u2020" : "");
     at("facts").textContent = `version ${b.version} \u00b7 ${b.dimension ?? "?"} dimensions \u00b7 group ${b.group} \u00b7 ${b.rows.length} methods`;
     const metrics = unique(b.columns.map(c => c.metric));
     if (!metrics.includes(state.metric) || main) state.metric = main ? main.metric : metrics[0] || "";
