@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from cwbench import registry, settings
 from cwbench.judging.measured import Scores
 from cwbench.metric import Metric
 from cwbench.preset import NFE
-from cwbench.records.record import SCHEMA
+from cwbench.records.record import SCHEMA, Record
 from cwbench.running.request import Request
 
 
@@ -97,6 +98,17 @@ def without_paths(text: str, named: Mapping[str, Iterable[Path]]) -> str:
     for place in sorted(spelled, key=len, reverse=True):
         text = re.sub(rf"{re.escape(place)}(?![\w-])", spelled[place], text)
     return text
+
+
+def published(record: Record, request: Request) -> Record:
+    """The record as it may leave this machine: no reason in it says where files lie."""
+    named = paths_of(request)
+    if not named:
+        return record
+    reasons = {i: without_paths(e.error, named) for i, e in record.metrics.items() if e.error}
+    told = {i: replace(record.metrics[i], error=reason) for i, reason in reasons.items()}
+    error = without_paths(record.error, named) if record.error else record.error
+    return replace(record, error=error, metrics=record.metrics | told)
 
 
 def paths_of(request: Request) -> dict[str, list[Path]]:

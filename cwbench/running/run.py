@@ -53,6 +53,7 @@ from cwbench.running.recorded import (
     identity_of,
     metric_id,
     paths_of,
+    published,
     told_settings,
     without_paths,
 )
@@ -290,6 +291,7 @@ class Runner:
             cost=finite(previous.cost | {"sampling": outcome.cost["sampling"]}),
             files=storage.hashes(self.directory),
         )  # fmt: skip
+        record = published(record, request)
         runs.write(self.directory, record)
         place.progress.message(status)
         return record
@@ -323,10 +325,10 @@ class Runner:
         if outcome.cost:
             outcome.cost["peak_memory_bytes"] = environment.peak_memory_bytes(self.device)
         status, error = ending
-        return Record(
+        record = Record(
             **identity_of(self.request),
             status=status,
-            error=without_paths(error, paths_of(self.request)) if error else error,
+            error=error,
             metrics=outcome.metrics,
             diagnostics=outcome.diagnostics,
             cost=finite(outcome.cost),
@@ -335,6 +337,7 @@ class Runner:
             started=started.isoformat(timespec="seconds"),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+        return published(record, self.request)
 
 
 def ended(work: Callable[[], Ending], say: Callable[[str], None]) -> Ending:

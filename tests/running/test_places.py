@@ -119,6 +119,21 @@ def test_a_failure_does_not_say_where_either(
     assert "secret" not in (record.directory / "log.txt").read_text()
 
 
+def test_a_metric_that_fails_does_not_say_where_either(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cwbench.metrics.scores import EnergyScore
+
+    def fail(*_: Any) -> None:
+        raise OSError(f"{folder}/0.png is gone")
+
+    monkeypatch.setattr(EnergyScore, "score", fail)
+    record = on(folder, run)
+    assert record.status == "failed"
+    assert "<root>/0.png is gone" in str(record.metrics["energy-score"]["error"])
+    assert "secret" not in record.to_json()
+
+
 def test_texts_lose_paths_and_nothing_else() -> None:
     named = {"root": [Path("/data")], "weights": [Path("/data/x.bin"), Path("here")]}
     assert text_without_paths("/data/x.bin, /data/a, /database, here", named) == (
