@@ -34,7 +34,7 @@ from torch import Tensor
 from cwbench.door import copied, copying
 from cwbench.errors import ContractError
 from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quantile
-from cwbench.judging.uniformity import uniformity
+from cwbench.judging.uniformity import highest, uniformity
 from cwbench.judging.units import distance_units
 from cwbench.machine.cpu import cores, single_threaded
 from cwbench.machine.files import write_atomically
@@ -157,6 +157,9 @@ class ObservationJudge:
             Sizes(n_observations=m, n_samples=self.preset.samples),
             float(value.mean()),
             half=quantile(m) * error,
+            high=highest(float(value.mean()), m, scores.least_error, quantile(m))
+            if scores.least_error
+            else None,
             plug_in=_mean(scores.plug_in),
             floor=_mean(scores.floor),
             p90=float(value.quantile(0.9)) if finite and metric.by_observation else None,

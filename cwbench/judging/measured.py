@@ -55,23 +55,26 @@ def made_entry(
     value: float | None,
     *,
     half: float | None = None,
+    high: float | None = None,
     plug_in: float | None = None,
     floor: float | None = None,
     p90: float | None = None,
     resolution: float | None = None,
     source_sha256: str | None = None,
 ) -> Entry:
-    """The entry of a value with its interval, `value - half` to `value + half`.
+    """The entry of a value with its interval, `value - half` to `value + half`, or to `high`.
 
     A number that is not finite becomes None; without a value only the floor and the resolution,
     which are not of the model, stay. A value that is not finite, for samples that are, is said so.
     """
+    if value is not None and half is not None:
+        high = max(high or -math.inf, value + half)
     has_value = value is not None and math.isfinite(value)
     undefined = value is not None and not has_value
     return Entry(
         value=_finite(value),
         low=_finite(value - half) if value is not None and half is not None else None,
-        high=_finite(value + half) if value is not None and half is not None else None,
+        high=_finite(high) if has_value else None,
         plug_in=_finite(plug_in) if has_value else None,
         floor=_finite(floor),
         p90=_finite(p90) if has_value else None,

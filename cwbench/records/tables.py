@@ -109,6 +109,9 @@ def _value(entry: Entry | None) -> str:
         return f"{entry['value']:.3g}"
     half = (entry["high"] - entry["low"]) / 2
     digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3
+    below, above = entry["value"] - entry["low"], entry["high"] - entry["value"]
+    if not math.isclose(below, above, rel_tol=1e-3):
+        return f"{entry['value']:.{digits}f} +{above:.{digits}f} -{below:.{digits}f}"
     return f"{entry['value']:.{digits}f} ±{half:.{digits}f}"
 
 

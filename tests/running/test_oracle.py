@@ -76,7 +76,7 @@ def test_oracle_scores_zero_and_its_plug_in_is_the_floor(judged) -> None:
         ):
             wrong[name, "plug-in"] = ("floor", t_value(difference))
     assert wrong == {}
-    everywhere = {"ew2sq", "ew1", "esw2sq", "energy", "mean-error", "cov-error"}
+    everywhere = {"ew2sq", "esw2sq", "energy", "mean-error", "cov-error"}
     assert everywhere | {"energy-score", "crps", "sbc", "tarp"} <= set(judged.metrics)
 
 
