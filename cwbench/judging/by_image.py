@@ -75,7 +75,7 @@ class Kept(NamedTuple):
     network: str
     kind: str
     part: Part
-    count: int
+    n: int
     version: int
     source_sha256: str | None
 
@@ -248,8 +248,8 @@ class ImageJudge:
         missing: dict[tuple[Part, int], dict[Kept, Fed]] = {}
         for kept, statistic in found.items():
             if statistic is not None and not _loaded(statistic, self._path(kept)):
-                fed = Fed(needed[kept][0], statistic, kept.count)
-                missing.setdefault((kept.part, kept.count), {})[kept] = fed
+                fed = Fed(needed[kept][0], statistic, kept.n)
+                missing.setdefault((kept.part, kept.n), {})[kept] = fed
         for (part, count), together in missing.items():
             self._feed(self._pixels(part, count), list(together.values()), attempts)
             for kept, fed in together.items():

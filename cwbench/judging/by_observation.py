@@ -190,11 +190,12 @@ class ObservationJudge:
         Code that a task's source does not hold shows in what it draws.
         """
         assert self.cache is not None  # noqa: S101 - asked by the caller
-        source = self.hashes.get(metric.info.name)
-        facts = repr((self.task.identity, self.preset.split, self._drawn, source))
+        facts = repr((self.task.identity, self.preset.split, self._drawn))
         digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
-        name = f"{self.task.info.name}-{digest}-{metric.info.name}-{metric.info.version}"
-        return self.cache / f"{name}.safetensors"
+        source = self.hashes.get(metric.info.name)
+        suffix = f"-{source[:16]}" if source else ""
+        name = f"{metric.info.name}-{metric.info.version}{suffix}"
+        return self.cache / f"{self.task.info.name}-{digest}-{name}.safetensors"
 
     @cached_property
     def _drawn(self) -> str:

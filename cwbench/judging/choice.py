@@ -14,7 +14,7 @@ from cwbench import registry
 from cwbench.errors import ContractError, UsageError
 from cwbench.machine.streams import stream
 from cwbench.metric import Metric, Need
-from cwbench.task import Task, checked_pairs
+from cwbench.task import Task
 
 
 class Chosen(NamedTuple):
@@ -99,7 +99,7 @@ def offers(task: Task) -> set[Need]:
     if task.stored_images("test") is not None:
         return {"labelled-images"}
     offered: set[Need] = {"pairs"}
-    x, y = checked_pairs(task, task.evaluation_set(1, stream("probe")), "evaluation_set")
+    x, y = task.evaluation_set(1, stream("probe"))
     if task.has_posterior:
         offered.add("reference")
         mixture = task.posterior_mixture(y)

@@ -15,13 +15,14 @@ from cwbench.door import Behind, copied, copying
 from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
 from cwbench.judging.choice import chosen_metrics, sized
 from cwbench.machine import processes
+from cwbench.machine.streams import stream
 from cwbench.machine.torch_state import plain_torch
 from cwbench.method import Method, Posterior, ProblemSpec
 from cwbench.metric import ImageMetric, Metric
 from cwbench.preset import NFE, NOT_KEYED, Preset
 from cwbench.records.record import Track, fit_id, key_of
 from cwbench.samples import ImageSet, Part
-from cwbench.task import Task, checked_shapes, checked_tensor
+from cwbench.task import Task, checked_pairs, checked_shapes, checked_tensor
 from cwbench.training.networks import Meter, networks_of
 
 
@@ -253,6 +254,8 @@ def resolve(
     resolved = settings.validated(Preset, values, "preset")
     instance = _made(task_origin, task_params)
     refuse_broken(instance)
+    if instance.stored_images("test") is None:
+        checked_pairs(instance, instance.evaluation_set(1, stream("probe")), "evaluation_set")
     opened = keyed_preset(resolved) != keyed_preset(base)
     chosen = chosen_metrics(instance, resolved.metrics, metrics)
     sized(chosen.metrics, resolved.images)
