@@ -70,11 +70,6 @@ class Denoiser(nn.Module):
         self.register_buffer("mean", torch.zeros(x_size))
         self.register_buffer("deviation", torch.ones(x_size))
 
-    @property
-    def scaling(self) -> Scaling:
-        """The map to x of mean 0 and deviation 1."""
-        return Scaling(self.mean, self.deviation)
-
     def fit_scale(self, x: Tensor, *, pooled: bool) -> None:
         """Take means and deviations, or one for all, from training data `(n, x_size)`."""
         self.mean, deviation = Scaling.pooled(x) if pooled else Scaling.of(x)
@@ -131,7 +126,7 @@ class Diffusion(Method):
     def loss(self, x: Tensor, y: Tensor, noise: Tensor, level: Tensor) -> Tensor:
         """The weighted denoising error; `noise` and `level` are standard normal."""
         sigma = (self.params.noise_mean + self.params.noise_deviation * level).exp()
-        clean = self.denoiser.scaling(x)
+        clean = Scaling(self.denoiser.mean, self.denoiser.deviation)(x)
         noisy = clean + sigma[:, None] * noise
         error = self.denoiser(noisy, sigma, self.denoiser.condition(y)) - clean
         weight = (1 + sigma**2) / sigma**2
@@ -179,7 +174,7 @@ class Diffusion(Method):
         else:
             corrected = (nfe - 1) // 2 if nfe >= self.heun_from else 0
             x = heun(slope, x, self.levels(nfe - corrected).to(device), corrected)
-        return self.denoiser.scaling.inverse(x)
+        return Scaling(self.denoiser.mean, self.denoiser.deviation).inverse(x)
 
     def levels(self, steps: int) -> Tensor:
         """The noise levels between `steps` steps, the last of which is to 0."""

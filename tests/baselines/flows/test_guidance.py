@@ -73,6 +73,7 @@ def test_guidance_is_the_line_through_both_velocities() -> None:
             network = method.spec.network((64, 1, 10), 64)
             state = {f"network.{k}": v for k, v in network.state_dict().items()}
             state |= {"condition.mean": torch.zeros(10), "condition.deviation": torch.ones(10)}
+            state |= {"scaling.mean": torch.zeros(()), "scaling.deviation": torch.ones(())}
         method.load_state_dict(state)
         generator = torch.Generator().manual_seed(1)
         samples[w] = method.sample(y, 2, generator, 1 if w == 1 else 2)
