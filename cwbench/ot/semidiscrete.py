@@ -70,7 +70,7 @@ class Semidiscrete:
         if not beta >= 0 or (math.isinf(beta) and not is_label(y)):
             raise ValueError(f"beta is {beta}; give a number from 0, inf for class labels only")
         self.beta, self.embedding = beta, embedding
-        self.labels = y.unique() if is_label(y) else None
+        self.labels = y.unique() if is_label(y) else torch.empty(0)
         self.mean: Tensor | float = 0.0
         self.mean = self._fed(x, y, torch.float64).points.mean(0)
         self.data = self._fed(x, y)
