@@ -17,7 +17,7 @@ from cwbench.errors import ContractError
 from cwbench.judging.by_set import measured_set, set_value
 from cwbench.judging.judge import Judge
 from cwbench.judging.measured import Scores
-from cwbench.judging.uniformity import uniformity
+from cwbench.judging.uniformity import highest, uniformity
 from cwbench.metrics.moments import MeanError
 from cwbench.metrics.wasserstein import W2Squared
 
@@ -95,9 +95,10 @@ def test_an_interval_is_no_narrower_than_chance_alone(judge) -> None:
     value, plug_in, floor, least_error = uniformity(even, torch.ones(1).double())
     scores = Scores(value, plug_in, floor, least_error=least_error)
     entry = judge.entry(First(judge.task), scores)
-    assert entry["high"] - entry["value"] == pytest.approx(
-        stats.t.ppf(0.975, M - 1) * (45 * M * (M - 1)) ** -0.5
-    )
+    quantile = stats.t.ppf(0.975, M - 1)
+    assert entry["value"] - entry["low"] == pytest.approx(quantile * least_error)
+    assert least_error == pytest.approx((45 * M * (M - 1)) ** -0.5)
+    assert entry["high"] == pytest.approx(highest(entry["value"], M, least_error, quantile))
     assert entry["high"] > 0
 
 
