@@ -234,7 +234,9 @@ def _by_seed(values: Sequence[Mapping[int, Array]]) -> Array:
     """Means over observations, `(k, seeds)`, NaN where a method lacks a seed."""
     seeds = sorted({seed for each in values for seed in each})
     absent = np.full_like(next(iter(values[0].values())), np.nan)
-    return np.array([[each.get(seed, absent) for seed in seeds] for each in values]).mean(-1)
+    stacked: Array = np.array([[each.get(seed, absent) for seed in seeds] for each in values])
+    means: Array = stacked.mean(-1)
+    return means
 
 
 @dataclass

@@ -60,7 +60,13 @@ class Differences(NamedTuple):
 
     def at(self, places: Truths) -> Differences:
         """Some of them."""
-        return Differences(*(part[places] for part in self[:4]), self.last)
+        mean, seeds, observations, freedom = (part[places] for part in self.parts)
+        return Differences(mean, seeds, observations, freedom, self.last)
+
+    @property
+    def parts(self) -> tuple[Array, Array, Array, Array]:
+        """The arrays among them."""
+        return self.mean, self.seeds, self.observations, self.freedom
 
     def half(self, alpha: float) -> Array:
         """How far from 0 a mean has to be, h(alpha)."""
@@ -197,16 +203,16 @@ def _by_seeds(
             continue
         chosen = np.flatnonzero((kind == first) | (kind == second))
         found = on_common_seeds(
-            _stacked([values[i] for i in chosen], common),
+            _stacked([values[i] for i in chosen.tolist()], common),
             spread and Moderated(*(part[chosen] for part in spread)),
         )
         wanted = _are(kind[a], kind[b], first, second)
         i, j = np.triu_indices(len(chosen), 1)
         those = _are(kind[chosen[i]], kind[chosen[j]], first, second)
-        for part, fresh in zip(parts, found[:4], strict=True):
+        for part, fresh in zip(parts, found.parts, strict=True):
             part[wanted] = fresh[those]
     last = next((len(row) - 1 for each in values for row in each.values()), 0)
-    return Differences(*parts, last)
+    return Differences(parts[0], parts[1], parts[2], parts[3], last)
 
 
 def _are(a: NDArray[np.intp], b: NDArray[np.intp], first: int, second: int) -> Truths:
