@@ -212,7 +212,8 @@ def log_ratios(values: Array, gaussian: Array) -> Bounds | None:
 
 def _is_base(values: Array, base: Array) -> Array:
     """Where a method is the control it is measured by: its ratio is 1 and has no interval."""
-    return np.isclose(values.mean(-2), base, rtol=1e-12, atol=0).all(-1)
+    alike = np.isclose(values.mean(-2), base, rtol=1e-12, atol=0)
+    return np.asarray(alike.all(-1))
 
 
 def ninetieth_percentiles(values: Array) -> Array:
