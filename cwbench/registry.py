@@ -26,8 +26,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from cwbench.errors import ContractError, UsageError, unknown
-from cwbench.machine.files import sha256_of
-from cwbench.machine.sources import modules_of, source_sha256
+from cwbench.machine.sources import digests_of, modules_of, source_sha256
 
 if TYPE_CHECKING:
     from cwbench.method import Method
@@ -251,11 +250,11 @@ def _forget_changed(modules: Mapping[str, Path]) -> None:
 
     The file itself always is; all that lies beside it goes together, since one may hold the other.
     """
-    digests = {name: sha256_of(path) for name, path in modules.items()}
+    digests = digests_of(modules)
     if any(_seen.get(name, digest) != digest for name, digest in digests.items()):
         for name in modules:
             sys.modules.pop(name, None)
-    _seen.update({name: digest for name, digest in digests.items() if digest})
+    _seen.update(digests)
 
 
 def _unchanged_source(cls: type) -> str:

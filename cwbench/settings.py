@@ -15,7 +15,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from cwbench.errors import UsageError, unknown
-from cwbench.machine.files import content_sha256
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -144,6 +143,8 @@ def content_values(model: BaseModel) -> dict[str, Any]:
 
 
 def _contents(places: Iterable[Path]) -> str:
+    from cwbench.machine.files import content_sha256  # needs a system that is supported
+
     return "+".join(map(content_sha256, places))
 
 

@@ -158,7 +158,7 @@ class Peeking(Good):
     """Takes observations from the task behind the latent sampler."""
 
     def fit(self, data, context):
-        self.spec.sample_latent.__self__.evaluation_set(5, torch.Generator())
+        self.spec.sample_latent.__wrapped__.__self__.evaluation_set(5, torch.Generator())
         super().fit(data, context)
 
 

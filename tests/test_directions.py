@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     "errors version style",
-    "machine ot settings samples citations",
+    "machine ot samples citations",
+    "settings",
     "preset images theory door",
     "task",
     "method metric",

@@ -96,7 +96,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
     for number, image in enumerate(pixels):
         Image.fromarray(image).save(tmp_path / "pictures" / f"{number}.png")
-    _drawn_once(monkeypatch, by_method=request.node.get_closest_marker("slow") is not None)
+    page = request.node.callspec.params["page"] if hasattr(request.node, "callspec") else ""
+    shows = any(".show(" in block.text for block in BLOCKS.get(page, ()))
+    slow = request.node.get_closest_marker("slow") is not None
+    _drawn_once(monkeypatch, by_method=slow or shows)
     return tmp_path
 
 
@@ -107,7 +110,7 @@ DRAWN: set[str] = set()
 def _drawn_once(monkeypatch: pytest.MonkeyPatch, *, by_method: bool) -> None:
     """Figures take longer than a smoke run: the first run on a task has them.
 
-    In slow tests that of each method on it has, page by page.
+    In slow tests, and on a page that shows figures, that of each method on it has, page by page.
     """
     draw, drawn = api._draw_figures, set() if by_method else DRAWN
 

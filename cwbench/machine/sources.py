@@ -14,7 +14,7 @@ import importlib.util
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -33,9 +33,18 @@ def source_sha256(path: Path, name: str) -> str:
     found = modules_of(path, name)
     if len(found) == 1:
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    digests = {each: hashlib.sha256(file.read_bytes()).hexdigest() for each, file in found.items()}
+    digests = digests_of(found)
     lines = (f"{each if each != name else ''} {digests[each]}\n" for each in sorted(found))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def digests_of(modules: Mapping[str, Path]) -> dict[str, str]:
+    """The SHA-256 of the files of modules that are there, by module name."""
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in modules.items()
+        if path.is_file()
+    }
 
 
 def modules_of(path: Path, name: str) -> dict[str, Path]:

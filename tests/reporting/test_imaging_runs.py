@@ -13,7 +13,7 @@ from cwbench.judging.judge import Judge
 from cwbench.records.runs import read
 from cwbench.records.storage import SAMPLES, load_samples
 from cwbench.reporting.figures import flow_film, posterior_images
-from cwbench.reporting.run_figures import Scene, draw
+from cwbench.reporting.run_figures import Scene, draw, subject_of
 
 SIZES = {"preset.training_pairs": 200, "preset.steps": 5, "preset.samples": 10,
          "preset.observations": 4, "preset.width": 8}  # fmt: skip
@@ -94,6 +94,7 @@ def test_a_run_on_a_folder_of_images_is_drawn_without_exact_posterior(tmp_path, 
         Image.fromarray(pixels).save(folder / f"{index}.png")
     settings = {"prior": "images", "root": str(folder), "colour": "true"}
     record = run_on(tmp_path / "results", "deblurring", **settings, **{"task.width": 1})
-    assert len(draw(read(record.directory))) == 4
+    stored = read(record.directory)
+    assert len(draw(stored, subject_of(stored, {"root": folder}))) == 4
     posteriors = [named for name, _, named in drawn if name == "posterior_images"]
     assert [named["exact"] for named in posteriors] == [None] * 3
