@@ -27,6 +27,7 @@ from cwbench.ot.wasserstein import wasserstein_power
 from cwbench.preset import NFE, Preset
 from cwbench.records import runs as records
 from cwbench.records import storage
+from cwbench_baselines.scaled import ScaledMethod
 
 TASK, METHOD = "eight-gaussians-moons", "ot-fm"
 
@@ -35,7 +36,7 @@ def stored(record: Record, task: Task) -> Method:
     """The fitted method of a record."""
     params = record.method["params"]
     method = cwbench.load_method(METHOD, **params).on(task, Preset(**record.preset_values))
-    state, _ = storage.load_model(record.directory or Path(), record.fit_key)
+    state, _ = storage.load_model(record.directory or Path(), record.fit_id)
     method.load_state_dict(state)
     return method
 
@@ -56,7 +57,8 @@ def distances(record: Record, n: int) -> tuple[float, dict[NFE, tuple[float, flo
     held_out = task.sample_joint(n, generator).x.double()
     method.spec = replace(method.spec, sample_latent=lambda _n, _generator: z)
     size = record.preset_values["batch_size"] * record.method["params"]["ot_batch"]
-    seen = assigned(z, x, y, size, MinibatchOT())
+    assert isinstance(method, ScaledMethod)  # the assignment is that of its coordinates
+    seen = assigned(method.scaling(z), method.scaling(x), y, size, MinibatchOT())
 
     def distance(fed: Tensor, nfe: NFE) -> float:
         drawn = method.sample(fed, 1, generator, nfe)

@@ -27,6 +27,7 @@ from cwbench.task import Task
 RULES: dict[str, Coupling] = {
     "independent": Independent(),
     "c2ot": ConditionAwareOT(0.005),
+    "c2ot, diagonal=row": ConditionAwareOT(0.005, diagonal="row"),
     "c2ot, distance=squared": ConditionAwareOT(0.005, "squared"),
     "c2ot, distance=squared, r_tar=0.002": ConditionAwareOT(0.002, "squared"),
     "ot-fm": MinibatchOT(),

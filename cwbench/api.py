@@ -18,6 +18,7 @@ from cwbench.errors import UsageError
 from cwbench.machine.environment import device_of
 from cwbench.machine.files import writable_directory
 from cwbench.machine.processes import joined
+from cwbench.machine.torch_state import plain_torch
 from cwbench.machine.weights import use_inception_weights
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE
@@ -25,7 +26,13 @@ from cwbench.records import runs as records
 from cwbench.records.interruption import RunInterruptedError
 from cwbench.records.record import Record
 from cwbench.running.exchange import stored_sampler
-from cwbench.running.request import ConfiguredMethod, configured_method, configured_task, resolve
+from cwbench.running.request import (
+    ConfiguredMethod,
+    Request,
+    configured_method,
+    configured_task,
+    resolve,
+)
 from cwbench.running.run import Runner
 from cwbench.running.tracking import Callback, checked
 from cwbench.sweeping.request import checkpoint_seconds as seconds_between_checkpoints
@@ -35,6 +42,7 @@ from cwbench.task import Task
 __all__ = ["evaluate", "load_method", "load_task", "run", "sweep"]
 
 
+@plain_torch()
 def run(
     task: str,
     method: str,
@@ -74,7 +82,7 @@ def run(
         force: forget the earlier run and start anew.
         quiet: show no progress.
         checkpoint_seconds: seconds between checkpoints; default `$CWBENCH_CHECKPOINT_SECONDS`, 30.
-        callbacks: told of the fit and its end; they change no number.
+        callbacks: called during the fit and at its end; they change no number.
 
     Returns:
         The record, whatever its status.
@@ -97,6 +105,7 @@ def run(
     return _carried_out(runner, force=force, quiet=quiet, figures=figures and group.leads)
 
 
+@plain_torch()
 def sweep(
     task: str | Sequence[str],
     method: str | Sequence[str],
@@ -174,6 +183,7 @@ def sweep(
     return sweep_request(words).carry_out(quiet=quiet)
 
 
+@plain_torch()
 def load_task(name: str, **params: Any) -> Task:
     """A task with its settings: `load_task("gaussian-mixture", noise=0.03)`.
 
@@ -183,6 +193,7 @@ def load_task(name: str, **params: Any) -> Task:
     return configured_task(name, params)[0]
 
 
+@plain_torch()
 def load_method(name: str, **params: Any) -> ConfiguredMethod:
     """A method with its settings; `.on(task)` binds it to a task.
 
@@ -192,6 +203,7 @@ def load_method(name: str, **params: Any) -> ConfiguredMethod:
     return configured_method(name, params)
 
 
+@plain_torch()
 def evaluate(
     sampler: Callable[..., Any] | str | os.PathLike[str],
     task: str,
@@ -255,15 +267,16 @@ def _carried_out(runner: Runner, *, force: bool, quiet: bool, figures: bool) -> 
     if record.status == "interrupted":
         raise RunInterruptedError(record)
     if figures and record.status == "ok" and (method or not record.figures):
-        _draw_figures(record, runner.request.task, method)
+        _draw_figures(record, runner.request, method)
     return record
 
 
-def _draw_figures(record: Record, task: Task, method: Method | None) -> None:
-    from cwbench.reporting.run_figures import Subject, draw
+def _draw_figures(record: Record, request: Request, method: Method | None) -> None:
+    from cwbench.reporting.run_figures import Subject, draw, subject_of
 
     try:
-        draw(record, Subject(task, method) if method else None)
+        fitted = Subject(request.task, method) if method else None
+        draw(record, fitted or subject_of(record, request.settings))
     except Exception as error:  # noqa: BLE001 - a plugin's figure must not cost a finished record
         warnings.warn(f"no figures: {type(error).__name__}: {error}", stacklevel=3)
 

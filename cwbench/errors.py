@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class CwbenchError(Exception):
@@ -22,8 +24,53 @@ class CorruptFileError(CwbenchError):
     """A file is truncated, foreign or not what its checksum says; it was not used."""
 
 
+class AnotherFitError(CorruptFileError):
+    """A model or checkpoint belongs to another task, another fit key or another seed."""
+
+    def __init__(self, path: Path, found: str | None, wanted: str) -> None:
+        """Name both fits.
+
+        Args:
+            path: of the file.
+            found: which fit stands in it, if any.
+            wanted: which fit was looked for.
+        """
+        super().__init__(
+            f"{path} belongs to another fit ({found or 'unnamed'}, not {wanted}); it was not used. "
+            "Type --force to fit again"
+        )
+
+
 class DivergedError(CwbenchError, ArithmeticError):
     """Training stopped because the loss was not finite several times in a row."""
+
+
+class Interrupted(CwbenchError):  # noqa: N818 - a request that was obeyed, no error
+    """The run was asked to stop; what it did so far is kept where it can be."""
+
+
+class NoValueError(CwbenchError, ArithmeticError):
+    """A metric is not defined for what it was handed; the text says why."""
+
+
+def message_of(failure: BaseException) -> str:
+    """An error of ours speaks for itself; any other is named."""
+    if isinstance(failure, CwbenchError):
+        return str(failure)
+    return f"{type(failure).__name__}: {failure}"
+
+
+def disk_is_full(failure: BaseException) -> bool:
+    """Whether it is a full disk, or a quota that is used up."""
+    return isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def out_of_memory(failure: BaseException) -> bool:
+    """Whether memory ran out; the CPU allocator's error has no type of its own."""
+    return isinstance(failure, MemoryError) or (
+        isinstance(failure, RuntimeError)
+        and ("DefaultCPUAllocator" in str(failure) or type(failure).__name__ == "OutOfMemoryError")
+    )
 
 
 def missing_extra(wish: str, package: str, extra: str) -> UsageError:

@@ -17,6 +17,8 @@ from pydantic import BaseModel
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
+from cwbench.door import copied
+from cwbench.errors import ContractError
 from cwbench.preset import NFE
 from cwbench.samples import ImageSet, JointSamples, Moments, Part
 from cwbench.task import Params
@@ -81,6 +83,8 @@ class ProblemSpec:
     posterior: Posterior | None = None
     simulator: Callable[[int, Generator], JointSamples] | None = None
     stored_images: Callable[[Part], ImageSet] | None = None
+    own_latent: bool = False
+    """Whether the task brings latents of its own, in the units of x, and not standard normal."""
 
     @property
     def x_size(self) -> int:
@@ -147,7 +151,7 @@ class FitContext(Protocol):
 
     @property
     def standardise(self) -> bool:
-        """Whether networks are fed standardised y, as they are unless a paper does otherwise."""
+        """Whether x and y are standardised, as they are unless a paper does otherwise."""
 
     @property
     def processes(self) -> Processes:
@@ -275,12 +279,27 @@ def tensors_of(dataset: Dataset[tuple[Tensor, Tensor]]) -> JointSamples:
 
 
 def take(dataset: Dataset[tuple[Tensor, Tensor]], index: Tensor) -> JointSamples:
-    """The pairs at `index`, stacked; data sets with `tensors` or `batch` are indexed at once."""
+    """Copies of the pairs at `index`, stacked; sets with `tensors` or `batch` give all at once.
+
+    Raises:
+        ContractError: if pairs of a set that is not in memory are not finite.
+    """
     batch = getattr(dataset, "batch", None)
     if batch is not None:
-        return JointSamples(*batch(index))
+        return _finite(*copied(batch(index)))
     tensors = getattr(dataset, "tensors", None)
     if tensors is not None:
         return JointSamples(tensors[0][index], tensors[1][index])
-    x, y = zip(*(dataset[int(i)] for i in index), strict=True)
-    return JointSamples(torch.stack(x), torch.stack([torch.as_tensor(label) for label in y]))
+    x, y = zip(*(copied(dataset[int(i)]) for i in index), strict=True)
+    return _finite(torch.stack(x), torch.stack([torch.as_tensor(label) for label in y]))
+
+
+def _finite(x: Tensor, y: Tensor) -> JointSamples:
+    """The pairs, of a data set that nobody could look through beforehand."""
+    for name, part in (("x", x), ("y", y)):
+        if not part.isfinite().all():
+            raise ContractError(
+                f"{name} of the training data holds NaN or infinite numbers; leave such pairs out, "
+                "or mend them"
+            )
+    return JointSamples(x, y)

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal, Protocol, Self, TypeVar
 from torch import Tensor
 
 from cwbench.errors import ContractError
-from cwbench.samples import Part
+from cwbench.samples import OTHER, Part
 from cwbench.task import Task
 
 Need = Literal["reference", "mixture", "pairs", "image", "residual", "labelled-images"]
@@ -281,6 +281,11 @@ class ImageMetric(Metric):
     from_stored = False
     by_observation = False
 
+    by_class: ClassVar[bool] = False
+    """Whether it judges each class by itself: it is handed equally many images of each. Labels are
+    drawn otherwise, as often as the real images of `part` have them: exact images have their law.
+    """
+
     part: ClassVar[Part] = "test"
     """Which real images it compares with; those of the other part give the floor."""
 
@@ -326,6 +331,28 @@ class ImageMetric(Metric):
         """Why `n` images do not do, or None; it is called before anything is fitted."""
         return None
 
+    def real_refusal(self, counts: Tensor, *, floor: bool) -> str | None:
+        """Why so many real images do not do, or None; it is called before anything is fitted.
+
+        Args:
+            counts: those it is handed of each class, `(K,)`.
+            floor: they stand for generated ones, else those are compared with them.
+        """
+        return None
+
+    def _refused_real(self) -> str | None:
+        """Why the real images that are stored do not do, or None."""
+        for part, floor in ((self.part, False), (OTHER[self.part], True)):
+            stored = self.task.stored_images(part)
+            if stored is None or (floor and not self.has_floor):
+                continue
+            used = stored.labels if self.all_real and not floor else stored.first(self.n).labels
+            counts = used.bincount(minlength=self.task.num_classes or 1)
+            refused = self.real_refusal(counts, floor=floor)
+            if refused:
+                return f"{refused} in the {part} part"
+        return None
+
     @property
     def identifier(self) -> str:
         """Its name, with the number of images where the value depends on it."""
@@ -340,7 +367,7 @@ class ImageMetric(Metric):
     def take_images(self, n: int) -> str | None:
         """Take as many as its protocol fixes, else all; why they do not do, or None."""
         self.n = min(n, self.protocol_images or n)
-        return self.refusal(self.n) if n else "no image is generated"
+        return (self.refusal(self.n) or self._refused_real()) if n else "no image is generated"
 
     def measured_by(self, way: Ways[Result]) -> Result:
         """More samples than are stored: `n` images."""

@@ -71,7 +71,8 @@ class Preset(BaseModel):
     decay: bool = Field(True, description="learning rate falls linearly to 0 over the last 70 %")
     standardise: bool = Field(
         True,
-        description="networks are fed standardised y; false feeds raw y, where a paper does",
+        description="x and y are standardised for training and couplings, and a task's own latents "
+        "as x; false leaves them raw, where a paper does",
     )
     validation_pairs: Annotated[int, Field(ge=0)] = Field(
         0,
@@ -86,7 +87,7 @@ class Preset(BaseModel):
     )
     images: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="images generated in all for metrics of labelled images, classes in turn",
+        description="images generated for each metric of labelled images",
     )
     follow: Annotated[int, Field(ge=0)] = Field(
         0,

@@ -16,8 +16,9 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
@@ -25,6 +26,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from cwbench.errors import ContractError, UsageError, unknown
+from cwbench.machine.sources import digests_of, modules_of, source_sha256
 
 if TYPE_CHECKING:
     from cwbench.method import Method
@@ -58,7 +60,8 @@ class Plugin:
             ContractError: if the import fails, or what it brings is not what it says it is.
         """
         try:
-            loaded = self.entry_point.load()
+            with _unchanged_torch():
+                loaded = self.entry_point.load()
         except (Exception, SystemExit) as error:
             raise ContractError(
                 f"{self.kind} {self.name!r} of {self.distribution} {self.version} cannot be "
@@ -157,7 +160,7 @@ def load(kind: Kind, name: str) -> Loaded:
     plugin = find(kind, name)
     cls = plugin.load()
     own = plugin.distribution == "cwbench"
-    source = _source_sha256(cls) if plugin.editable and not own else None
+    source = _unchanged_source(cls) if plugin.editable and not own else None
     return Loaded(cls, plugin.distribution, plugin.version, source)
 
 
@@ -206,7 +209,7 @@ def load_metric(name: str) -> type[Metric]:
 def _load_file(kind: Kind, name: str) -> Loaded:
     path = Path(name.rsplit(":", 1)[0])
     cls = checked(kind, _class_in_file(kind, name), name, None)
-    return Loaded(cls, path.name, "", hashlib.sha256(path.read_bytes()).hexdigest())
+    return Loaded(cls, path.name, "", source_sha256(path, cls.__module__))
 
 
 def _class_in_file(kind: str, name: str) -> Any:
@@ -215,13 +218,15 @@ def _class_in_file(kind: str, name: str) -> Any:
     if not path.is_file():
         raise UsageError(f"no such file: {path_text!r}; give {kind}s as ./file.py:ClassName")
     module_name = f"cwbench_file_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    _forget_changed(modules_of(path, module_name))
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{path_text!r} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:
-        spec.loader.exec_module(module)
+        with _unchanged_torch():
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise ContractError(f"{path_text} raises {type(error).__name__}: {error}") from error
@@ -236,8 +241,42 @@ def _classes(module: ModuleType) -> list[str]:
     ]
 
 
-def _source_sha256(cls: type) -> str:
-    return hashlib.sha256(Path(inspect.getfile(cls)).read_bytes()).hexdigest()
+_seen: dict[str, str] = {}
+"""SHA-256 of the modules of plugins that can change in place, as this process first saw them."""
+
+
+def _forget_changed(modules: Mapping[str, Path]) -> None:
+    """Let what a file imports be imported anew where it changed since this process saw it.
+
+    The file itself always is; all that lies beside it goes together, since one may hold the other.
+    """
+    digests = digests_of(modules)
+    if any(_seen.get(name, digest) != digest for name, digest in digests.items()):
+        for name in modules:
+            sys.modules.pop(name, None)
+    _seen.update(digests)
+
+
+def _unchanged_source(cls: type) -> str:
+    """The hash of an editable package's class, whose modules this process imports but once.
+
+    Raises:
+        ContractError: if its source changed since: the old code would run under the new hash.
+    """
+    source = source_sha256(Path(inspect.getfile(cls)), cls.__module__)
+    if _seen.setdefault(f"all of {cls.__module__}", source) != source:
+        raise ContractError(
+            f"the source of {cls.__module__} changed since this process imported it; "
+            "start Python anew to run the new code"
+        )
+    return source
+
+
+def _unchanged_torch() -> AbstractContextManager[None]:
+    """A plugin that sets torch's default dtype when it is imported does so for itself alone."""
+    from cwbench.machine.torch_state import plain_torch
+
+    return plain_torch()
 
 
 def checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:

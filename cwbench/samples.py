@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 Part = Literal["train", "test"]
+OTHER: dict[Part, Part] = {"train": "test", "test": "train"}
 """Images a method may learn from, or those that are held out."""
 
 

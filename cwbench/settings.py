@@ -6,15 +6,20 @@ Validated once, here; everything inside trusts them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from cwbench.errors import UsageError, unknown
 
 Model = TypeVar("Model", bound=BaseModel)
+
+SHORT = 8
+"""Digits of a fingerprint that stand for a folder in titles."""
 
 
 def parse(assignments: Iterable[str]) -> dict[str, str]:
@@ -76,14 +81,14 @@ def validated(model: type[Model], values: Mapping[str, Any], owner: str) -> Mode
     try:
         return model(**values)
     except ValidationError as error:
-        problems = "; ".join(_told(problem, owner) for problem in error.errors())
+        problems = "; ".join(_reason(problem, owner) for problem in error.errors())
         raise UsageError(
             f"invalid setting: {problems}. `cwbench describe` lists what is allowed."
         ) from None
 
 
-def _told(problem: Mapping[str, Any], owner: str) -> str:
-    """One problem; those that several settings make together name them in their message."""
+def _reason(problem: Mapping[str, Any], owner: str) -> str:
+    """Why a value was refused; what several settings make together names them in its message."""
     message = problem["msg"].removeprefix("Value error, ")
     if not problem["loc"]:
         return f"{owner}: {message}"
@@ -91,30 +96,89 @@ def _told(problem: Mapping[str, Any], owner: str) -> str:
 
 
 def json_values(model: BaseModel) -> dict[str, Any]:
-    """Settings as JSON values; infinity, which JSON does not have, as the text `inf`."""
-    infinite = {name: "inf" for name, value in model if value == math.inf}
-    return model.model_dump(mode="json") | infinite
+    """Settings as JSON values; infinity, which JSON does not have, as the text `inf`.
+
+    A path is None: where a file lies is known on one machine, and is nobody else's business.
+    """
+    odd: dict[str, Any] = {name: "inf" for name, value in model if value == math.inf}
+    odd |= dict.fromkeys(paths(model))
+    return model.model_dump(mode="json") | odd
+
+
+def read_back(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that `json_values` wrote, without the paths, which it does not keep."""
+    return {k: v for k, v in values.items() if v is not None or k not in path_fields(model)}
+
+
+def path_fields(model: type[BaseModel]) -> frozenset[str]:
+    """The settings that name files or folders, by their annotations."""
+    fields = model.model_fields.items()
+    return frozenset(name for name, field in fields if _names_a_path(field.annotation))
+
+
+def _names_a_path(annotation: Any) -> bool:
+    """Whether a type is a path, or made of one: `Path | None`, `list[Path]`."""
+    if isinstance(annotation, type) and issubclass(annotation, Path):
+        return True
+    return any(map(_names_a_path, typing.get_args(annotation)))
+
+
+def paths(model: BaseModel) -> dict[str, list[Path]]:
+    """The files and folders that settings name, by setting."""
+    found = {name: list(_paths_in(value)) for name, value in model}
+    return {name: places for name, places in found.items() if places}
+
+
+def _paths_in(value: Any) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for part in value:
+            yield from _paths_in(part)
+
+
+def content_values(model: BaseModel) -> dict[str, Any]:
+    """Settings as JSON values, with the SHA-256 of what a path leads to in its place."""
+    return json_values(model) | {name: _contents(places) for name, places in paths(model).items()}
+
+
+def _contents(places: Iterable[Path]) -> str:
+    from cwbench.machine.files import content_sha256  # needs a system that is supported
+
+    return "+".join(map(content_sha256, places))
 
 
 def keyed_values(model: BaseModel) -> dict[str, Any]:
-    """The settings that decide a result, as JSON values.
+    """The settings of a task that decide a result, as JSON values.
 
-    A path does not: what it leads to has a fingerprint.
+    A path does not: what it leads to is in the task's fingerprint. One that pydantic excludes
+    from what it dumps does not even choose the data.
     """
-    return {
-        name: value
-        for name, value in json_values(model).items()
-        if not isinstance(getattr(model, name), Path)
-    }
+    kept = {name for name in paths(model) if not type(model).model_fields[name].exclude}
+    return {name: value for name, value in _complete(model).items() if name not in kept}
 
 
-def changed(model: BaseModel) -> dict[str, Any]:
-    """The settings that differ from their defaults, as JSON values."""
-    values = json_values(model)
-    fields = type(model).model_fields
+def _complete(model: BaseModel) -> dict[str, Any]:
+    """JSON values of all settings, None for those that are excluded."""
+    return dict.fromkeys(type(model).model_fields) | json_values(model)
+
+
+def changed(model: BaseModel, told: Callable[[list[Path]], str] | None = None) -> dict[str, Any]:
+    """The settings that differ from their defaults, as JSON values.
+
+    Args:
+        model: the settings.
+        told: what stands for the files or folders of a setting; default the first digits of the
+            SHA-256 of what they hold.
+    """
+    fields, told = type(model).model_fields, told or (lambda places: _contents(places)[:SHORT])
+    values = json_values(model) | {name: told(places) for name, places in paths(model).items()}
     return {
         name: value
         for name, value in values.items()
-        if fields[name].is_required()
-        or getattr(model, name) != fields[name].get_default(call_default_factory=True)
+        if not fields[name].exclude and _differs(getattr(model, name), fields[name])
     }
+
+
+def _differs(value: Any, field: FieldInfo) -> bool:
+    return bool(field.is_required() or value != field.get_default(call_default_factory=True))

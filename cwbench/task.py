@@ -9,25 +9,47 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor
 from torch.utils.data import Dataset, TensorDataset
 
+from cwbench.errors import ContractError
+from cwbench.machine.signals import heed
 from cwbench.preset import NFE, Preset
 from cwbench.samples import ImageSet, JointSamples, MixturePosterior, Moments
-from cwbench.settings import keyed_values
+from cwbench.settings import content_values
+
+MOMENT_DRAWS = 2**16
+"""Exact draws that give the moments of a posterior that is no mixture."""
+
+HELD_NUMBERS = 2**24
+"""Numbers drawn at a time for that."""
+
+KEPT_NUMBERS = 2**25
+"""Entries of covariances that are kept in memory."""
 
 
 class Params(BaseModel):
     """Base of all settings: checked once, frozen, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UnitParams(Params):
+    """Settings of a task whose coordinates have unlike units: its `Params` derive from it."""
+
+    distances: Literal["task", "standardised"] = Field(
+        "task",
+        description="units of distances to the posterior: the task's, or deviations of each "
+        "coordinate of x (of each channel of an image)",
+    )
 
 
 @dataclass(frozen=True)
@@ -65,6 +87,10 @@ class Task(ABC):
     excused: ClassVar[Mapping[str, str]] = {}
     Params: ClassVar[type[Params]] = Params
 
+    source_sha256: str | None = None
+    """Of a task from a file or an editable package, set by the harness: its code can change under
+    an unchanged version."""
+
     def __init__(self, params: BaseModel | None = None) -> None:
         self.params = params if params is not None else self.Params()
 
@@ -99,7 +125,8 @@ class Task(ABC):
 
     def training_data(self, n: int, generator: Generator) -> Dataset[tuple[Tensor, Tensor]]:
         """A map-style data set of `n` pairs (x, y); stored image sets override this."""
-        dataset = TensorDataset(*self.sample_joint(n, generator))
+        pairs = self.sample_joint(n, generator)
+        dataset = TensorDataset(*map(torch.as_tensor, pairs))
         return cast("Dataset[tuple[Tensor, Tensor]]", dataset)
 
     def evaluation_set(self, n: int, generator: Generator) -> JointSamples:
@@ -126,18 +153,35 @@ class Task(ABC):
     def posterior_moments(self, y: Tensor) -> Moments:
         """Exact posterior mean and covariance of flattened x for each of m observations.
 
-        The default takes them from the mixture, else from 2**16 exact draws of a fixed stream.
+        The default takes them from the mixture, else from 2**16 exact draws of a fixed stream, some
+        at a time where x is large.
         """
         mixture = self.posterior_mixture(y)
         if mixture is not None:
             return mixture_moments(mixture)
-        moments = [self._sampled_moments(row) for row in y.split(1)]
+        moments = [self._kept_moments(row) for row in y.split(1)]
         return Moments(*(torch.cat(part) for part in zip(*moments, strict=True)))
 
+    def _kept_moments(self, y: Tensor) -> Moments:
+        """Those of draws; of many observations the first stay in memory, as metrics ask again."""
+        kept: dict[bytes, Moments] = self.__dict__.setdefault("_moments", {})
+        key = y.numpy().tobytes()
+        if key in kept:
+            return kept[key]
+        moments = self._sampled_moments(y)
+        if (len(kept) + 1) * moments.covariance.numel() <= KEPT_NUMBERS:
+            kept[key] = moments
+        return moments
+
     def _sampled_moments(self, y: Tensor) -> Moments:
+        """Of draws of a fixed stream, as many at a time as memory should hold."""
         generator = Generator().manual_seed(0)  # each row its own: no row depends on its neighbours
-        draws = self.sample_posterior(y, 2**16, generator).flatten(2).double()[0]
-        return Moments(draws.mean(0)[None], torch.cov(draws.T).reshape(1, *[draws.shape[1]] * 2))
+        size = max(1, min(MOMENT_DRAWS, HELD_NUMBERS // math.prod(self.x_shape)))
+        moments = RunningMoments()
+        for n in torch.ones(MOMENT_DRAWS).split(size):
+            heed()
+            moments.add(self.sample_posterior(y, len(n), generator).flatten(2).double()[0])
+        return moments.moments()
 
     def standardised_residual(self, x: Tensor, y: Tensor) -> Tensor | None:
         """(y - A x) / s, the noise that x leaves to explain y, where the noise is N(0, s^2 I).
@@ -180,11 +224,118 @@ class Task(ABC):
     def fingerprint(self) -> str:
         """SHA-256 (16 digits) of what the data depends on: name, version, settings.
 
-        Tasks that read files hash their bytes as well; a path is never part of it.
+        A setting that is a path counts by the bytes it leads to. Tasks that read other files hash
+        those as well; a path is never part of it.
         """
-        decisive = keyed_values(self.params)
+        decisive = content_values(self.params)
         text = json.dumps([self.info.name, self.info.version, decisive], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def identity(self) -> tuple[str | int | None, ...]:
+        """What decides everything that is computed of the task alone, and kept."""
+        return self.info.name, self.info.version, self.fingerprint(), self.source_sha256
+
+
+def checked_shapes(task: Task) -> None:
+    """Go on if x is an array and y one too, or a label.
+
+    Raises:
+        ContractError: if not; it says what to write.
+    """
+    name, x, y = f"task {task.info.name!r}", task.x_shape, task.y_shape
+    for what, shape in (("x_shape", x), ("y_shape", y)):
+        sound = isinstance(shape, tuple) and all(isinstance(k, int) and k > 0 for k in shape)
+        if not sound:
+            raise ContractError(f"{name}: {what} is {shape!r}; it is a tuple such as (3,)")
+    if x == ():
+        raise ContractError(f"{name}: x_shape is (); one number is a vector of one, (1,)")
+    if y == () and task.num_classes is None:
+        raise ContractError(
+            f"{name}: y_shape is (), which is that of class labels, and num_classes is None; say "
+            "how many classes there are, or write (1,) for one real number"
+        )
+    if y != () and task.num_classes is not None:
+        raise ContractError(f"{name}: num_classes says that y is a label; y_shape is {y}, not ()")
+
+
+def checked_pairs(task: Task, given: Any, origin: str) -> JointSamples:
+    """Pairs that a task returned.
+
+    Raises:
+        ContractError: if they are not float32 (int64 labels) of its shapes, or not finite.
+    """
+    origin = f"{origin} of task {task.info.name!r}"
+    if not isinstance(given, tuple) or len(given) != 2:
+        raise ContractError(f"{origin} returned {type(given).__name__}; return JointSamples(x, y)")
+    labels = task.num_classes is not None
+    parts = (("x", given[0], task.x_shape, False), ("y", given[1], task.y_shape, labels))
+    for name, part, shape, label in parts:
+        checked_tensor(part, f"{name} from {origin}", label=label)
+        if tuple(part.shape[1:]) != shape or part.ndim == 0:
+            raise ContractError(
+                f"{name} from {origin} has shape {tuple(part.shape)}; the first axis counts pairs, "
+                f"and {name}_shape is {shape}"
+            )
+        checked_finite(part, f"{name} from {origin}")
+    return JointSamples(*given)
+
+
+def checked_finite(part: Tensor, name: str) -> None:
+    """Go on if every row is finite.
+
+    Raises:
+        ContractError: if not, with how many are not, and the first.
+    """
+    bad = torch.nonzero(~part.isfinite().reshape(len(part), -1).all(1))
+    if len(bad):
+        raise ContractError(
+            f"{name} holds NaN or infinite numbers in {len(bad)} of {len(part)} pairs, first in "
+            f"pair {int(bad[0])}; leave such pairs out, or mend them"
+        )
+
+
+def checked_tensor(part: Any, name: str, *, label: bool = False) -> None:
+    """Go on if it is a float32 tensor, or an int64 one of labels.
+
+    Raises:
+        ContractError: if not; it says what to write.
+    """
+    wanted, cast_by = (torch.int64, "long") if label else (torch.float32, "float")
+    if not isinstance(part, Tensor):
+        raise ContractError(
+            f"{name} is a {type(part).__module__}.{type(part).__name__}, not a tensor; return "
+            f"torch.as_tensor(...).{cast_by}()"
+        )
+    if part.dtype != wanted:
+        raise ContractError(f"{name} is {part.dtype}, not {wanted}; return it with .{cast_by}()")
+
+
+class RunningMoments:
+    """Mean and covariance of points that come in parts, of which none is kept.
+
+    Two parts with n, m points, means a, b and scatters S, T have the scatter
+    S + T + n m / (n + m) (a - b)(a - b)' (Chan, Golub, LeVeque 1979).
+    """
+
+    def __init__(self) -> None:
+        self.n, self.mean, self.covariance = 0, torch.zeros(()), torch.zeros(())
+
+    def add(self, points: Tensor) -> None:
+        """Take in points `(m, d)`, float64."""
+        m, mean = len(points), points.mean(0)
+        covariance = torch.cov(points.T, correction=1 if m > 1 else 0).reshape(len(mean), -1)
+        n, total = self.n, self.n + m
+        if n:
+            gap = mean - self.mean
+            scatter = (n - 1) * self.covariance + (m - 1) * covariance
+            covariance = (scatter + n * m / total * torch.outer(gap, gap)) / (total - 1)
+            mean = self.mean + m / total * gap
+        self.n, self.mean, self.covariance = total, mean, covariance
+
+    def moments(self) -> Moments:
+        """`(1, d)` and `(1, d, d)`."""
+        return Moments(self.mean[None], self.covariance[None])
 
 
 def mixture_moments(mixture: MixturePosterior) -> Moments:

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from cwbench.errors import CwbenchError
 from cwbench.machine.files import write_atomically
 from cwbench.records import runs as records
-from cwbench.records.record import Record
+from cwbench.records.record import Record, without_paths
 from cwbench.records.values import OBSERVATIONS, gathered
 
 ROOT = Path(__file__).parent
@@ -54,6 +54,8 @@ def adopt(record: Record, results: Path) -> Path:
         CorruptFileError: if its values are not those it names; nothing is written.
     """
     gathered("", record)
+    told = without_paths({part: getattr(record, part) for part in ("task", "method", "settings")})
+    record = replace(record, **told)
     source = record.directory or Path()
     target = results.joinpath("runs", *source.parts[-5:])
     target.mkdir(parents=True, exist_ok=True)

@@ -131,6 +131,15 @@ class InPlace(Good):
         return x
 
 
+class Buffered(Good):
+    """Fills one output for all calls of a size."""
+
+    def sample(self, y, n, generator, nfe=None):
+        x = super().sample(y, n, generator)
+        self.__dict__.setdefault("buffers", {}).setdefault(x.shape, torch.empty_like(x)).copy_(x)
+        return self.buffers[x.shape]
+
+
 class Forgetful(Good):
     """Keeps one half of what sampling needs."""
 
@@ -149,7 +158,7 @@ class Peeking(Good):
     """Takes observations from the task behind the latent sampler."""
 
     def fit(self, data, context):
-        self.spec.sample_latent.__self__.evaluation_set(5, torch.Generator())
+        self.spec.sample_latent.__wrapped__.__self__.evaluation_set(5, torch.Generator())
         super().fit(data, context)
 
 
@@ -246,6 +255,7 @@ METHODS = {
     Fixed: "other-seed",
     Repetitive: "large-n",
     InPlace: "inputs-untouched",
+    Buffered: "outputs-kept",
     Forgetful: "save-and-load",
     Pickled: "states",
     Peeking: "evaluation-untouched",
@@ -376,6 +386,26 @@ class OtherLatents(GoodTask):
         return torch.randn(n, 7, generator=generator)
 
 
+class Centring(GoodTask):
+    """Centres the caller's y for its moments."""
+
+    def posterior_moments(self, y):
+        moments = super().posterior_moments(y)
+        y -= y.mean(0)
+        return moments
+
+    def sample_posterior(self, y, n, generator):
+        return super().sample_posterior(y.clone(), n, generator)
+
+
+class BufferedTask(GoodTask):
+    """Fills one array of latents for all calls."""
+
+    def sample_latent(self, n, generator):
+        buffers = self.__dict__.setdefault("buffers", {})
+        return torch.randn(n, 2, generator=generator, out=buffers.setdefault(n, torch.empty(n, 2)))
+
+
 TASKS = {
     WrongPosterior: "calibrated",
     WrongMoments: "moments",
@@ -387,6 +417,8 @@ TASKS = {
     SteadyTask: "other-seed",
     Unlicensed: "metadata",
     OtherLatents: "shapes",
+    Centring: "inputs-untouched",
+    BufferedTask: "outputs-kept",
 }
 ALSO = {Unseeded: {"fit-again", "save-and-load"}, SteadyTask: {"oracle-at-floor"}}
 """What compares two draws of one seed, or of two, cannot pass where a seed is not one."""

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 import cwbench
+from cwbench import registry
 from cwbench.records.record import Record
 
 Cwbench = Callable[..., Result]
 Run = Callable[..., Record]
 PluginFile = Callable[..., str]
+InstalledHere = Callable[[Path], None]
 
 
 @pytest.fixture
@@ -148,3 +151,38 @@ def python(
 def python_process() -> Callable[..., subprocess.CompletedProcess[str]]:
     """This interpreter as a process of its own."""
     return python
+
+
+@pytest.fixture
+def installed_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InstalledHere]:
+    """Let this process take the source of a package for an installed distribution.
+
+    What pip writes is written by hand from its `pyproject.toml`, and forgotten at the end; a wheel
+    and an interpreter of its own take ten times as long, and the slow tests have them.
+    """
+    known = set(sys.modules)
+
+    def install(source: Path) -> None:
+        project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
+        name, version = project["name"].replace("-", "_"), project["version"]
+        info = tmp_path / "site" / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        facts = {"Metadata-Version": "2.1", "Name": project["name"], "Version": version}
+        (info / "METADATA").write_text("".join(f"{k}: {v}\n" for k, v in facts.items()))
+        groups = project["entry-points"].items()
+        (info / "entry_points.txt").write_text(
+            "".join(
+                f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in points.items())
+                for group, points in groups
+            )
+        )
+        monkeypatch.syspath_prepend(str(info.parent))
+        monkeypatch.syspath_prepend(str(source / "src"))
+        registry.plugins.cache_clear()
+
+    yield install
+    monkeypatch.undo()
+    for module in set(sys.modules) - known:
+        if module.startswith(("cwbench_mine", "outside_plugin")):
+            del sys.modules[module]
+    registry.plugins.cache_clear()

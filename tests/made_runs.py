@@ -30,6 +30,7 @@ def write_run(
     method_part: Mapping[str, Any] | None = None,
     version: int = 1,
     direction: str = "lower",
+    source: str | None = None,
     **parts: Any,
 ) -> Path:
     """A run with these values by metric id; its directory. None is a value that is missing."""
@@ -58,6 +59,7 @@ def write_run(
             "value": mean, "low": mean, "high": mean, "level": 0.95, "plug_in": None, "floor": 0.5,
             "direction": direction, "debiased": True, "ranks": True,
             "n_observations": len(numbers) or 40, "n_samples": 100, "version": version,
+            "source_sha256": source,
         }  # fmt: skip
         rows += [(i, name, nfe, value, np.nan, 0.5) for i, value in enumerate(numbers)]
     columns = ["observation", "metric", "nfe", "value", "plug_in", "floor"]

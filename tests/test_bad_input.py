@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import cwbench
-from cwbench.errors import CorruptFileError
+from cwbench.errors import AnotherFitError, CorruptFileError
 from cwbench.training import checkpoint
 
 SAMPLE = "def sample(self, y, n, generator, nfe=None):\n    "
@@ -226,7 +227,7 @@ def _flip(path: Path) -> None:
 
 
 def _foreign(path: Path) -> None:
-    save_file(load_file(path), path, {"fit_key": "another", "bytes": "[]", "facts": "{}"})
+    save_file(load_file(path), path, {"fit": "another", "bytes": "[]", "facts": "{}"})
 
 
 @pytest.mark.parametrize("damage", [_truncate, _flip, _foreign])
@@ -252,6 +253,26 @@ def test_a_damaged_model_without_a_record_is_never_used(
     damage(only(results, "model.safetensors"))
     with pytest.raises(CorruptFileError, match=r"model\.safetensors.*--force"):
         quick_fm(run)
+
+
+def test_a_model_of_another_seed_is_refused_where_only_the_folder_says_so(
+    run: Callable, results: Path
+) -> None:
+    """The data and the starting weights of both seeds differ, and nothing else of the run does."""
+    quick_fm(run)
+    folder = only(results, "model.safetensors").parent
+    other = folder.with_name("seed-1")
+    shutil.copytree(folder, other)
+    (other / "record.json").unlink()
+    with pytest.raises(AnotherFitError, match=r"seed 0, not gaussian-linear \w+ seed 1.*--force"):
+        quick_fm(run, seed=1)
+
+
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 10, {"step": 10, "fit": "gaussian-linear 1f seed 0"})
+    assert checkpoint.load(tmp_path, "gaussian-linear 1f seed 0")
+    with pytest.raises(AnotherFitError, match=r"1f seed 0, not gaussian-linear 1f seed 1"):
+        checkpoint.load(tmp_path, "gaussian-linear 1f seed 1")
 
 
 @pytest.mark.parametrize("name", ["samples.safetensors", "observations.parquet"])

@@ -14,8 +14,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     "errors version style",
-    "machine ot settings samples citations",
-    "preset images theory",
+    "machine ot samples citations",
+    "settings",
+    "preset images theory door",
     "task",
     "method metric",
     "registry training metrics",

@@ -86,7 +86,7 @@ def test_every_block_is_run_or_says_why_not() -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """A directory with the files that the pages speak of."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CWBENCH_RESULTS", raising=False)
@@ -96,17 +96,28 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
     for number, image in enumerate(pixels):
         Image.fromarray(image).save(tmp_path / "pictures" / f"{number}.png")
-    _drawn_once(monkeypatch)
+    page = request.node.callspec.params["page"] if hasattr(request.node, "callspec") else ""
+    shows = any(".show(" in block.text for block in BLOCKS.get(page, ()))
+    slow = request.node.get_closest_marker("slow") is not None
+    _drawn_once(monkeypatch, by_method=slow or shows)
     return tmp_path
 
 
-def _drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take longer than a smoke run: the first run of a method on a task has them."""
-    draw, drawn = api._draw_figures, set()
+DRAWN: set[str] = set()
+"""The tasks of which a fast test of this process has drawn figures."""
+
+
+def _drawn_once(monkeypatch: pytest.MonkeyPatch, *, by_method: bool) -> None:
+    """Figures take longer than a smoke run: the first run on a task has them.
+
+    In slow tests, and on a page that shows figures, that of each method on it has, page by page.
+    """
+    draw, drawn = api._draw_figures, set() if by_method else DRAWN
 
     def draw_first(record: Record, *model: Any) -> None:
-        if (record.task["name"], record.method["name"]) not in drawn:
-            drawn.add((record.task["name"], record.method["name"]))
+        name = record.task["name"] + f" {record.method['name']}" * by_method
+        if name not in drawn:
+            drawn.add(name)
             draw(record, *model)
 
     monkeypatch.setattr(api, "_draw_figures", draw_first)

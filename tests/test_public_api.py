@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 
 import cwbench
 from cwbench.errors import CwbenchError, UsageError
@@ -51,7 +52,12 @@ def test_a_method_sees_no_posterior_unless_it_declares_the_need() -> None:
     task = cwbench.load_task("gaussian-linear")
     assert cwbench.load_method("fm").on(task).spec.posterior is None
     assert cwbench.load_method("fm").on(task).spec.simulator is None
-    assert cwbench.load_method("oracle").on(task).spec.posterior is task
+    granted, y = cwbench.load_method("oracle").on(task).spec.posterior, pairs(task).y
+    assert torch.equal(granted.posterior_moments(y).mean, task.posterior_moments(y).mean)
+
+
+def pairs(task: cwbench.Task) -> cwbench.JointSamples:
+    return task.sample_joint(3, torch.Generator().manual_seed(0))
 
 
 def test_usage_errors_are_value_errors() -> None:

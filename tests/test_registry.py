@@ -223,6 +223,42 @@ def test_a_method_file_is_keyed_by_its_source(method_file: Callable) -> None:
     assert first.distribution == "mine.py"
 
 
+@pytest.fixture
+def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module that a method file imports."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = tmp_path / "scale_of_mine.py"
+    path.write_text("SCALE = 1.0\n")
+    yield path
+    sys.modules.pop("scale_of_mine", None)
+
+
+def test_what_a_method_file_imports_runs_as_it_is_and_belongs_to_its_key(
+    method_file: Callable, helper: Path
+) -> None:
+    name = method_file("from scale_of_mine import SCALE as scale")
+    first = registry.load("method", name)
+    assert registry.load("method", name).source_sha256 == first.source_sha256
+    helper.write_text("SCALE = 200.0\n")  # another size: Python's own cache cannot hide it
+    second = registry.load("method", name)
+    assert (first.cls.scale, second.cls.scale) == (1.0, 200.0)
+    assert first.source_sha256 != second.source_sha256
+
+
+def test_an_editable_package_that_changed_after_its_import_is_refused(
+    distribution: Callable, helper: Path
+) -> None:
+    source = f"import scale_of_mine\n{METHOD}"
+    distribution("in-place", source.format(name="mine"), methods={"mine": "in_place:Outside"})
+    info = helper.parent / "in_place-1.5.dist-info"
+    (info / "direct_url.json").write_text('{"url": "", "dir_info": {"editable": true}}')
+    first = registry.load("method", "mine")
+    assert first.source_sha256 == registry.load("method", "mine").source_sha256
+    helper.write_text("SCALE = 2.0\n")
+    with pytest.raises(ContractError, match=r"in_place changed since .* start Python anew"):
+        registry.load("method", "mine")
+
+
 TASK = """
 import torch
 from cwbench import JointSamples, Task, TaskInfo, vector_presets

@@ -28,9 +28,10 @@ def test_readme_and_tables_are_those_of_the_committed_records() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The records of one task, and a figure of a task that is gone."""
-    place = "runs/gaussian-mixture"
-    shutil.copytree(RESULTS / place, tmp_path / "results" / place)
+    """Some records of one task, and a figure of a task that is gone."""
+    for method in ("cot-fm", "fm", "knn", "oracle", "prior"):
+        place = f"runs/gaussian-mixture/{method}/quick"
+        shutil.copytree(RESULTS / place, tmp_path / "results" / place)
     (tmp_path / "results" / "figures").mkdir()
     for name in ("gone-quick.png", "posterior.png"):
         (tmp_path / "results" / "figures" / name).write_bytes(b"old")

@@ -4,7 +4,8 @@
 
 The penalty's gradient is taken in x alone (`partial`): the critic is then 1-Lipschitz in x for each
 y, and the game estimates the conditional distance W_{1,Y}. Taken in (x, y) jointly (`full`) it
-estimates the weaker W_1 of the joints. The pair critic judges two samples of one y at once,
+estimates the weaker W_1 of the joints. Both are of standardised x and y. The pair critic judges two
+samples of one y at once,
 
     1/2 E[D((x, G_1), y) + D((G_1, x), y)] - E[D((G_1, G_2), y)],
 
@@ -50,7 +51,7 @@ class ConditionalWassersteinGAN(OnePassGenerator):
 
     info = MethodInfo(
         name="cwgan",
-        version=1,
+        version=2,
         title="Conditional Wasserstein GAN",
         citation="adler2018deep",
     )
@@ -78,9 +79,14 @@ class ConditionalWassersteinGAN(OnePassGenerator):
 
         def prepare(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
             generator = context.generator("noise", step)
-            latents = [spec.sample_latent(len(x), generator).flatten(1) for _ in range(2)]
+            latents = [self.latents(len(x), generator).flatten(1) for _ in range(2)]
             fed = self.condition(y.to(context.device))
-            return x.flatten(1), fed, *latents, torch.rand(len(x), 2, generator=generator)
+            return (
+                self.scaling(x).flatten(1),
+                fed,
+                *latents,
+                torch.rand(len(x), 2, generator=generator),
+            )
 
         for step, batch in enumerate(context.batches(prepare), start=context.step):
             if step % (params.critic_steps + 1) < params.critic_steps:

@@ -29,7 +29,7 @@ class PairCriticWassersteinGAN(ConditionalWassersteinGAN):
 
     info = MethodInfo(
         name="cwgan-pair",
-        version=1,
+        version=2,
         title="Conditional Wasserstein GAN with a pair critic (Deep Bayesian Inversion)",
         citation="adler2018deep",
     )

@@ -4,12 +4,13 @@
     D(x; sigma, y) = c_skip x + c_out F(c_in x, c_noise, y),
 
 with the preconditioning of the paper for data of unit deviation: x is centred and divided by its
-pooled deviation. Samples solve the probability-flow ODE dx/dsigma = (x - D(x; sigma, y)) / sigma
+deviation, pooled over the entries of an image as there.
+Samples solve the probability-flow ODE dx/dsigma = (x - D(x; sigma, y)) / sigma
 from sigma_max to 0, on sigma(t) = (sigma_max^(1/rho) (1 - t) + sigma_min^(1/rho) t)^rho. There
 Heun's second-order step uses two evaluations and the last step, to 0, Euler's one: an odd NFE. An
-even one makes the last step of the schedule Euler's too. Below 9 evaluations Heun's correction
-would take the slope where sigma is many times smaller, whose errors the long step multiplies: all
-steps are Euler's there (which is DDIM). `adaptive` is dopri5 in t, then one Euler
+even one makes the last step of the schedule Euler's too. Below `HEUN_FROM` evaluations Heun's
+correction would take the slope where sigma is many times smaller, whose errors the long step
+multiplies: all steps are Euler's there (which is DDIM). `adaptive` is dopri5 in t, then one Euler
 step to 0. The noise is Gaussian here whatever the task's latents are.
 
 Elucidating the Design Space of Diffusion-Based Generative Models (Karras, Aittala, Aila, Laine,
@@ -28,13 +29,15 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from cwbench.method import FitContext, Method, MethodInfo, State, some_of
+from cwbench.ot.scaling import Scaling
 from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
 from cwbench.training.networks import Condition
 from cwbench.training.ode import integrate, whole_observations
 
-FEWEST_FOR_HEUN = 9
+HEUN_FROM = 24
+"""The fewest evaluations at which steps are Heun's, found by `python -m benchmarks.heun`."""
 
 
 class DiffusionParams(Params):
@@ -65,12 +68,12 @@ class Denoiser(nn.Module):
         super().__init__()
         self.network, self.condition = network, condition
         self.register_buffer("mean", torch.zeros(x_size))
-        self.register_buffer("deviation", torch.ones(()))
+        self.register_buffer("deviation", torch.ones(x_size))
 
-    def fit_scale(self, x: Tensor) -> None:
-        """Take mean and pooled deviation from training data `(n, x_size)`."""
-        self.mean = x.double().mean(0).float()
-        self.deviation = x.double().var(0).mean().sqrt().clamp_min(1e-12).float()
+    def fit_scale(self, x: Tensor, *, pooled: bool) -> None:
+        """Take means and deviations, or one for all, from training data `(n, x_size)`."""
+        self.mean, deviation = Scaling.pooled(x) if pooled else Scaling.of(x)
+        self.deviation = deviation.expand_as(self.mean).clone()
 
     def forward(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
         """The estimate of clean x `(n, x_size)` at noise `(n,)`, condition `(n, size)`."""
@@ -87,13 +90,14 @@ class Diffusion(Method):
 
     info = MethodInfo(
         name="diffusion",
-        version=1,
+        version=2,
         title="Conditional diffusion (EDM)",
         citation="karras2022elucidating",
         nfe=True,
     )
     Params: ClassVar[type[DiffusionParams]] = DiffusionParams
     params: DiffusionParams
+    heun_from: int = HEUN_FROM
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Regress clean data on noisy ones."""
@@ -101,7 +105,8 @@ class Diffusion(Method):
         condition = Condition.fitted(spec, data, context)
         network = context.network((spec.x_size, 1, condition.size), spec.x_size)
         self.denoiser = Denoiser(network, condition, spec.x_size)
-        self.denoiser.fit_scale(some_of(data).x.flatten(1))
+        pooled = len(spec.x_shape) > 1 or not context.standardise
+        self.denoiser.fit_scale(some_of(data).x.flatten(1), pooled=pooled)
         self.denoiser.to(context.device)
         trainer = Trainer(
             self.denoiser, context, learning_rate=params.learning_rate, average=params.ema
@@ -121,7 +126,7 @@ class Diffusion(Method):
     def loss(self, x: Tensor, y: Tensor, noise: Tensor, level: Tensor) -> Tensor:
         """The weighted denoising error; `noise` and `level` are standard normal."""
         sigma = (self.params.noise_mean + self.params.noise_deviation * level).exp()
-        clean = (x - self.denoiser.mean) / self.denoiser.deviation
+        clean = Scaling(self.denoiser.mean, self.denoiser.deviation)(x)
         noisy = clean + sigma[:, None] * noise
         error = self.denoiser(noisy, sigma, self.denoiser.condition(y)) - clean
         weight = (1 + sigma**2) / sigma**2
@@ -167,9 +172,9 @@ class Diffusion(Method):
             last = self.sigma(torch.ones((), device=device))
             x = x - last * slope(x, last)
         else:
-            corrected = (nfe - 1) // 2 if nfe >= FEWEST_FOR_HEUN else 0
+            corrected = (nfe - 1) // 2 if nfe >= self.heun_from else 0
             x = heun(slope, x, self.levels(nfe - corrected).to(device), corrected)
-        return self.denoiser.mean + self.denoiser.deviation * x
+        return Scaling(self.denoiser.mean, self.denoiser.deviation).inverse(x)
 
     def levels(self, steps: int) -> Tensor:
         """The noise levels between `steps` steps, the last of which is to 0."""

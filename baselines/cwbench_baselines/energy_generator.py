@@ -39,7 +39,7 @@ class EnergyGenerator(OnePassGenerator):
 
     info = MethodInfo(
         name="energy-generator",
-        version=1,
+        version=2,
         title="Generator trained on the energy score",
         citation="pacchiardi2024probabilistic",
     )
@@ -48,7 +48,7 @@ class EnergyGenerator(OnePassGenerator):
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Descend on the energy score until the budget of network passes is spent."""
-        spec, m = self.spec, self.params.samples
+        m = self.params.samples
         self.build(data, context)
         trainer = Trainer(
             self.generator,
@@ -59,8 +59,8 @@ class EnergyGenerator(OnePassGenerator):
         context.save({"generator": trainer})
 
         def prepare(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-            z = spec.sample_latent(m * len(x), context.generator("noise", step))
-            return x.flatten(1), y, z.view(len(x), m, -1)
+            z = self.latents(m * len(x), context.generator("noise", step))
+            return self.scaling(x).flatten(1), y, z.view(len(x), m, -1)
 
         for x, y, z in context.batches(prepare):
             trainer.step(self.loss(x, y, z))

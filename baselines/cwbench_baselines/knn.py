@@ -1,7 +1,9 @@
 """Nearest neighbours: the posterior at y is the x of the training pairs whose y is closest.
 
 Conditions are compared by a regression r(y) of E[x | y] or by standardised y, whichever has the
-better energy score on held-out pairs; the number of neighbours is chosen so, too.
+better energy score on held-out pairs; the number of neighbours is chosen so, too. Regression and
+score are of standardised x. The neighbours of a class label are all training pairs of the class; of
+one that training lacks, all training pairs.
 
 Consistent Nonparametric Regression (Stone, 1977), https://doi.org/10.1214/aos/1176343886
 """
@@ -18,6 +20,7 @@ from torch.utils.data import Dataset
 
 from cwbench.method import Diagnostics, FitContext, Method, MethodInfo, State, tensors_of
 from cwbench.ot.regression import Regression, Standardised, fit_regression
+from cwbench.ot.scaling import Scaling
 from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.networks import Condition
@@ -32,16 +35,18 @@ class NearestNeighbourParams(Params):
     """Settings of nearest neighbours."""
 
     neighbours: PositiveInt | Literal["auto"] = Field(
-        "auto", description="training pairs to draw from; auto takes the best held-out energy score"
+        "auto",
+        description="training pairs to draw from; auto takes the best held-out energy score, and "
+        "all pairs of a class",
     )
 
 
 class NearestNeighbours(Method):
-    """Draws, with replacement, from the x of the k training pairs nearest in r(y) or y."""
+    """Draws, with replacement, from the x of the k training pairs nearest in r(y), y or class."""
 
     info = MethodInfo(
         name="knn",
-        version=1,
+        version=2,
         title="Nearest neighbours in y",
         citation="stone1977consistent",
     )
@@ -53,11 +58,12 @@ class NearestNeighbours(Method):
         self.x, y = tensors_of(data)
         if self.spec.num_classes is not None:
             self._use(Condition(self.spec.y_shape, self.spec.num_classes), y)
-            self.k = int(torch.bincount(y).min())
+            self.k = len(y)
         else:
-            regression = fit_regression(y, self.x, generator=context.generator("regression"))
+            scaled = Scaling.of(self.x, by_channel=True)(self.x) if context.standardise else self.x
+            regression = fit_regression(y, scaled, generator=context.generator("regression"))
             embeddings: tuple[nn.Module, ...] = (regression, Standardised(y))
-            best = min((self._best_k(e, y, context), i) for i, e in enumerate(embeddings))
+            best = min((self._best_k(e, y, scaled, context), i) for i, e in enumerate(embeddings))
             self._use(embeddings[best[1]], y)
             self.k = best[0][1]
         if self.params.neighbours != "auto":
@@ -73,22 +79,16 @@ class NearestNeighbours(Method):
         embedded: Tensor = self.embedding(y).float()
         return embedded
 
-    def _best_k(self, embedding: nn.Module, y: Tensor, context: FitContext) -> tuple[float, int]:
-        """The lowest energy score E|x' - x| - E|x' - x''| / 2 on held-out x, and its k."""
+    def _best_k(
+        self, embedding: nn.Module, y: Tensor, x: Tensor, context: FitContext
+    ) -> tuple[float, int]:
+        """The lowest energy score E|x' - x| - E|x' - x''| / 2 on held-out pairs, and its k."""
         self._use(embedding, y)
         generator = context.generator("neighbours")
         held_out = torch.randperm(len(y), generator=generator)[: min(HELD_OUT, len(y) // 5)]
         candidates = [k for k in CANDIDATES if k < len(y)] or [len(y) - 1]
         index = self._neighbours(self.keys[held_out], candidates[-1] + 1)[:, 1:]
-        return min(
-            (self._energy_score(index[:, :k], self.x[held_out], generator), k) for k in candidates
-        )
-
-    def _energy_score(self, index: Tensor, x: Tensor, generator: Generator) -> float:
-        chosen = torch.randint(index.shape[1], (2, len(x), DRAWS), generator=generator)
-        first, second = (self.x[index.gather(1, c)].flatten(2).double() for c in chosen)
-        truth = x.flatten(1).double()[:, None]
-        return float((first - truth).norm(dim=2).mean() - (first - second).norm(dim=2).mean() / 2)
+        return min((_energy_score(x, index[:, :k], x[held_out], generator), k) for k in candidates)
 
     def _neighbours(self, queries: Tensor, k: int) -> Tensor:
         """Indices of the k nearest training conditions, nearest first."""
@@ -97,9 +97,17 @@ class NearestNeighbours(Method):
 
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
         """Uniform draws from the neighbours."""
+        if self.spec.num_classes is not None:
+            return torch.stack([self._of_class(label, n, generator) for label in self.embed(y)])
         index = self._neighbours(self.embed(y), self.k)
         chosen = torch.randint(index.shape[1], (len(y), n), generator=generator)
         return self.x[index.gather(1, chosen)]
+
+    def _of_class(self, label: Tensor, n: int, generator: Generator) -> Tensor:
+        """Draws from the first k pairs of a class, given one-hot."""
+        members = (self.keys == label).all(1).nonzero()[: self.k, 0]
+        pool = self.x[members] if len(members) else self.x
+        return pool[torch.randint(len(pool), (n,), generator=generator)]
 
     def state_dict(self) -> State:
         """The training pairs, embedded, and the embedding."""
@@ -126,3 +134,11 @@ class NearestNeighbours(Method):
     def diagnostics(self) -> Diagnostics:
         """The number of neighbours and how they are found."""
         return {"neighbours": float(self.k), "embedding": type(self.embedding).__name__}
+
+
+def _energy_score(pool: Tensor, index: Tensor, truth: Tensor, generator: Generator) -> float:
+    """E|x' - x| - E|x' - x''| / 2 of draws x' from the rows `index` `(m, k)` of a pool, x true."""
+    chosen = torch.randint(index.shape[1], (2, len(truth), DRAWS), generator=generator)
+    first, second = (pool[index.gather(1, c)].flatten(2).double() for c in chosen)
+    x = truth.flatten(1).double()[:, None]
+    return float((first - x).norm(dim=2).mean() - (first - second).norm(dim=2).mean() / 2)

@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import FitContext, Method, MethodInfo, State, tensors_of
+from cwbench.ot.scaling import spread_of
 from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.networks import Condition
@@ -37,7 +38,7 @@ class LinearGaussian(Method):
 
     info = MethodInfo(
         name="linear-gaussian",
-        version=1,
+        version=2,
         title="Ridge mean, residual covariance",
         citation="hoerl1970ridge",
     )
@@ -49,17 +50,24 @@ class LinearGaussian(Method):
         x, y = tensors_of(data)
         condition = Condition(self.spec.y_shape, self.spec.num_classes)
         condition.fit(y)
-        features, targets = condition(y).double().numpy(), x.flatten(1).double().numpy()
+        unit = self._unit(x.flatten(1), context)
+        features, targets = condition(y).double().numpy(), (x.flatten(1) / unit).numpy()
         ridge = RidgeCV(list(self.params.ridge)).fit(features, targets)
         residuals = torch.from_numpy(targets - ridge.predict(features).reshape(targets.shape))
-        covariance = torch.cov(residuals.T).reshape(self.spec.x_size, self.spec.x_size)
+        covariance = torch.cov((unit * residuals).T).reshape(self.spec.x_size, self.spec.x_size)
         eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
         size = (self.spec.x_size, condition.size)
         self.state: dict[str, Tensor] = {
-            "weight": torch.from_numpy(ridge.coef_).reshape(size),
-            "bias": torch.as_tensor(ridge.intercept_).reshape(self.spec.x_size),
+            "weight": unit[:, None] * torch.from_numpy(ridge.coef_).reshape(size),
+            "bias": unit * torch.as_tensor(ridge.intercept_).reshape(self.spec.x_size),
             "root": eigenvectors * eigenvalues.clamp_min(0).sqrt(),
         } | condition.state_dict(prefix="condition.")
+
+    @staticmethod
+    def _unit(x: Tensor, context: FitContext) -> Tensor:
+        """What each entry of x is measured in: all count alike in the choice of the penalty."""
+        _, deviation, varies = spread_of(x)
+        return torch.where(varies & context.standardise, deviation, 1.0)
 
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
         """Mean plus correlated noise."""

@@ -23,6 +23,7 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
 from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec, State, some_of
+from cwbench.ot.scaling import Scaling
 from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
@@ -68,18 +69,21 @@ class PosteriorFlow(nn.Module):
 
     def fit_scale(self, x: Tensor) -> None:
         """Take mean and deviation from training data `(n, x_size)`."""
-        self.mean = x.double().mean(0).float()
-        self.deviation = x.double().std(0).clamp_min(1e-12).float()
+        self.mean, self.deviation = Scaling.of(x)
+
+    @property
+    def scaling(self) -> Scaling:
+        """The map to standardised x."""
+        return Scaling(self.mean, self.deviation)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """The log density log q(x | y) of standardised x, `(n,)`."""
-        density: Tensor = self.flow(self.condition(y)).log_prob((x - self.mean) / self.deviation)
+        density: Tensor = self.flow(self.condition(y)).log_prob(self.scaling(x))
         return density
 
     def draw(self, noise: Tensor, y: Tensor) -> Tensor:
         """Draws with shape `(n, x_size)` from standard normal noise."""
-        x: Tensor = self.flow(self.condition(y)).transform.inv(noise)
-        return self.mean + self.deviation * x
+        return self.scaling.inverse(self.flow(self.condition(y)).transform.inv(noise))
 
 
 class NeuralPosteriorEstimation(Method):

@@ -74,7 +74,7 @@ class RegularizedConditionalGAN(ConditionalWassersteinGAN):
 
     info = MethodInfo(
         name="rcgan",
-        version=1,
+        version=2,
         title="Regularized conditional GAN",
         citation="bendel2023regularized",
     )
@@ -103,7 +103,7 @@ class RegularizedConditionalGAN(ConditionalWassersteinGAN):
     def _gain(self, x: Tensor, y: Tensor) -> float:
         """PSNR in decibels of the mean of 8 samples above that of one, on a batch."""
         generator = self.context.generator("gain", self.spread.steps)
-        z = self.spec.sample_latent(MANY * len(y), generator).flatten(1).to(y.device)
+        z = self.latents(MANY * len(y), generator).flatten(1).to(y.device)
         fakes = self.generator(torch.cat([z, y.repeat(MANY, 1)], 1)).view(MANY, *x.shape)
         one, many = ((x - mean).square().mean() for mean in (fakes[0], fakes.mean(0)))
         return 10 * math.log10(float(one) / float(many)) if many > 0 and one > 0 else math.nan

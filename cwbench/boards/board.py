@@ -44,6 +44,8 @@ class Column(NamedTuple):
     version: int
     n_observations: int
     n_samples: int
+    source: str = ""
+    """The first digits of the hash of a metric's file: another once it is edited."""
 
     @property
     def name(self) -> str:
@@ -56,7 +58,7 @@ class Column(NamedTuple):
         return older("metric", self.metric, self.version)
 
     @property
-    def order(self) -> tuple[str, float, str, int, int, int]:
+    def order(self) -> tuple[Any, ...]:
         """By metric, then NFE with the adaptive solver last."""
         number = float(self.nfe) if self.nfe.isdigit() else math.inf
         return (self.metric, number, self.nfe, self.version, *self[3:])
@@ -297,7 +299,8 @@ class Board:
     def column(self, metric: str, nfe: object = None) -> Column | None:
         """The column of a metric at an NFE, or where none is given at the NFE that is judged.
 
-        Of several versions the one with the most cells; without that NFE the one nearest above.
+        Of several versions, or files of one name, the one with the most cells; without that NFE the
+        one nearest above.
         """
         found = [c for c in self.columns if c.metric == metric]
         wanted = str(self.task["main_nfe"] if nfe is None else nfe)

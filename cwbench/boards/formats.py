@@ -69,10 +69,16 @@ def plain(cell: Cell | None) -> str:
 
 
 def heading(board: Board, column: Column) -> str:
-    """`ew2sq, NFE adaptive`, with the version where the board has several."""
-    several = sum(c.metric == column.metric and c.nfe == column.nfe for c in board.columns) > 1
-    version = (f" v{column.version}" if several else "") + MARK * bool(column.older)
+    """`ew2sq, NFE adaptive`, with version and source where the board has several."""
+    version = _apart(board, column) + MARK * bool(column.older)
     return column.metric + version + (f", NFE {column.nfe}" if column.nfe else "")
+
+
+def _apart(board: Board, column: Column) -> str:
+    """` v2 [0278be16]` where columns of the board share a name, else nothing."""
+    if sum(other.name == column.name for other in board.columns) < 2:
+        return ""
+    return f" v{column.version}" + (f" [{column.source}]" if column.source else "")
 
 
 def share(three: tuple[float, float, float] | None) -> str:
@@ -324,7 +330,11 @@ def _row_json(board: Board, row: Row) -> dict[str, Any]:
         "older": row.older,
         "runs": [run.content["run_id"] for run in row.runs],
         "fit_seconds": row.cost("fit_seconds"),
-        "cells": {column.name: _cell_json(cell) for column, cell in cells.items() if cell},
+        "cells": {
+            column.name + _apart(board, column): _cell_json(cell)
+            for column, cell in cells.items()
+            if cell
+        },
     }  # fmt: skip
 
 

@@ -161,6 +161,7 @@ FRAME = (
     "origin", "seeds", "runs", "value", "low", "high", "p90", "floor", "rank_low", "rank_high",
     "tied", "scaled", "scaled_low", "scaled_high", "log_ratio", "log_ratio_low", "log_ratio_high",
     "evaluations", "sampling_seconds", "fit_seconds", "note", "older",
+    "metric_source",
 )  # fmt: skip
 
 
@@ -180,6 +181,7 @@ def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
         "sampling_seconds": row.sampling(column.nfe, "seconds"),
         "fit_seconds": row.cost("fit_seconds"), "note": note(row),
         "older": ", ".join(filter(None, (board.older, row.older, column.older))),
+        "metric_source": column.source,
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from cwbench.boards.board import (
 )
 from cwbench.boards.scoring import score
 from cwbench.preset import NOT_KEYED
-from cwbench.records.record import method_label
+from cwbench.records.record import method_label, without_paths
 from cwbench.records.shipped import Source
 from cwbench.records.values import Entry, observed
 
@@ -63,6 +63,7 @@ def boards(
         for members in _grouped(runs).values()
         if _passes(members[0], *passing)
     ]
+    _title_apart(made)
     for board in made:
         score(board, {*methods})
     return Boards(sorted(made, key=_place), problems, _present(run for _, run in runs))
@@ -112,7 +113,8 @@ def _read(
         found = observed(results, lambda contents: _wanted(contents, metrics), home)
         problems += found.problems.values()
         for name, content in found.runs.items():
-            run, run_id = Run(content, origin, results, name), str(content["run_id"])
+            run_id = str(content["run_id"])
+            run = Run(without_paths(content), origin, results, name)
             if run_id not in first:
                 first[run_id] = run
                 runs.append((name, run))
@@ -180,6 +182,37 @@ def _made(members: list[tuple[str, Run]], entries: Entries) -> Board:
     return board
 
 
+def _title_apart(boards: list[Board]) -> None:
+    """Boards of one title say in which values they differ; open ones which value was changed."""
+    alike: dict[str, list[Board]] = defaultdict(list)
+    for board in boards:
+        alike[board.name].append(board)
+    for members in alike.values():
+        facts = [_facts(board) for board in members]
+        keys = {key for each in facts for key in each}
+        differing = {key for key in keys if len({repr(each.get(key)) for each in facts}) > 1}
+        for board, each in zip(members, facts, strict=True):
+            shown = sorted(differing | _typed(board))
+            said = ", ".join(f"{key}={each[key]}" for key in shown if each.get(key) is not None)
+            board.title += f" [{said}]" if said else ""
+
+
+def _facts(board: Board) -> dict[str, Any]:
+    """What may part boards of one title: values of the preset, and version, data and source."""
+    task, values = board.task, board.rows[0].runs[0].content["preset_values"]
+    return {key: value for key, value in values.items() if key not in NOT_KEYED} | {
+        "version": task["version"], "data": str(task.get("fingerprint"))[:8],
+        "source": (task.get("source_sha256") or "")[:8] or None,
+    }  # fmt: skip
+
+
+def _typed(board: Board) -> set[str]:
+    """The values of the preset that were changed on an open board."""
+    content = board.rows[0].runs[0].content
+    typed = {key.removeprefix("preset.") for key in content["settings"]}
+    return typed & content["preset_values"].keys() if board.track == "open" else set()
+
+
 def _tell_apart(rows: list[Row]) -> None:
     """Rows of one label get the version of the method, or else the key."""
     same = Counter(row.label for row in rows)
@@ -216,7 +249,8 @@ def _fill(board: Board, found: list[tuple[Row, int, Entry]]) -> None:
 
 
 def _column(entry: Entry) -> Column:
-    return Column(entry.metric, entry.nfe, entry.version, entry.n_observations, entry.n_samples)
+    sizes = entry.n_observations, entry.n_samples
+    return Column(entry.metric, entry.nfe, entry.version, *sizes, entry.source[:8])
 
 
 def _kind(column: Column) -> tuple[Any, ...]:

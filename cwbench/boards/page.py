@@ -53,7 +53,7 @@ UNUSED_ID = re.compile(
 
 
 def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
-    """The page of these boards; problems are told on it."""
+    """The page of these boards; problems are listed on it."""
     script = _resource("plot.js") + _resource("page.js")
     styles = _resource("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -158,6 +158,7 @@ def _column(board: Board, column: Column) -> dict[str, Any]:
     return {
         "metric": column.metric, "nfe": column.nfe, "version": column.version,
         "observations": column.n_observations, "samples": column.n_samples,
+        "source": column.source,
         "direction": entry.direction, "ranks": entry.ranks, "debiased": entry.debiased,
         "floor": _short(entry.floor), "older": column.older,
     }  # fmt: skip
@@ -184,7 +185,7 @@ def _row(board: Board, row: Row, columns: Sequence[Column], shared: Shared) -> d
 
 
 def _diagnostics(runs: Sequence[Run], shared: Shared) -> list[Any]:
-    """Where their names stand, then of each what the runs told: one value if they agree."""
+    """Where their names stand, then the values of each: one value if they agree."""
     diagnostics = [run.content["diagnostics"] for run in runs]
     flat = (
         name for each in diagnostics for name, value in each.items() if not isinstance(value, dict)

@@ -190,6 +190,7 @@ def scaled_scores(values: Array, prior: Array) -> Bounds | None:
         return None
     share = values.mean((-2, -1)) / base
     half = crossed((values - share[..., None, None] * prior) / base).half()
+    half = np.where(_is_base(values, prior), 0.0, half)
     return Bounds(1 - share, 1 - share - half, 1 - share + half)
 
 
@@ -205,8 +206,14 @@ def log_ratios(values: Array, gaussian: Array) -> Bounds | None:
     means = np.where(means > 0, means, np.nan)
     centre = np.log10(means / base)
     linear = (values / means[..., None, None] - gaussian / base) / np.log(10)
-    half = crossed(linear).half()
+    half = np.where(_is_base(values, gaussian), 0.0, crossed(linear).half())
     return Bounds(centre, centre - half, centre + half)
+
+
+def _is_base(values: Array, base: Array) -> Array:
+    """Where a method is the control it is measured by: its ratio is 1 and has no interval."""
+    alike = np.isclose(values.mean(-2), base, rtol=1e-12, atol=0)
+    return np.asarray(alike.all(-1))
 
 
 def ninetieth_percentiles(values: Array) -> Array:

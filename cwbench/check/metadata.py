@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from cwbench.check.outcome import UnmetError, require
 from cwbench.citations import FORMS, entries_of
 from cwbench.errors import ContractError
-from cwbench.settings import json_values
+from cwbench.settings import json_values, read_back
 
 
 def require_metadata(cls: type[Any]) -> None:
@@ -40,7 +40,7 @@ def require_settings(settings: type[BaseModel]) -> None:
     require(not bare, f"no description: {', '.join(bare)}; write Field(default, description=...)")
     required = [name for name, field in fields.items() if field.is_required()]
     require(not required, f"no default: {', '.join(required)}")
-    defaults = json_values(settings())
+    defaults = read_back(settings, json_values(settings()))
     try:
         settings.model_validate(defaults)
     except (TypeError, ValidationError) as error:

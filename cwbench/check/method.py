@@ -18,12 +18,20 @@ from cwbench.check.fitting import Fitting
 from cwbench.check.metadata import require_metadata, require_settings
 from cwbench.check.method_subject import MethodSubject
 from cwbench.check.outcome import NotApplicableError, name_of, refuse_unfounded_excuses, require
-from cwbench.check.statistics import STRETCH, correlation, explained, repeated, standard_errors
+from cwbench.check.statistics import (
+    STRETCH,
+    correlation,
+    explained,
+    repeated,
+    same,
+    standard_errors,
+)
+from cwbench.door import copied
+from cwbench.errors import Interrupted
 from cwbench.machine.streams import seeded_globals
 from cwbench.method import Method, tensors_of
 from cwbench.records.storage import load_model, save_model
 from cwbench.running.fitting import training_data
-from cwbench.training.context import Interrupted
 from cwbench.training.networks import Meter
 
 NEEDED = {
@@ -187,7 +195,23 @@ def inputs_untouched(subject: MethodSubject) -> None:
     require(not changed, f"fit changed the training data in place: {', '.join(changed)}")
     y = fitting.y.clone()
     fitting.draw(y, 3)
-    require(torch.equal(y, fitting.y), "sample changed y in place")
+    require(
+        torch.equal(y, fitting.y),
+        "sample changed y in place; write y = y - 1 rather than y -= 1 or y.sub_(1)",
+    )
+
+
+def outputs_kept(subject: MethodSubject) -> None:
+    """Samples that were returned stay as they are when `sample` is called again."""
+    fitting = subject.main
+    first = fitting.draw(fitting.y[:2].clone(), 3)
+    before = copied(first)
+    fitting.draw(fitting.y[2:4].clone(), 3, seed=1)
+    require(
+        same(first, before),
+        "a second call wrote into the samples of the first: one output is filled again and again; "
+        "return a new one each time",
+    )
 
 
 def states(subject: MethodSubject) -> None:
@@ -329,8 +353,8 @@ def resumes(subject: MethodSubject) -> None:
 METHOD_CHECKS: tuple[Callable[[MethodSubject], None], ...] = (
     metadata, settings, excuses, fits, shapes, dtypes, device, finite, continuous_y, class_labels,
     images, same_seed, other_seed, fit_again, follows_y, own_y, alone, large_n,
-    inputs_untouched, states, save_and_load, diagnostics, budget, nfe, evaluation_untouched,
-    globals_kept, resumes,
+    inputs_untouched, outputs_kept, states, save_and_load, diagnostics, budget, nfe,
+    evaluation_untouched, globals_kept, resumes,
 )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from cwbench.check.outcome import (
     refuse_unfounded_excuses,
     require,
 )
+from cwbench.check.statistics import same
 from cwbench.errors import CwbenchError
 from cwbench.metric import Fault, ImageMetric, Need
 
@@ -97,6 +98,20 @@ def inputs_untouched(subject: MetricSubject) -> None:
     require(not changed, f"changed in place: its arguments number {changed}")
 
 
+def outputs_kept(subject: MetricSubject) -> None:
+    """A value that was returned stays as it is when the metric is called again."""
+    arguments = subject.trial.arguments()
+    first = subject.call(*arguments)
+    before = first.clone()
+    shifted, *rest = arguments
+    subject.call(shifted + 1, *rest)
+    require(
+        same(first, before),
+        "a second call wrote into the values of the first: one output is filled again and again; "
+        "return a new one each time",
+    )
+
+
 def permutation(subject: MetricSubject) -> None:
     """Samples in another order give the same value."""
     arguments = subject.trial.arguments()
@@ -153,8 +168,8 @@ def sees(subject: MetricSubject) -> None:
 
 
 METRIC_CHECKS: tuple[Callable[[MetricSubject], None], ...] = (
-    metadata, excuses, needs, shapes, alone, same_value, inputs_untouched, permutation, symmetry,
-    not_finite, equal_laws, sees,
+    metadata, excuses, needs, shapes, alone, same_value, inputs_untouched, outputs_kept,
+    permutation, symmetry, not_finite, equal_laws, sees,
 )  # fmt: skip
 
 

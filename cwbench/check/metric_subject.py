@@ -259,7 +259,11 @@ class ImageTrial(Trial):
         return self._images(None, 0)
 
     def _images(self, fault: Fault | None, seed: int) -> Arguments:
+        """Classes as the harness asks for them: in turn, or drawn, all equally often."""
         labels = torch.arange(SET) % self.task.num_classes
+        if not self.metric.by_class:
+            generator = stream("check", "labels", seed)
+            labels = torch.randint(self.task.num_classes, (SET,), generator=generator)
         return self.samples(labels, 1, fault, seed)[:, 0], labels
 
     def call(self, *arguments: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from cwbench.check.metric_subject import MetricSubject
 from cwbench.check.outcome import Outcome, carried_out
 from cwbench.check.task import TASK_CHECKS, TaskSubject
 from cwbench.errors import UsageError
+from cwbench.machine.torch_state import plain_torch
 from cwbench.running.request import configured_task
 from cwbench.settings import validated
 
@@ -61,6 +62,7 @@ def _lines(outcome: Outcome) -> Iterable[str]:
         yield f"  {mark:<8} {outcome.check:<21} {outcome.seen or outcome.expected}"
 
 
+@plain_torch()
 def check(
     name: str,
     *,

@@ -21,12 +21,14 @@ from cwbench import registry
 from cwbench.check.calibration import rank_p_values
 from cwbench.check.metadata import require_metadata, require_settings
 from cwbench.check.outcome import NotApplicableError, name_of, refuse_unfounded_excuses, require
+from cwbench.check.statistics import same
+from cwbench.door import copied
 from cwbench.judging.judge import Judge
 from cwbench.method import take
 from cwbench.metrics.wasserstein import W2Squared
 from cwbench.preset import Preset
 from cwbench.samples import JointSamples
-from cwbench.task import Task
+from cwbench.task import Task, checked_shapes
 
 PRESETS = {"smoke", "quick", "standard"}
 LEAST_P = 1e-6
@@ -105,6 +107,7 @@ def presets(subject: TaskSubject) -> None:
 def shapes(subject: TaskSubject) -> None:
     """Pairs, observations, draws and latents have the shapes that the task declares."""
     task = subject.task
+    checked_shapes(task)
     for m, n in ((1, 1), (3, 1), (1, 4)):
         for what, pairs in _pairs(task, m):
             _same(f"x of {what}", pairs.x.shape, (m, *task.x_shape))
@@ -157,7 +160,8 @@ def same_seed(subject: TaskSubject) -> None:
 
 def other_seed(subject: TaskSubject) -> None:
     """Another generator gives other numbers."""
-    first, other = _numbers(subject.task, 5), _numbers(subject.task, 6)
+    first = copied(_numbers(subject.task, 5))
+    other = _numbers(subject.task, 6)
     fixed = [name for name in first if torch.equal(first[name], other[name])]
     require(not fixed, f"the same numbers from {', '.join(fixed)}")
 
@@ -173,13 +177,37 @@ def globals_kept(subject: TaskSubject) -> None:
 
 
 def inputs_untouched(subject: TaskSubject) -> None:
-    """The posterior leaves y as it was."""
-    task = subject.with_posterior
-    y = task.evaluation_set(3, stream(0)).y
-    before = y.clone()
-    task.sample_posterior(y, 2, stream(0))
-    task.posterior_moments(y)
-    require(torch.equal(y, before), "y was changed in place")
+    """The posterior and what else is a function of x and y leave them as they were."""
+    task = subject.task
+    x, y = task.evaluation_set(3, stream(0))
+    functions: dict[str, Callable[[Tensor, Tensor], Any]] = {
+        "standardised_residual": lambda x, y: task.standardised_residual(x[:, None], y),
+        "back_projection": lambda _, y: task.back_projection(y),
+        "posterior_mixture": lambda _, y: task.posterior_mixture(y),
+    }
+    if task.has_posterior:
+        functions |= {
+            "sample_posterior": lambda _, y: task.sample_posterior(y, 2, stream(0)),
+            "posterior_moments": lambda _, y: task.posterior_moments(y),
+        }
+    for name, function in functions.items():
+        handed = x.clone(), y.clone()
+        function(*handed)
+        for part, before, after in zip("xy", (x, y), handed, strict=True):
+            require(same(before, after), f"{name} changed {part} in place")
+
+
+def outputs_kept(subject: TaskSubject) -> None:
+    """What was drawn stays as it is when the task draws again."""
+    first = _numbers(subject.task, 5)
+    before = copied(first)
+    _numbers(subject.task, 6)
+    reused = [name for name in first if not same(first[name], before[name])]
+    require(
+        not reused,
+        f"{', '.join(reused)}: a second call wrote into what the first returned: one output is "
+        "filled again and again; return a new one each time",
+    )
 
 
 def fingerprint(subject: TaskSubject) -> None:
@@ -276,8 +304,8 @@ def prior_worse(subject: TaskSubject) -> None:
 
 TASK_CHECKS: tuple[Callable[[TaskSubject], None], ...] = (
     metadata, settings, excuses, presets, shapes, dtypes, finite, same_seed, other_seed,
-    globals_kept, inputs_untouched, fingerprint, observations, training_data, calibrated, moments,
-    residual, oracle_at_floor, prior_worse,
+    globals_kept, inputs_untouched, outputs_kept, fingerprint, observations, training_data,
+    calibrated, moments, residual, oracle_at_floor, prior_worse,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cwbench.cli.options import json_option, names, reports_errors
+from cwbench.cli.options import json_option, names, reports_errors, where_option
 from cwbench.errors import UsageError
 from cwbench.machine.cpu import without_collection
 
@@ -55,7 +55,7 @@ def leaderboard(
     figures: Path | None,
     results: Path | None,
 ) -> None:
-    """Show which methods are best on which task, and which cannot be message apart.
+    """Show which methods are best on which task, and which cannot be told apart.
 
     \b
     cwbench leaderboard --task gaussian-mixture
@@ -180,17 +180,19 @@ def compare(
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--fresh/--no-fresh", default=True, help="Score stored models on fresh observations.")
+@where_option
 @json_option
 @reports_errors
-def verify(directory: Path, fresh: bool, as_json: bool) -> None:
+def verify(directory: Path, fresh: bool, assignments: tuple[str, ...], as_json: bool) -> None:
     """Check records before they are submitted: schema, hashes, versions, scores.
 
     Samples that are stored are scored again; a stored model is scored on fresh observations, and a
     gap above three standard errors is flagged. DIRECTORY is a results directory.
     """
     from cwbench.running.verify import verify as verify_all
+    from cwbench.settings import parse
 
-    found = list(verify_all(directory, fresh=fresh))
+    found = list(verify_all(directory, fresh=fresh, settings=parse(assignments)))
     if as_json:
         click.echo(json.dumps([one.as_json() for one in found], indent=1))
     else:

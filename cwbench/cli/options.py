@@ -1,4 +1,4 @@
-"""What the commands share: options, completion of names, errors told in a line."""
+"""What the commands share: options, completion of names, errors shown in a line."""
 
 from __future__ import annotations
 
@@ -58,6 +58,13 @@ set_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="task.NAME, method.NAME or preset.NAME; a bare NAME where exactly one has it.",
+)
+where_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=PATH",
+    help="Where a folder or file lies that records name by its content, e.g. root=FOLDER.",
 )
 metrics_option = click.option(
     "--metrics",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cwbench.cli.options import names, reports_errors, results_option
+from cwbench.cli.options import names, reports_errors, results_option, where_option
 from cwbench.cli.sweep import sweep
 
 
@@ -26,10 +26,16 @@ from cwbench.cli.sweep import sweep
     type=click.Path(path_type=Path),
     help="A directory; default TASK-figures, and with --sweep FILE-figures.",
 )
+@where_option
 @results_option
 @reports_errors
 def plot(
-    run: str | None, task: str | None, file: Path | None, output: Path | None, results: Path | None
+    run: str | None,
+    task: str | None,
+    file: Path | None,
+    output: Path | None,
+    assignments: tuple[str, ...],
+    results: Path | None,
 ) -> None:
     """Draw the figures of a run again, from what is stored, or those of a task or a sweep.
 
@@ -38,7 +44,9 @@ def plot(
     from cwbench.errors import UsageError
     from cwbench.records.lookup import find_record
     from cwbench.records.runs import results_directory
-    from cwbench.reporting.run_figures import draw
+    from cwbench.reporting.run_figures import draw, subject_of
+    from cwbench.running.remade import refuse_other_settings
+    from cwbench.settings import parse
 
     if (run, task, file).count(None) != 2:
         raise UsageError("give a RUN, --task NAME or --sweep FILE, one of the three")
@@ -49,7 +57,9 @@ def plot(
         _plot_sweep(file, output or file.with_name(f"{file.stem}-figures"), results)
         return
     record = find_record(str(run), results_directory(results))
-    for path in draw(record):
+    given = parse(assignments)
+    refuse_other_settings([record], given)
+    for path in draw(record, subject_of(record, given) if given else None):
         click.echo(path)
 
 

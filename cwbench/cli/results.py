@@ -19,6 +19,7 @@ from cwbench.cli.options import (
     quiet_option,
     reports_errors,
     results_option,
+    where_option,
 )
 from cwbench.errors import CwbenchError
 
@@ -144,6 +145,7 @@ def why(run: str, other: str | None, results: Path | None, as_json: bool) -> Non
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
 @metrics_option
+@where_option
 @inception_option
 @results_option
 @quiet_option
@@ -151,6 +153,7 @@ def why(run: str, other: str | None, results: Path | None, as_json: bool) -> Non
 def score(
     runs: tuple[str, ...],
     metrics: list[str],
+    assignments: tuple[str, ...],
     inception_weights: Path | None,
     results: Path | None,
     quiet: bool,
@@ -162,17 +165,21 @@ def score(
     """
     from cwbench.machine.weights import use_inception_weights
     from cwbench.records.lookup import find_record
+    from cwbench.running.remade import refuse_other_settings
     from cwbench.running.score import score as score_one
+    from cwbench.settings import parse
 
     use_inception_weights(inception_weights)
     for metric in metrics:
         registry.load("metric", metric)
     place = found_results(results)
     chosen = {record.directory: record for record in (find_record(run, place) for run in runs)}
+    given = parse(assignments)
+    refuse_other_settings(chosen.values(), given)
     failed = False
     for record in chosen.values():
         try:
-            scored = score_one(record, place, metrics=metrics, quiet=quiet)
+            scored = score_one(record, place, metrics=metrics, settings=given, quiet=quiet)
         except KeyboardInterrupt:
             sys.exit(1)
         except CwbenchError as error:

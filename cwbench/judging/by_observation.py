@@ -31,11 +31,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from cwbench.door import copied, copying
 from cwbench.errors import ContractError
-from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quantile, source_suffix
-from cwbench.judging.uniformity import uniformity
+from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quantile
+from cwbench.judging.uniformity import highest, uniformity
+from cwbench.judging.units import distance_units
 from cwbench.machine.cpu import cores, single_threaded
 from cwbench.machine.files import write_atomically
+from cwbench.machine.signals import heed
 from cwbench.machine.streams import stream
 from cwbench.metric import (
     CalibrationMetric,
@@ -49,14 +52,14 @@ from cwbench.metric import (
 from cwbench.preset import Preset
 from cwbench.records.entry import Entry
 from cwbench.samples import JointSamples
-from cwbench.task import Task
+from cwbench.task import Task, checked_finite
 
 SLICE = 4
 """Observations handed to a metric at a time, in parallel threads."""
 
 
 def as_samples(output: Any, shape: tuple[int, ...], origin: str) -> Tensor:
-    """A sampler's output as float32 on the CPU.
+    """A sampler's output as float32 on the CPU, a copy that no later call can change.
 
     Raises:
         ContractError: if it is no real floating tensor or array with that shape.
@@ -73,7 +76,7 @@ def as_samples(output: Any, shape: tuple[int, ...], origin: str) -> Tensor:
             f"{origin} returned shape {tuple(output.shape)}; (observations, samples, *x_shape) = "
             f"{shape} is needed"
         )
-    samples: Tensor = output.detach().to("cpu", torch.float32)
+    samples: Tensor = output.detach().to("cpu", torch.float32, copy=True)
     return samples
 
 
@@ -99,14 +102,29 @@ class ObservationJudge:
             preset.split,
         )
 
-    @cached_property
+    @property
     def observations(self) -> JointSamples:
-        """The held-out observations and the x behind each; they belong to the task's version."""
-        return self.task.evaluation_set(self.preset.observations, stream(*self.key, "observations"))
+        """The held-out observations and the x behind each; they belong to the task's version.
+
+        Copies each time: who is handed them may spoil them.
+        """
+        return copied(self._observed)
+
+    @cached_property
+    def _observed(self) -> JointSamples:
+        generator = stream(*self.key, "observations")
+        x, y = copied(self.task.evaluation_set(self.preset.observations, generator))
+        for name, part in (("x", x), ("y", y)):
+            checked_finite(part, f"{name} from evaluation_set of task {self.task.info.name!r}")
+        return JointSamples(x, y)
+
+    def settle(self) -> None:
+        """Draw what a sampler is judged by now, before it runs: nothing it does can change that."""
+        _ = self.reference if self.task.has_posterior else self._observed
 
     @cached_property
     def reference(self) -> tuple[Tensor, Tensor]:
-        """The reference halves b1, b2 with shape `(m, n, *x_shape)`, float64."""
+        """The reference halves b1, b2 with shape `(m, n, *x_shape)`, float64; not handed out."""
         y, n = self.observations.y, self.preset.samples
         draws = self.task.sample_posterior(y, 2 * n, stream(*self.key, "reference"))
         shape = (len(y), 2 * n, *self.task.x_shape)
@@ -114,6 +132,11 @@ class ObservationJudge:
         if not halves.isfinite().all():
             raise ContractError(f"sample_posterior of {self.task.info.name} is not finite")
         return halves[:, :n], halves[:, n:]
+
+    @cached_property
+    def units(self) -> Tensor:
+        """What distances to the posterior measure x in."""
+        return distance_units(self.task)
 
     def score(self, metric: Metric, samples: Tensor) -> Scores:
         """Scores of 2n samples for each observation, `(m, 2n, *x_shape)`, all finite."""
@@ -134,6 +157,9 @@ class ObservationJudge:
             Sizes(n_observations=m, n_samples=self.preset.samples),
             float(value.mean()),
             half=quantile(m) * error,
+            high=highest(float(value.mean()), m, scores.least_error, quantile(m))
+            if scores.least_error
+            else None,
             plug_in=_mean(scores.plug_in),
             floor=_mean(scores.floor),
             p90=float(value.quantile(0.9)) if finite and metric.by_observation else None,
@@ -149,15 +175,7 @@ class ObservationJudge:
 
     def floor(self, metric: Metric, compute: Callable[[], Tensor]) -> Tensor:
         """What exact draws score, computed once for a task and preset, kept beside the results."""
-        content = repr((self.key, self.preset.observations, self.preset.samples))
-        digest = hashlib.sha256(content.encode()).hexdigest()[:16]
-        source = source_suffix(self.hashes.get(metric.info.name))
-        name = f"{metric.info.name}-{metric.info.version}{source}"
-        path = (
-            self.cache / f"{self.task.info.name}-{digest}-{name}.safetensors"
-            if self.cache
-            else None
-        )
+        path = self._floor_path(metric) if self.cache else None
         kept = _read_floor(path, self.preset.observations) if path else None
         if kept is not None:
             return kept
@@ -166,11 +184,34 @@ class ObservationJudge:
             write_atomically(path, save_tensors({"floor": floor}))
         return floor
 
+    def _floor_path(self, metric: Metric) -> Path:
+        """Where a floor is kept: all that decides it is in the name.
+
+        Code that a task's source does not hold shows in what it draws.
+        """
+        assert self.cache is not None  # noqa: S101 - asked by the caller
+        facts = repr((self.task.identity, self.preset.split, self._drawn))
+        digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
+        source = self.hashes.get(metric.info.name)
+        suffix = f"-{source[:16]}" if source else ""
+        name = f"{metric.info.name}-{metric.info.version}{suffix}"
+        return self.cache / f"{self.task.info.name}-{digest}-{name}.safetensors"
+
+    @cached_property
+    def _drawn(self) -> str:
+        """The hash of the observations and the reference draws."""
+        sha256 = hashlib.sha256()
+        for part in (*self._observed, *self.reference):
+            sha256.update(repr((part.dtype, tuple(part.shape))).encode())
+            for row in part:
+                sha256.update(row.numpy().tobytes())
+        return sha256.hexdigest()
+
     def sliced(self, score: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
-        """Apply a metric to slices of observations, in parallel threads."""
+        """Apply a metric to copies of slices of observations, in parallel threads."""
         slices = zip(*(argument.split(SLICE) for argument in arguments), strict=True)
         with single_threaded(), ThreadPoolExecutor(cores()) as pool:
-            parts = list(pool.map(lambda part: score(*part), slices))
+            parts = list(pool.map(lambda part: _of_slice(score, part), slices))
         scores = torch.cat([torch.as_tensor(part, dtype=torch.float64) for part in parts])
         if scores.shape != (len(arguments[0]),):
             raise ContractError(
@@ -189,13 +230,17 @@ class _ScoresOf:
     def by_reference(self, metric: ReferenceMetric) -> Scores:
         """The debiased distance; where it is not debiased, the cross term alone."""
         b1, b2 = self.judge.reference
-        sliced, distance = self.judge.sliced, metric.distance
+        sliced, units = self.judge.sliced, self.judge.units
+
+        def distance(a: Tensor, b: Tensor) -> Tensor:
+            return metric.distance(a / units, b / units)
+
         cross = (sliced(distance, self.a1, b1) + sliced(distance, self.a2, b2)) / 2
         floor = self.judge.floor(metric, lambda: sliced(distance, b1, b2))
         value = cross
         if metric.info.debiased:
             value = cross - (sliced(distance, self.a1, self.a2) + floor) / 2
-        return Scores(value, cross, floor, metric.resolution(floor, b1))
+        return Scores(value, cross, floor, copying(metric.resolution)(floor, b1 / units))
 
     def by_halves(self, metric: SplitMetric) -> Scores:
         """The product of both halves, unbiased by itself."""
@@ -221,7 +266,7 @@ class _ScoresOf:
     def by_ranks(self, metric: CalibrationMetric) -> Scores:
         """All observations at once: a rank is judged by where the others fall."""
         x, y = self.judge.observations
-        ranks = metric.ranks(self.samples, x.double(), y).double()
+        ranks = copying(metric.ranks)(self.samples, x.double(), y).double()
         weights = metric.weights.double()
         if ranks.shape != (len(y), len(weights)):
             raise ContractError(
@@ -238,6 +283,12 @@ class _ScoresOf:
     def by_images(self, metric: ImageMetric) -> Scores:
         """Never: it has no score of an observation."""
         raise ContractError(f"{metric.info.name} is of images, not of observations")
+
+
+def _of_slice(score: Callable[..., Tensor], part: tuple[Tensor, ...]) -> Tensor:
+    """Scores of copies, unless a signal asked to stop."""
+    heed()
+    return copying(score)(*part)
 
 
 def _read_floor(path: Path, observations: int) -> Tensor | None:

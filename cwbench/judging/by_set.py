@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from cwbench.door import copying
 from cwbench.judging.measured import Measured, Sizes, made_entry
 from cwbench.machine.streams import stream
 from cwbench.metric import SetMetric
@@ -18,7 +19,7 @@ def set_value(metric: SetMetric, sampler: Sampler, key: tuple[str | int, ...]) -
     """The value over as many held-out observations as the metric says, in the stream of `key`."""
     x, y = metric.task.evaluation_set(metric.n, stream(*key, "set"))
     empty = type(metric)(metric.task)  # the one handed in is shared by all NFE
-    empty.update(sampler(y, 1)[:, 0].double(), x.double())
+    copying(empty.update)(sampler(y, 1)[:, 0].double(), x.double())
     return empty.compute()
 
 

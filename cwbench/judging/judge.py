@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from cwbench.errors import DivergedError
 from cwbench.judging.by_image import ImageJudge, ImageScore, RealImages
 from cwbench.judging.by_observation import ObservationJudge
 from cwbench.judging.by_set import measured_set, set_value
+from cwbench.judging.failing import Failed, attempt
 from cwbench.judging.measured import Measured
 from cwbench.metric import (
     ImageMetric,
@@ -56,16 +58,27 @@ class Judge(ObservationJudge):
         return measured
 
     def measure_each(self, metrics: Iterable[Metric], sampler: Sampler) -> Iterator[Measured]:
-        """One entry a metric, in their order; all that are of images see the same ones."""
+        """One entry a metric, in their order; all that are of images see the same ones.
+
+        One that fails leaves the others standing and has its reason in its entry.
+        """
         chosen = list(metrics)
         finite = bool(sampler.samples.isfinite().all())
         of_images = [m.of_images for m in chosen if m.of_images]
         images = self._image_scores(of_images, sampler) if finite and of_images else {}
         way = _Measuring(self, sampler, images) if finite else _WithoutValue(self)
         for metric in chosen:
-            yield metric.measured_by(way)
+            measured = attempt(metric.measured_by, way)
+            yield self.failed(metric, measured) if isinstance(measured, Failed) else measured
 
-    def _image_scores(self, metrics: list[ImageMetric], sampler: Sampler) -> dict[str, ImageScore]:
+    def failed(self, metric: Metric, failed: Failed) -> Measured:
+        """The entry of a metric that failed."""
+        without = metric.measured_by(_WithoutValue(self)).entry
+        return Measured(replace(without, error=failed.reason), trace=failed.trace)
+
+    def _image_scores(
+        self, metrics: list[ImageMetric], sampler: Sampler
+    ) -> Mapping[str, ImageScore | Failed]:
         """Those of all metrics by name; none if an image is not finite."""
         if sampler.real_images("test"):
             return self.by_image.real_scores(metrics, sampler.real_images)
@@ -98,7 +111,9 @@ class _WithoutValue:
 class _Measuring:
     """The entry of each kind of metric, from what the sampler hands out for it."""
 
-    def __init__(self, judge: Judge, sampler: Sampler, images: Mapping[str, ImageScore]) -> None:
+    def __init__(
+        self, judge: Judge, sampler: Sampler, images: Mapping[str, ImageScore | Failed]
+    ) -> None:
         self.judge, self.sampler, self.images = judge, sampler, images
 
     def _of_observations(self, metric: Metric) -> Measured:
@@ -116,4 +131,7 @@ class _Measuring:
 
     def by_images(self, metric: ImageMetric) -> Measured:
         """Of images that are drawn for all such metrics at once."""
-        return self.judge.by_image.measured(metric, self.images.get(metric.info.name))
+        score = self.images.get(metric.info.name)
+        if isinstance(score, Failed):
+            return self.judge.failed(metric, score)
+        return self.judge.by_image.measured(metric, score)

@@ -30,10 +30,14 @@ class Scores:
 
 
 class Measured(NamedTuple):
-    """An entry with the scores it is the mean of, where there are several."""
+    """An entry with the scores it is the mean of, where there are several.
+
+    Where the metric failed, `trace` is the traceback.
+    """
 
     entry: Entry
     scores: Scores | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,22 +55,26 @@ def made_entry(
     value: float | None,
     *,
     half: float | None = None,
+    high: float | None = None,
     plug_in: float | None = None,
     floor: float | None = None,
     p90: float | None = None,
     resolution: float | None = None,
     source_sha256: str | None = None,
 ) -> Entry:
-    """The entry of a value with its interval, `value - half` to `value + half`.
+    """The entry of a value with its interval, `value - half` to `value + half`, or to `high`.
 
     A number that is not finite becomes None; without a value only the floor and the resolution,
-    which are not of the model, stay.
+    which are not of the model, stay. A value that is not finite, for samples that are, is said so.
     """
+    if value is not None and half is not None:
+        high = max(high or -math.inf, value + half)
     has_value = value is not None and math.isfinite(value)
+    undefined = value is not None and not has_value
     return Entry(
         value=_finite(value),
         low=_finite(value - half) if value is not None and half is not None else None,
-        high=_finite(value + half) if value is not None and half is not None else None,
+        high=_finite(high) if has_value else None,
         plug_in=_finite(plug_in) if has_value else None,
         floor=_finite(floor),
         p90=_finite(p90) if has_value else None,
@@ -80,17 +88,13 @@ def made_entry(
         unit=sizes.unit,
         version=metric.info.version,
         source_sha256=source_sha256,
+        error=f"its value is {value}, though the samples are finite" if undefined else None,
     )
 
 
 def quantile(values: int) -> float:
     """Of Student's t, for the two-sided interval of a mean of so many values, at least 2."""
     return float(special.stdtrit(values - 1, (1 + LEVEL) / 2))
-
-
-def source_suffix(source_sha256: str | None) -> str:
-    """What a kept floor's name adds for a metric whose code can change under its version."""
-    return f"-{source_sha256[:16]}" if source_sha256 else ""
 
 
 def _finite(number: float | None) -> float | None:

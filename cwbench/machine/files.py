@@ -94,6 +94,19 @@ def sha256_of(path: Path) -> str:
         return ""
 
 
+def content_sha256(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents in a folder; empty where there is none.
+
+    Names that begin with a dot do not count.
+    """
+    if not path.is_dir():
+        return sha256_of(path)
+    inside = (file.relative_to(path).parts for file in sorted(path.rglob("*")) if file.is_file())
+    shown = (parts for parts in inside if not any(part.startswith(".") for part in parts))
+    lines = (f"{'/'.join(parts)}\0{sha256_of(path.joinpath(*parts))}\n" for parts in shown)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def writable_directory(path: Path) -> Path:
     """Create `path` and prove that it can be written.
 

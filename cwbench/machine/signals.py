@@ -8,6 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from cwbench.errors import Interrupted
+
+_heard: list[threading.Event] = []
+"""What signals set, the innermost last."""
+
+
+def heed() -> None:
+    """Go on unless a signal has asked to stop; for long work that looks at no event of its own.
+
+    Raises:
+        Interrupted: if one has.
+    """
+    if _heard and _heard[-1].is_set():
+        raise Interrupted("stopped while measuring; the same command goes on")
+
 
 @contextmanager
 def stop_on_signal(stop: threading.Event) -> Iterator[None]:
@@ -26,8 +41,10 @@ def stop_on_signal(stop: threading.Event) -> Iterator[None]:
     for name in names:
         number = signal.Signals[name]
         before[number] = signal.signal(number, handle)
+    _heard.append(stop)
     try:
         yield
     finally:
+        _heard.pop()
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -55,9 +55,10 @@ class ClassAccuracy(ImageMetric):
 
     info: ClassVar = declared(
         "class-accuracy", "share of images that a classifier takes for the class asked for",
-        "shmelkov2018how, ravuri2019classification", direction="higher", ranks=False,
+        "shmelkov2018how, ravuri2019classification", version=1, direction="higher", ranks=False,
         sees=frozenset({"condition"}),
     )  # fmt: skip
+    by_class = True
     part = "train"
 
     def network(self, cache: Path | None) -> FeatureNetwork:
@@ -71,6 +72,20 @@ class ClassAccuracy(ImageMetric):
     def statistic(self, real: Statistic | None = None) -> Statistic:
         """Counts."""
         return RightClass(self.task.num_classes or 1)
+
+    def refusal(self, n: int) -> str | None:
+        """An image of each class."""
+        classes = self.task.num_classes or 1
+        if n < classes:
+            return f"it needs an image of each of {classes} classes, {n} are generated"
+        return super().refusal(n)
+
+    def real_refusal(self, counts: Tensor, *, floor: bool) -> str | None:
+        """An image of each class, too."""
+        if floor and not counts.all():
+            lacking = self.task.class_names[int(counts.argmin())]
+            return f"it needs an image of each class, {lacking!r} has none"
+        return super().real_refusal(counts, floor=floor)
 
     def value(self, generated: Statistic, real: Statistic) -> Tensor:
         """One share a class."""

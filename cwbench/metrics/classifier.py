@@ -76,12 +76,13 @@ class ClassifierFeatures:
 
 
 _MADE: dict[str, ClassifierFeatures] = {}
-"""The classifiers of this process by fingerprint; many metrics ask for the same."""
+"""The classifiers of this process by fingerprint and source; many metrics ask for the same."""
 
 
 def classifier_of(task: Task, cache: Path | None) -> ClassifierFeatures:
     """The classifier of a task's images, trained where there is none that can be read."""
-    key = hashlib.sha256(task.fingerprint().encode()).hexdigest()[:16]
+    decisive = task.fingerprint() + (task.source_sha256 or "")
+    key = hashlib.sha256(decisive.encode()).hexdigest()[:16]
     name = f"{task.info.name}-{key}-{ClassifierFeatures.name}.safetensors"
     path = cache / name if cache else None
     if key not in _MADE:

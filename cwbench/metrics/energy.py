@@ -15,7 +15,8 @@ class EnergyDistance(ReferenceMetric):
     """Expected energy distance of the posteriors; unbiased once debiased by its self terms.
 
     The V-statistic is used: in cross - (self + self) / 2 its bias cancels exactly, so the value is
-    the U-statistic's in expectation. Nearly blind to atoms and memorised points.
+    the U-statistic's in expectation: the distance of the laws, whatever the error. Nearly blind to
+    atoms and memorised points.
     """
 
     info: ClassVar = MetricInfo(

@@ -79,13 +79,22 @@ class Moments:
         """Mean and covariance whatever the group."""
         return self._gaussian(self.counts.sum(), self.sums.sum(0), self.products.sum(0))
 
-    def pooled(self) -> Gaussian:
-        """Covariance about the mean of each group, all groups together; the overall mean."""
+    def pooled(self, weights: Tensor | None = None) -> Gaussian:
+        """Covariance about the mean of each group, all groups together; the overall mean.
+
+        Groups weigh as `weights` `(groups,)` say, which sum to 1; None is their own degrees of
+        freedom, as in the pooled covariance of an analysis of variance.
+        """
+        weights = self.weights() if weights is None else weights
         means = self.sums / self.counts[:, None]  # about the origin, as the products
-        scatter = self.products.sum(0) - torch.einsum("g,gi,gj->ij", self.counts, means, means)
-        n = int(self.counts.sum())
-        mean = self.origin + self.sums.sum(0) / n
-        return Gaussian(mean, _symmetric(scatter / (n - self.groups)))
+        scatter = self.products - self.counts[:, None, None] * means[:, :, None] * means[:, None]
+        each = scatter / (self.counts - 1)[:, None, None]
+        mean = self.origin + self.sums.sum(0) / self.counts.sum()
+        return Gaussian(mean, _symmetric(torch.einsum("g,gij->ij", weights, each)))
+
+    def weights(self) -> Tensor:
+        """The share of the degrees of freedom that each group has, `(groups,)`."""
+        return (self.counts - 1) / (self.counts - 1).sum()
 
     def means(self) -> Tensor:
         """The mean of each group, `(groups, d)`."""
@@ -130,8 +139,11 @@ def frechet_per_class(first: Moments, second: Moments) -> Tensor:
 
 
 def cfid(first: Moments, second: Moments) -> float:
-    """The conditional distance with pooled covariances; classes weigh as in `second`."""
-    a, b = first.pooled(), second.pooled()
+    """The conditional distance with pooled covariances; classes weigh as in `second`.
+
+    So do the covariances of `first`, which need not have each class as often as `second` does.
+    """
+    a, b = first.pooled(second.weights()), second.pooled()
     means = first.means() - second.means()
     weights = second.counts / second.counts.sum()
     between = float((weights * means.square().sum(1)).sum())

@@ -5,7 +5,6 @@ A metric inherits one of each, and adds its name (`image_sets`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal, cast
 
@@ -33,6 +32,16 @@ class Features(ImageMetric):
     def classes(self) -> int:
         """Number of classes of the task."""
         return self.task.num_classes or 1
+
+    def too_few(self, counts: Tensor, needed: int) -> str | None:
+        """The class with the fewest of so many real images of each `(K,)`, if it has too few."""
+        fewest = int(counts.argmin())
+        if counts[fewest] >= needed:
+            return None
+        return (
+            f"class {self.task.class_names[fewest]!r} has {int(counts[fewest])} real images of the "
+            f"{needed} that it needs"
+        )
 
 
 class OnClassifier(Features):
@@ -134,11 +143,21 @@ class FrechetDistance(Features):
             )
         return super().refusal(n)
 
+    def real_refusal(self, counts: Tensor, *, floor: bool) -> str | None:
+        """As many as of generated ones; a floor is a value of few images where there are few."""
+        if not floor and counts.sum() <= self.dimension:
+            return (
+                f"a Frechet distance of {self.dimension} features needs more than "
+                f"{self.dimension} images, there are {int(counts.sum())} real ones"
+            )
+        return super().real_refusal(counts, floor=floor)
+
 
 class PerClassFrechet(Features):
     """The mean over classes of the Frechet distance within each."""
 
     biased = True
+    by_class = True
 
     def kind(self) -> str:
         """Sums class by class."""
@@ -153,13 +172,12 @@ class PerClassFrechet(Features):
         return frechet_per_class(cast("Moments", generated), cast("Moments", real))
 
     def refusal(self, n: int) -> str | None:
-        """Each class needs twice as many images as features, generated and real."""
-        needed = 2 * self.dimension
-        stored = self.task.stored_images(self.part)
-        assert stored is not None  # noqa: S101 - declared by the metric's needs
-        counts = stored.labels.bincount(minlength=self.classes)
-        generated, real = n // self.classes, int(counts.min())
-        if min(generated, real) < needed:
+        """Each class needs twice as many images as features."""
+        needed, generated = 2 * self.dimension, n // self.classes
+        if generated < needed:
+            stored = self.task.stored_images(self.part)
+            assert stored is not None  # noqa: S101 - declared by the metric's needs
+            real = int(stored.labels.bincount(minlength=self.classes).min())
             return (
                 f"a covariance of {self.dimension} features in each class needs {needed} images of "
                 f"it: {generated} are generated, {real} are real; type --set "
@@ -168,9 +186,14 @@ class PerClassFrechet(Features):
             )
         return super().refusal(n)
 
+    def real_refusal(self, counts: Tensor, *, floor: bool) -> str | None:
+        """As many as of generated ones; a floor has a value as soon as there is a covariance."""
+        needed = 2 if floor else 2 * self.dimension
+        return self.too_few(counts, needed) or super().real_refusal(counts, floor=floor)
+
 
 class PooledFrechet(PerClassFrechet):
-    """CFID: means class by class, one covariance about them."""
+    """CFID: means class by class, one covariance about them; classes weigh as real ones do."""
 
     def value(self, generated: Statistic, real: Statistic) -> Tensor:
         """One number."""
@@ -180,14 +203,10 @@ class PooledFrechet(PerClassFrechet):
 class KernelDistance(Features):
     """The kernel distance over all images, whatever their class.
 
-    It is unbiased for images whose classes are drawn. Those of two sets with equally many of each
-    class are nearer to each other than that, by a share of order 1/n.
+    Exact images, whose classes are drawn as often as real ones have them, score 0 on average over
+    both sets. Given N real images the average is below 0 by what N differ from another N in their
+    shares of classes alone, a spread between classes over N - 1.
     """
-
-    excused: ClassVar[Mapping[str, str]] = {
-        "equal-laws": "generated images have equally many of each class, so that exact ones score "
-        "below 0 by a share of order 1/n"
-    }
 
     def kind(self) -> str:
         """The features themselves."""
@@ -202,6 +221,20 @@ class KernelDistance(Features):
         """All together."""
         return 1
 
+    def refusal(self, n: int) -> str | None:
+        """A pair of images in each group."""
+        if n < 2 * self.groups:
+            return f"it needs two images of each of {self.groups} classes, {n} are generated"
+        return super().refusal(n)
+
+    def real_refusal(self, counts: Tensor, *, floor: bool) -> str | None:
+        """A pair of images in each group, too."""
+        if self.groups > 1:
+            return self.too_few(counts, 2) or super().real_refusal(counts, floor=floor)
+        if counts.sum() < 2:
+            return "it needs two real images, there is one"
+        return super().real_refusal(counts, floor=floor)
+
     def value(self, generated: Statistic, real: Statistic) -> Tensor:
         """One number."""
         return cast("BlockDistance", generated).value()
@@ -210,18 +243,12 @@ class KernelDistance(Features):
 class PerClassKernelDistance(KernelDistance):
     """The mean over classes of the kernel distance within each."""
 
-    excused: ClassVar[Mapping[str, str]] = {}
+    by_class = True
 
     @property
     def groups(self) -> int:
         """Class by class."""
         return self.classes
-
-    def refusal(self, n: int) -> str | None:
-        """A pair of images in each class."""
-        if n < 2 * self.classes:
-            return f"it needs two images of each of {self.classes} classes, {n} are generated"
-        return super().refusal(n)
 
 
 class _Manifold(Features):
@@ -240,6 +267,15 @@ class _Manifold(Features):
         if n <= NEIGHBOUR:
             return f"its neighbourhoods need more than {NEIGHBOUR} images, {n} are generated"
         return super().refusal(n)
+
+    def real_refusal(self, counts: Tensor, *, floor: bool) -> str | None:
+        """The third neighbour of a real image, too."""
+        if counts.sum() <= NEIGHBOUR:
+            return (
+                f"its neighbourhoods need more than {NEIGHBOUR} images, there are "
+                f"{int(counts.sum())} real ones"
+            )
+        return super().real_refusal(counts, floor=floor)
 
 
 class Precision(_Manifold):

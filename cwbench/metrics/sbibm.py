@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cwbench.errors import NoValueError
 from cwbench.metric import MetricInfo, ReferenceMetric
 from cwbench.metrics.per_observation import per_observation
 
@@ -99,8 +100,17 @@ def _standardised(a: Tensor, b: Tensor) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def squared_mmd(a: Tensor, b: Tensor) -> float:
-    """Unbiased MMD^2 of points `(n, d)` and reference points `(n, d)`, n >= 2."""
+    """Unbiased MMD^2 of points `(n, d)` and reference points `(n, d)`, n >= 2.
+
+    Raises:
+        NoValueError: if most reference points are equal.
+    """
     bandwidth = torch.pdist(b).median()
+    if bandwidth == 0:
+        raise NoValueError(
+            "the median distance between reference samples is 0, most are equal: a kernel of that "
+            "bandwidth is not defined"
+        )
 
     def kernel(p: Tensor, q: Tensor) -> Tensor:
         distances = torch.cdist(p, q, compute_mode="donot_use_mm_for_euclid_dist")

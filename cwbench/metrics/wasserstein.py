@@ -25,7 +25,8 @@ class W2Squared(ReferenceMetric):
     """Expected squared Wasserstein-2 distance of the posteriors, E_y[W_2^2(P_y, Q_y)].
 
     Debiased, it is |delta|^2 + rho (1 - s)^2 tr C for a posterior of covariance C shifted by delta
-    and scaled by s, where rho is the resolution; it hardly sees wrong weights of modes.
+    and scaled by s, where rho is the resolution: for a shift exactly, in expectation, for a scale
+    about. It hardly sees wrong weights of modes.
     """
 
     info: ClassVar = MetricInfo(
@@ -48,7 +49,15 @@ class W2Squared(ReferenceMetric):
 
 
 class W1(ReferenceMetric):
-    """Expected Wasserstein-1 distance of the posteriors, E_y[W_1(P_y, Q_y)]."""
+    """Expected Wasserstein-1 distance of the posteriors, E_y[W_1(P_y, Q_y)].
+
+    Debiased, it is 0 in expectation for a perfect sampler and grows with an error, but its size is
+    that of no distance: where an error moves a point by less than the distance between neighbouring
+    samples, both self terms take off most of it. Of a shift by |delta| the value is not |delta| but
+    a share of it that depends on delta, the dimension and the number of samples, small where they
+    are (`docs/metrics.md` has the shares), and so has no resolution. It orders methods; to read
+    sizes take `ew2sq`, which shows shifts in full, or `energy`. Hence it is computed on request.
+    """
 
     info: ClassVar = MetricInfo(
         name="ew1",
@@ -57,6 +66,7 @@ class W1(ReferenceMetric):
         direction="lower",
         needs=frozenset({"reference"}),
         citation="chemseddine2025conditional",
+        opt_in=True,
         sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 

@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from cwbench.ot.adam import AdamW
 from cwbench.ot.checks import ConvergenceError, as_float64, is_label, same_count
+from cwbench.ot.scaling import spread_of
 
 _LEARNING_RATE = 2e-3
 _TRAINED_SHARE = 0.8
@@ -87,9 +88,8 @@ class Standardised(nn.Module):
     def __init__(self, y: Tensor) -> None:
         super().__init__()
         flat = y.flatten(1).double() if y.ndim > 1 else y.double()[:, None]
-        deviation = flat.std(0, correction=0)
-        varies = deviation > 1e-6 * flat.abs().amax(0)
-        self.register_buffer("mean", flat.mean(0))
+        mean, deviation, varies = spread_of(flat, correction=0)
+        self.register_buffer("mean", mean)
         self.register_buffer("scale", torch.where(varies, deviation, torch.inf))
         self.register_buffer("variance", varies.sum().double())
 

@@ -37,7 +37,8 @@ _FIRST = 3.0
 class Fed(NamedTuple):
     """The data as the cost sees them: `points` `(N, d)` in float32, `classes` `(N,)` or None.
 
-    `points` holds x beside sqrt(beta) e(y), so that the cost is a squared distance.
+    `points` holds x beside sqrt(beta) e(y), so that the cost is a squared distance, less the data's
+    mean: products of float32 keep their digits wherever the data lie.
     """
 
     points: Tensor
@@ -69,24 +70,31 @@ class Semidiscrete:
         if not beta >= 0 or (math.isinf(beta) and not is_label(y)):
             raise ValueError(f"beta is {beta}; give a number from 0, inf for class labels only")
         self.beta, self.embedding = beta, embedding
+        self.labels = y.unique() if is_label(y) else torch.empty(0)
+        self.mean: Tensor | float = 0.0
+        self.mean = self._fed(x, y, torch.float64).points.mean(0)
         self.data = self._fed(x, y)
         self.squares = self.data.points.square().sum(1)
         self.spread = float(x.flatten(1).double().var(0, correction=0).sum())
         self.g = torch.zeros(len(x))
 
-    def _fed(self, x: Tensor, y: Tensor) -> Fed:
-        flat = x.flatten(1).float()
+    def _fed(self, x: Tensor, y: Tensor, dtype: torch.dtype = torch.float32) -> Fed:
+        flat = x.flatten(1).double()
         if is_label(y):
             if math.isinf(self.beta):
-                return Fed(flat, y)
-            e = torch.nn.functional.one_hot(y.long()).float()
+                return Fed((flat - self.mean).to(dtype), y)
+            e = y[:, None] == self.labels  # a batch may lack some of the data's classes
         else:
             with torch.no_grad():
-                e = (y.flatten(1) if self.embedding is None else self.embedding(y)).float()
-        return Fed(torch.cat([flat, math.sqrt(self.beta) * e], 1), None)
+                e = y.flatten(1) if self.embedding is None else self.embedding(y)
+        points = torch.cat([flat, math.sqrt(self.beta) * e.double()], 1)
+        return Fed((points - self.mean).to(dtype), None)
 
     def __call__(self, z: Tensor, y: Tensor) -> Tensor:
-        """The index k* with shape `(n,)` of latents `(n, *z_shape)` with conditions `(n, ...)`."""
+        """The index k* with shape `(n,)` of latents `(n, *z_shape)` with conditions `(n, ...)`.
+
+        To a class that the data lack all of them are equally near.
+        """
         return self._reduced_cost(self._fed(z, y), self.g).argmin(1)
 
     def _reduced_cost(self, source: Fed, g: Tensor) -> Tensor:
@@ -98,7 +106,8 @@ class Semidiscrete:
             alpha=-2.0,
         )
         if source.classes is not None and self.data.classes is not None:
-            cost.masked_fill_(source.classes[:, None] != self.data.classes, math.inf)
+            other = source.classes[:, None] != self.data.classes
+            cost.masked_fill_(other & ~other.all(1, keepdim=True), math.inf)
         return cost
 
     def ascend(

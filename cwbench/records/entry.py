@@ -69,27 +69,47 @@ NEEDED = (
     "n_samples", "version",
 )  # fmt: skip
 """What every reader relies on."""
-NUMBERS = (
-    "value", "low", "high", "plug_in", "floor", "resolution", "p90", "n_observations", "n_samples",
-    "version",
-)  # fmt: skip
+NUMBERS = ("value", "low", "high", "level", "plug_in", "floor", "p90", "resolution")
+COUNTS = ("n_observations", "n_samples", "version")
+TEXTS = ("source_sha256", "error")
+WORDS: dict[str, tuple[Any, ...]] = {
+    "direction": ("lower", "higher"), "unit": ("samples", "images"),
+    "low_resolution": (True, False), "debiased": (True, False), "ranks": (True, False),
+}  # fmt: skip
 
 
 def read(content: Any) -> Entry:
     """The entry that stands in a record as a JSON object; names of no entry are left out.
 
     Raises:
-        ValueError: if it is none: no object, without a number that is needed, or with text for one.
+        ValueError: if it is none: no object, without a name that is needed, or with
+            something else under it.
     """
     if not isinstance(content, Mapping):
         raise ValueError(f"{type(content).__name__} is no entry of a metric")
     missing = [name for name in NEEDED if name not in content]
     if missing:
         raise ValueError(f"it lacks {', '.join(missing)}")
+    for name, problem in _problems(content):
+        raise ValueError(f"{name} {problem}")
+    return Entry(**{name: content[name] for name in NAMES if name in content})
+
+
+def _problems(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the numbers and words of an entry, by name."""
     for name in NUMBERS:
         if content.get(name) is not None and type(content[name]) not in (int, float):
-            raise ValueError(f"{name} is no number")
-    return Entry(**{name: content[name] for name in NAMES if name in content})
+            yield name, "is no number"
+    for name in COUNTS:
+        if type(content[name]) is not int or content[name] < 0:
+            yield name, "is no count"
+    for name in TEXTS:
+        if not isinstance(content.get(name), str | None):
+            yield name, "is no text"
+    for name, allowed in WORDS.items():
+        found = content.get(name, allowed[0])
+        if type(found) is not type(allowed[0]) or found not in allowed:
+            yield name, f"is none of {', '.join(map(str, allowed))}"
 
 
 Entries = dict[str, Annotated[Entry, PlainValidator(read)]]

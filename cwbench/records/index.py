@@ -2,7 +2,7 @@
 
 Derived and safe to delete. The rows of a record are taken from it only while `record.json` is the
 very file they were read from (inode, size, time of change); what is new or changed is read again,
-what is damaged is read and told every time.
+what is damaged is read, and named, every time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def table(
     Args:
         results: the results directory, which holds the index.
         directories: of the runs below it, in the order wanted.
-        rows_of: the rows of the record in a directory; a `CorruptFileError` or `OSError` is told.
+        rows_of: the rows of the record in a directory; what a damaged one raises becomes a problem.
         columns: of a row.
         home: of the index, where the results directory itself is not to be written.
     """

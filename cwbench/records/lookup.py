@@ -52,8 +52,8 @@ def find_run(typed: str, results: Path) -> Path:
         )
     by_id = {run_id_of(d): d for d in known}
     near = [by_id[name] for name in difflib.get_close_matches(typed, by_id, SHOWN, 0.5)]
-    told = f" Near ones:\n{_listed(near, results)}" if near else ""
-    raise UsageError(f"no run {typed!r} among the {len(known)} in {str(results)!r}.{told}")
+    hint = f" Near ones:\n{_listed(near, results)}" if near else ""
+    raise UsageError(f"no run {typed!r} among the {len(known)} in {str(results)!r}.{hint}")
 
 
 def find_record(typed: str, results: Path) -> Record:

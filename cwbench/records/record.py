@@ -19,6 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from cwbench.errors import CorruptFileError, UsageError
 from cwbench.records.entry import Entries
+from cwbench.records.schema import Document, cleaned
+from cwbench.settings import SHORT
 
 if TYPE_CHECKING:
     from cwbench.records.notebook import Pictures
@@ -26,13 +28,6 @@ if TYPE_CHECKING:
 SCHEMA = 1
 Status = Literal["ok", "diverged", "failed", "timeout", "oom", "interrupted", "skipped"]
 Track = Literal["fixed", "open", "external"]
-NAMED = {"name": (str,), "version": (int,), "params": (dict,), "changed": (dict,)}
-METHOD = NAMED | {"role": (str,)}
-TASK = NAMED | {
-    "main_metric": (str,), "main_nfe": (int, str), "second_nfe": (int, str), "group": (str,),
-    "x_shape": (list,),
-}  # fmt: skip
-"""What every reader relies on, and of which type it is."""
 
 
 @dataclass
@@ -66,9 +61,20 @@ class Record:
         return method_label(self.method["name"], self.method["changed"])
 
     @property
+    def fit_id(self) -> str:
+        """Which fit its model is of."""
+        return fit_id(self.task["name"], self.fit_key, self.seed)
+
+    @property
     def figures(self) -> list[Path]:
         """The figures of this run."""
         return sorted((self.directory / "figures").glob("*.png")) if self.directory else []
+
+    def __str__(self) -> str:
+        """Its table, as `cwbench run` prints it."""
+        from cwbench.records.tables import run_table
+
+        return run_table(self)
 
     def _repr_html_(self) -> str:
         """How a notebook shows it."""
@@ -94,7 +100,9 @@ class Record:
         """
         identifier = metric if nfe is None else f"{metric}@nfe={nfe}"
         if identifier not in self.metrics:
-            raise UsageError(f"no {identifier!r} in {self.run_id}; it has {sorted(self.metrics)}")
+            has = f"it has {sorted(self.metrics)}" if self.metrics else "it has no metric"
+            why = f" ({self.status}: {self.error})" if self.error else ""
+            raise UsageError(f"no {identifier!r} in {self.run_id}{why}; {has}")
         value: float | None = self.metrics[identifier]["value"]
         return value
 
@@ -108,6 +116,36 @@ def method_label(name: str, changed: Mapping[str, Any]) -> str:
     """`cot-fm (beta=10)`: settings that differ from the defaults make another row."""
     settings = ", ".join(f"{key}={value}" for key, value in sorted(changed.items()))
     return f"{name} ({settings})" if settings else name
+
+
+def without_paths(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record's content without the folders that records of before 0.2.0 name.
+
+    Args:
+        content: with the keys `task`, `method` and `settings`; returned as it is if it has none.
+    """
+    odd = {
+        (owner, name)
+        for owner in ("task", "method")
+        for name, value in content[owner]["params"].items()
+        if isinstance(value, str) and Path(value).is_absolute()
+    }
+    if not odd:
+        return content
+    data = str(content["task"].get("fingerprint"))[:SHORT]
+    parts: dict[str, Any] = {"settings": dict(content["settings"])}
+    for owner in ("task", "method"):
+        names = [name for whose, name in odd if whose == owner]
+        told = dict.fromkeys(names, data if owner == "task" else "file")
+        shown = {name: told[name] for name in names if name in content[owner]["changed"]}
+        parts[owner] = content[owner] | {
+            "params": content[owner]["params"] | dict.fromkeys(names),
+            "changed": content[owner]["changed"] | shown,
+        }
+        for name in names:
+            for key in parts["settings"].keys() & {name, f"{owner}.{name}"}:
+                parts["settings"][key] = told[name]
+    return {**content, **parts}
 
 
 def finite(value: Any) -> Any:
@@ -127,6 +165,11 @@ def key_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def fit_id(task: str, fit_key: str, seed: int) -> str:
+    """Which fit a model or checkpoint is of; it stands inside the file."""
+    return f"{task} {fit_key} seed {seed}"
+
+
 def parse(text: str, origin: str) -> Record:
     """Read a record.
 
@@ -134,7 +177,7 @@ def parse(text: str, origin: str) -> Record:
         CorruptFileError: if it is truncated, foreign or of a newer schema.
     """
     try:
-        content = json.loads(text, parse_constant=_refuse_constant)
+        content = cleaned(json.loads(text, parse_constant=_refuse_constant))
         schema = content["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFileError(f"{origin} is not a record: {error}") from None
@@ -145,30 +188,18 @@ def parse(text: str, origin: str) -> Record:
         odd = sorted(set(content) ^ expected)
         raise CorruptFileError(f"{origin} is not a record: unexpected or missing {', '.join(odd)}")
     try:
+        Document.model_validate(content)
         record = _adapter().validate_python(content)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
         raise CorruptFileError(f"{origin} is not a record: {where}: {problem['msg']}") from None
-    _check_parts(record, origin)
     return record
 
 
 @functools.cache
 def _adapter() -> TypeAdapter[Record]:
     return TypeAdapter(Record)
-
-
-def _check_parts(record: Record, origin: str) -> None:
-    """Refuse a record that lacks what every reader relies on."""
-    for name, part, wanted in (("task", record.task, TASK), ("method", record.method, METHOD)):
-        missing = sorted(wanted.keys() - part.keys())
-        if missing:
-            raise CorruptFileError(f"{origin} is not a record: {name} lacks {', '.join(missing)}")
-        for key, kinds in wanted.items():
-            if type(part[key]) not in kinds:
-                allowed = " or ".join(kind.__name__ for kind in kinds)
-                raise CorruptFileError(f"{origin} is not a record: {name}.{key} is no {allowed}")
 
 
 def _refuse_constant(constant: str) -> None:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from cwbench.errors import ContractError, CorruptFileError
+from cwbench.errors import AnotherFitError, ContractError, CorruptFileError
 from cwbench.machine.files import write_atomically
 from cwbench.method import State
 from cwbench.records.record import finite
@@ -35,8 +35,8 @@ def hashes(directory: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in paths if p.is_file()}
 
 
-def save_model(directory: Path, state: State, fit_key: str, facts: Mapping[str, Any]) -> None:
-    """Keep a method's state, and in the header which fit it is and what the fit said.
+def save_model(directory: Path, state: State, fit: str, facts: Mapping[str, Any]) -> None:
+    """Keep a method's state, and in the header which fit it is (`fit_id`) and what the fit said.
 
     Raises:
         ContractError: if the state holds something else than tensors and bytes.
@@ -50,7 +50,7 @@ def save_model(directory: Path, state: State, fit_key: str, facts: Mapping[str, 
             raise ContractError(f"state_dict holds a {type(value).__name__} at {name!r}")
         tensors[name] = _own(value.detach().cpu())
     metadata = {
-        "fit_key": fit_key,
+        "fit": fit,
         "bytes": json.dumps(raw),
         "facts": json.dumps(finite(dict(facts))),
     }
@@ -58,7 +58,7 @@ def save_model(directory: Path, state: State, fit_key: str, facts: Mapping[str, 
 
 
 def load_model(
-    directory: Path, fit_key: str, sha256: str | None = None
+    directory: Path, fit: str, sha256: str | None = None
 ) -> tuple[dict[str, Tensor | bytes], dict[str, Any]]:
     """A stored state and what its fit said; `sha256` is what the record says, if there is one.
 
@@ -76,8 +76,8 @@ def load_model(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError) as error:
         raise CorruptFileError(f"{path} is damaged ({error}); type --force to fit again") from None
-    if metadata.get("fit_key") != fit_key:
-        raise CorruptFileError(f"{path} belongs to another fit; type --force to fit again")
+    if metadata.get("fit") != fit:
+        raise AnotherFitError(path, metadata.get("fit"), fit)
     raw = set(json.loads(metadata["bytes"]))
     state: dict[str, Tensor | bytes] = {
         name: value.numpy().tobytes() if name in raw else value for name, value in tensors.items()

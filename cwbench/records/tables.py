@@ -18,6 +18,9 @@ BOX = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
 
 WIDTH = 160
 
+SCALES_APART = "x_scales_apart"
+"""The diagnostic that says by which factor the scales of x differ, where that hides some."""
+
 
 def run_table(record: Record) -> str:
     """The metrics of a record by NFE with their floors, what its fit said, where its files are."""
@@ -25,11 +28,13 @@ def run_table(record: Record) -> str:
     if record.error:
         lines.append(f"{record.status}: {record.error}")
     if record.metrics:
-        lines += ["", _rendered(_by_nfe(record)), reading(record)]
+        lines += ["", _rendered(_by_nfe(record)), reading(record), *_warnings(record)]
+        failed = {name: entry.error for name, entry in record.metrics.items() if entry.error}
+        lines += [f"{name} has no value: {reason}" for name, reason in failed.items()]
     facts = {k: v for k, v in record.diagnostics.items() if not isinstance(v, dict)}
     if facts:
-        told = (f"{name} {_number(value)}" for name, value in facts.items())
-        lines += ["", "fit: " + ", ".join(told)]
+        values = (f"{name} {_number(value)}" for name, value in facts.items())
+        lines += ["", "fit: " + ", ".join(values)]
     seconds = {k: v for k, v in record.cost.items() if k.endswith("_seconds")}
     if seconds:
         spent = (f"{name.removesuffix('_seconds')} {value:.1f}" for name, value in seconds.items())
@@ -39,6 +44,18 @@ def run_table(record: Record) -> str:
         lines.append(f"figures: {record.directory}/figures/")
         lines += [f"         {path.name}" for path in record.figures]
     return "\n".join(lines)
+
+
+def _warnings(record: Record) -> list[str]:
+    """What the values cannot show."""
+    apart = record.diagnostics.get(SCALES_APART)
+    if not apart:
+        return []
+    return [
+        f"warning: coordinates of x differ in scale by a factor of {apart:.3g}: distances in the "
+        "task's units\nhardly see the smaller ones. Have the task measure x in units of like size, "
+        "or see `cwbench.task.UnitParams`."
+    ]
 
 
 def _by_nfe(record: Record) -> Table:
@@ -92,6 +109,9 @@ def _value(entry: Entry | None) -> str:
         return f"{entry['value']:.3g}"
     half = (entry["high"] - entry["low"]) / 2
     digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3
+    below, above = entry["value"] - entry["low"], entry["high"] - entry["value"]
+    if not math.isclose(below, above, rel_tol=1e-3):
+        return f"{entry['value']:.{digits}f} +{above:.{digits}f} -{below:.{digits}f}"
     return f"{entry['value']:.{digits}f} ±{half:.{digits}f}"
 
 
@@ -121,7 +141,7 @@ def _reading_of_images(record: Record) -> str:
     k = max(entry["n_observations"] for entry in entries)
     sizes = sorted({entry["n_samples"] for entry in entries})
     return (
-        f"{' or '.join(map(str, sizes))} images, classes in turn; ± is a 95 % interval over {k} "
+        f"{' or '.join(map(str, sizes))} images; ± is a 95 % interval over {k} "
         "classes, where a value is a mean over them.\nfloor: what real images of the other part "
         "score; * biased in the number of images, or a share: a perfect sampler scores its "
         "floor.\nbelow the rule: shown, never ranked by."

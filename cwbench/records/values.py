@@ -3,7 +3,7 @@
 Intervals and paired differences need every value of every run: ten thousand small files. They are
 gathered below `.cache/values`, one table for the runs and one for each metric, derived and safe to
 delete. As in `cwbench.records.index`, what is gathered counts only while `record.json` is the very
-file it was read from; what is damaged is read and told every time.
+file it was read from; what is damaged is read, and named, every time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cwbench.records.record import Record
 from cwbench.records.runs import read, run_places
 
 HOME = Path(".cache") / "values"
-LAYOUT = f"{index.LAYOUT}, values 1"
+LAYOUT = f"{index.LAYOUT}, values 3"
 OBSERVATIONS = "observations.parquet"
 AGREEMENT = 1e-6
 """How far the mean of the values may be from the value on record, relative to their size."""
@@ -50,6 +50,8 @@ class Entry(NamedTuple):
     low_resolution: bool
     n_observations: int
     n_samples: int
+    source: str
+    """SHA-256 of the source of a metric that can change in place, else empty."""
     values: NDArray[np.float64]
 
 
@@ -276,7 +278,7 @@ def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
             debiased=entry["debiased"], floor=entry["floor"],
             low_resolution=bool(entry.get("low_resolution")),
             n_observations=entry["n_observations"], n_samples=entry["n_samples"],
-            values=found,
+            source=entry["source_sha256"] or "", values=found,
         )  # fmt: skip
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from cwbench.door import copied
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.judging.by_observation import as_samples
 from cwbench.judging.judge import Judge
@@ -34,7 +35,7 @@ from cwbench.reporting.figures import (
     metric_during_fit,
     posterior_images,
 )
-from cwbench.running.request import configured_method, configured_task
+from cwbench.running.remade import remade_method, remade_task
 from cwbench.task import Task
 
 OBSERVATIONS = 3
@@ -77,20 +78,25 @@ class Scene(NamedTuple):
         return ExactImages(mean.reshape(shape).numpy(), sd.reshape(shape).numpy(), draws)
 
 
-def subject_of(record: Record) -> Subject:
+def subject_of(record: Record, settings: Mapping[str, Any] | None = None) -> Subject:
     """Task and fitted method of a stored record.
 
+    Args:
+        record: read from a results directory.
+        settings: where the files or folders of its task and method lie, `{"root": "pictures"}`.
+
     Raises:
-        UsageError: if its task is not installed.
+        UsageError: if its task is not installed, or a path that it needs is not given.
+        OtherDataError: if a setting leads to other data than it was made of.
     """
-    task = configured_task(record.task["name"], record.task["params"])[0]
+    task = remade_task(record, settings or {})[0]
     try:
-        configured = configured_method(record.method["name"], record.method["params"])
+        configured = remade_method(record, settings or {})
     except UsageError:  # an outside sampler or a file: its samples are all there is
         return Subject(task, None)
     method = configured.on(task, Preset(**record.preset_values))
     if record.directory and (record.directory / MODEL).is_file():
-        state, _ = load_model(record.directory, record.fit_key)
+        state, _ = load_model(record.directory, record.fit_id)
         method.load_state_dict(state)
         return Subject(task, method)
     return Subject(task, None)
@@ -222,7 +228,7 @@ def _main_samples(
         n = min(REDRAWN, 2 * record.preset_values["samples"])
         key = (task.info.name, task.info.version, record.seed, "figure")
         with single_threaded(), seeded_globals(*key, "global"):
-            drawn = method.sample(y, n, stream(*key), nfe)
+            drawn = method.sample(copied(y), n, stream(*key), nfe)
         stored = as_samples(drawn, (len(y), n, *task.x_shape), f"sample of {method.info.name}")
     return stored, nfe
 
@@ -242,6 +248,6 @@ def _paths(method: Method | None, y: Tensor, record: Record) -> Tensor | None:
     if method is None:
         return None
     try:
-        return method.sample_path(y, PATHS, stream("paths", record.seed), PATH_NFE)
+        return method.sample_path(copied(y), PATHS, stream("paths", record.seed), PATH_NFE)
     except CwbenchError:
         return None

@@ -70,9 +70,10 @@ def stored_sampler(
 def _read_samples(path: Path) -> Tensor:
     try:
         if path.suffix == ".npy":
-            return torch.from_numpy(np.load(path, allow_pickle=False))
+            array = np.load(path, allow_pickle=False)
+            return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
         return load_tensors(path.read_bytes())["samples"]
-    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise UsageError(
             f"{path} cannot be read as samples ({type(error).__name__}: {error}); give a .npy file "
             "or a .safetensors file with a tensor named `samples`"

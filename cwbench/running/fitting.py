@@ -14,17 +14,18 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from cwbench.door import HandedData, copied
 from cwbench.machine.cpu import single_threaded
 from cwbench.machine.processes import Processes
 from cwbench.machine.streams import seeded_globals, stream
-from cwbench.method import Method
+from cwbench.method import Method, take
 from cwbench.preset import Preset
 from cwbench.records import storage
 from cwbench.records.record import Record, finite
 from cwbench.running.outcome import Outcome
 from cwbench.running.request import Request, problem_spec
 from cwbench.samples import JointSamples
-from cwbench.task import Task
+from cwbench.task import Task, checked_pairs
 from cwbench.training.context import Progress, TrainingContext
 from cwbench.training.following import Following
 from cwbench.training.networks import Meter, networks_of
@@ -68,7 +69,8 @@ def bind(request: Request, device: torch.device) -> Bound | str:
     unsupported = request.method.unsupported(spec)
     if unsupported:
         return unsupported
-    return Bound(request, request.method(request.method_params, spec), meter, device)
+    params = request.method_params.model_copy(deep=True)
+    return Bound(request, request.method(params, spec), meter, device)
 
 
 def fit(
@@ -98,7 +100,7 @@ def fit(
         _train_and_keep(bound, place, outcome, follow)
         return
     sha256 = previous.files.get(storage.MODEL) if previous else None
-    state, facts = storage.load_model(place.directory, bound.request.fit_key, sha256)
+    state, facts = storage.load_model(place.directory, bound.request.fit_id, sha256)
     with seeded_globals(*_key(bound.request), "load"):
         bound.method.load_state_dict(state)
     outcome.cost, outcome.diagnostics = facts["cost"], facts["diagnostics"]
@@ -114,7 +116,7 @@ def _train_and_keep(bound: Bound, place: Place, outcome: Outcome, follow: Follow
     if following:
         outcome.diagnostics["followed"] = finite(following.facts())
     facts = {"cost": outcome.cost, "diagnostics": outcome.diagnostics}
-    storage.save_model(place.directory, trained, bound.request.fit_key, facts)
+    storage.save_model(place.directory, trained, bound.request.fit_id, facts)
     shutil.rmtree(place.directory / "checkpoint", ignore_errors=True)
 
 
@@ -127,11 +129,12 @@ def train(
     following = follow()
     context = TrainingContext(
         data,
-        request.preset,
+        request.preset.model_copy(deep=True),
         key,
         networks_of(request.task, request.preset, bound.meter),
         bound.device,
         directory=place.directory / "checkpoint",
+        fit=request.fit_id,
         validation=validation_pairs(request.task, request.preset, request.seed),
         processes=place.processes,
         checkpoint_seconds=place.checkpoint_seconds,
@@ -141,7 +144,7 @@ def train(
     )
     started = time.perf_counter()
     with single_threaded(), seeded_globals(*key, "fit"):
-        bound.method.fit(data, context)
+        bound.method.fit(HandedData(data), context)
     context.seconds["fit"] = context.seconds["fit"] or time.perf_counter() - started
     return context.costs(), following
 
@@ -152,9 +155,17 @@ def _key(request: Request) -> tuple[str | int, ...]:
 
 
 def training_data(task: Task, preset: Preset, seed: int) -> Dataset[tuple[Tensor, Tensor]]:
-    """The training pairs of a seed: the same for every method."""
+    """The training pairs of a seed: the same for every method.
+
+    Raises:
+        ContractError: if those that are in memory are not what a task declares, or not finite.
+    """
     generator = stream(task.info.name, task.info.version, seed, "data")
-    return task.training_data(preset.training_pairs, generator)
+    data = task.training_data(preset.training_pairs, generator)
+    tensors = getattr(data, "tensors", None)
+    pairs = take(data, torch.arange(1)) if tensors is None else tuple(tensors[:2])
+    checked_pairs(task, pairs, "training_data")
+    return data
 
 
 def validation_pairs(task: Task, preset: Preset, seed: int) -> JointSamples | None:
@@ -162,4 +173,5 @@ def validation_pairs(task: Task, preset: Preset, seed: int) -> JointSamples | No
     if not preset.validation_pairs:
         return None
     generator = stream(task.info.name, task.info.version, seed, "validation")
-    return task.sample_joint(preset.validation_pairs, generator)
+    pairs = task.sample_joint(preset.validation_pairs, generator)
+    return copied(checked_pairs(task, pairs, "sample_joint"))

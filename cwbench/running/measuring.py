@@ -9,9 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from cwbench.errors import CwbenchError, DivergedError
+from cwbench.door import copied
+from cwbench.errors import ContractError, CwbenchError, DivergedError, Interrupted
 from cwbench.judging.by_image import RealImages
 from cwbench.judging.by_observation import as_samples
+from cwbench.judging.failing import Failed
 from cwbench.judging.judge import Judge
 from cwbench.judging.measured import Measured
 from cwbench.machine.cpu import single_threaded
@@ -24,7 +26,7 @@ from cwbench.running.fitting import Bound, Place
 from cwbench.running.outcome import Outcome, missing
 from cwbench.running.recorded import metric_id, score_table, suffixed
 from cwbench.running.request import Request
-from cwbench.training.context import Interrupted, Progress
+from cwbench.training.context import Progress
 from cwbench.training.following import Following
 
 
@@ -33,7 +35,7 @@ def draw(bound: Bound, y: Tensor, n: int, nfe: NFE | None, purpose: str) -> Tens
     task, method = bound.request.task, bound.request.method.info.name
     key = (task.info.name, task.info.version, bound.request.seed, purpose)
     with single_threaded(), seeded_globals(*key, "global"):
-        output = bound.method.sample(y, n, stream(*key), nfe)
+        output = bound.method.sample(copied(y), n, stream(*key), nfe)
     return as_samples(output, (len(y), n, *task.x_shape), f"sample of {method}")
 
 
@@ -149,14 +151,17 @@ def measure(
         place.progress.update(_phase(nfe), 0.0, {})
         key = suffixed("samples", nfe)
         if bound and key not in samples:
+            judge.settle()
             n = 2 * request.preset.samples
             samples[key], cost = counted_draw(bound, judge.observations.y, n, nfe)
             outcome.cost["sampling"][str(nfe) if nfe else "1"] = cost
         sampler = MethodSampler(
             bound, nfe, samples[key], place.progress, _most_images(wanted.values())
         )
-        for name, metric, (entry, scores) in _each(judge, sampler, wanted):
+        for name, metric, (entry, scores, trace) in _each(judge, sampler, wanted):
             outcome.metrics[metric_id(metric, nfe)] = entry
+            if entry.error:
+                place.progress.message(f"{trace}{metric_id(metric, nfe)}: {entry.error}")
             if scores is not None:
                 observations.append(score_table(name, nfe, scores))
         place.progress.update("measure all", (index + 1) / len(lacking), {})
@@ -193,16 +198,20 @@ def followed(bound: Bound, judge: Judge, progress: Progress) -> Following | None
         return None
     known = judge.by_image.known([metric])
     name = metric.info.name
+    if name in known.failed:
+        raise ContractError(f"{name} of real images: {known.failed[name].reason}")
 
     def score() -> float | None:
         def sampler(y: Tensor, number: int) -> Tensor:
             return finite(draw(bound, y, 1, nfe, f"followed-{number}"))[:, 0]
 
         try:
-            scores = judge.by_image.compared([metric], known, sampler, alone=False)
+            found = judge.by_image.compared([metric], known, sampler, alone=False)[name]
         except DivergedError:
             return None
-        return float(scores[name].value.mean())
+        if isinstance(found, Failed):
+            raise ContractError(found.reason)
+        return float(found.value.mean())
 
     floor = known.floors[name]
     about = {

@@ -54,10 +54,14 @@ def is_present(
 
 
 def verdict(request: Request, metrics: Mapping[str, Entry]) -> tuple[Status, str | None]:
-    """Diverged if the main metric has no value at the NFE that is judged, else ok."""
+    """Ok, unless the main metric has no value at the NFE that is judged: it failed, or diverged."""
     main, info = request.task.main_metric, request.task.info
     identifiers = [i for i in metrics if i.partition("@")[0] == main]
     judged = [i for i in identifiers if i.endswith(f"@nfe={info.main_nfe}")] or identifiers
-    if any(metrics[i]["value"] is None for i in judged):
+    lacking = [i for i in judged if metrics[i].value is None]
+    for identifier in lacking:
+        if metrics[identifier].error:
+            return "failed", f"{identifier}: {metrics[identifier].error}"
+    if lacking:
         return "diverged", "samples are not finite; the main metric has no value"
     return "ok", None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,13 +14,14 @@ from cwbench import registry, settings
 from cwbench.judging.measured import Scores
 from cwbench.metric import Metric
 from cwbench.preset import NFE
-from cwbench.records.record import SCHEMA
+from cwbench.records.record import SCHEMA, Record
 from cwbench.running.request import Request
 
 
 def identity_of(request: Request) -> dict[str, Any]:
     """The part of a record that says what the run was, whatever came of it."""
     task, method = request.task.info, request.method.info
+    changed = changed_settings(request)
     return {
         "schema": SCHEMA,
         "run_id": request.run_id,
@@ -31,7 +36,7 @@ def identity_of(request: Request) -> dict[str, Any]:
             "x_shape": list(request.task.x_shape),
             "distribution": _distribution(request.task_origin),
             "params": settings.json_values(request.task.params),
-            "changed": settings.changed(request.task.params),
+            "changed": changed["task"],
             "fingerprint": request.task.fingerprint(),
             "source_sha256": request.task_origin.source_sha256,
         },
@@ -41,15 +46,74 @@ def identity_of(request: Request) -> dict[str, Any]:
             "role": method.role,
             "distribution": _distribution(request.method_origin),
             "params": settings.json_values(request.method_params),
-            "changed": settings.changed(request.method_params),
+            "changed": changed["method"],
             "source_sha256": request.method_origin.source_sha256,
         },
         "preset": request.preset_name,
         "preset_values": request.preset.model_dump(mode="json"),
-        "settings": {key: str(value) for key, value in request.settings.items()},
+        "settings": told_settings(request),
         "track": request.track,
         "seed": request.seed,
     }
+
+
+def changed_settings(request: Request) -> dict[str, dict[str, Any]]:
+    """The settings of task and method that differ from their defaults.
+
+    The first digits of a fingerprint stand for a folder or file: a record can be published, and
+    the same content is the same wherever it lies.
+    """
+    data = request.task.fingerprint()[: settings.SHORT]
+    return {
+        "task": settings.changed(request.task.params, lambda _: data),
+        "method": settings.changed(request.method_params),
+    }
+
+
+def told_settings(request: Request) -> dict[str, str]:
+    """The settings as typed, with fingerprints for paths; one that chooses no data is left out."""
+    changed = changed_settings(request)
+    told = {key: str(value) for key, value in request.settings.items()}
+    for owner, model in (("task", request.task.params), ("method", request.method_params)):
+        for name in settings.path_fields(type(model)):
+            for key in told.keys() & {name, f"{owner}.{name}"}:
+                told[key] = str(changed[owner].get(name, ""))
+    return {key: value for key, value in told.items() if value}
+
+
+def without_paths(text: str, named: Mapping[str, Iterable[Path]]) -> str:
+    """A text with `<root>` for the folder that the setting `root` names, and so for each.
+
+    Args:
+        text: such as the reason of a failure.
+        named: files and folders by setting; as they were typed, where that says where they lie.
+    """
+    spelled = {
+        str(form): f"<{name}>"
+        for name, places in named.items()
+        for place in places
+        for form in (place, place.absolute(), place.resolve())
+        if form.is_absolute() and form.name
+    }
+    for place in sorted(spelled, key=len, reverse=True):
+        text = re.sub(rf"{re.escape(place)}(?![\w-])", spelled[place], text)
+    return text
+
+
+def published(record: Record, request: Request) -> Record:
+    """The record as it may leave this machine: no reason in it says where files lie."""
+    named = paths_of(request)
+    if not named:
+        return record
+    reasons = {i: without_paths(e.error, named) for i, e in record.metrics.items() if e.error}
+    told = {i: replace(record.metrics[i], error=reason) for i, reason in reasons.items()}
+    error = without_paths(record.error, named) if record.error else record.error
+    return replace(record, error=error, metrics=record.metrics | told)
+
+
+def paths_of(request: Request) -> dict[str, list[Path]]:
+    """The files and folders that the settings of a request name, by setting."""
+    return settings.paths(request.method_params) | settings.paths(request.task.params)
 
 
 def _distribution(origin: registry.Loaded) -> str:

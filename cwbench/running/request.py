@@ -11,15 +11,18 @@ import torch
 from pydantic import BaseModel
 
 from cwbench import registry, settings
+from cwbench.door import Behind, copied, copying
 from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
 from cwbench.judging.choice import chosen_metrics, sized
 from cwbench.machine import processes
-from cwbench.method import Method, ProblemSpec
+from cwbench.machine.streams import stream
+from cwbench.machine.torch_state import plain_torch
+from cwbench.method import Method, Posterior, ProblemSpec
 from cwbench.metric import ImageMetric, Metric
 from cwbench.preset import NFE, NOT_KEYED, Preset
-from cwbench.records.record import Track, key_of
+from cwbench.records.record import Track, fit_id, key_of
 from cwbench.samples import ImageSet, Part
-from cwbench.task import Task
+from cwbench.task import Task, checked_pairs, checked_shapes, checked_tensor
 from cwbench.training.networks import Meter, networks_of
 
 
@@ -73,7 +76,7 @@ class Request:
                 self.task.fingerprint(), self.task_origin.source_sha256,
             ],
             "method": [
-                method.name, method.version, settings.keyed_values(self.method_params),
+                method.name, method.version, settings.content_values(self.method_params),
                 self.method_origin.source_sha256,
             ],
             "preset": keyed_preset(self.preset),
@@ -84,6 +87,11 @@ class Request:
     def fit_key(self) -> str:
         """SHA-256 of what decides the fit."""
         return self.recorded_key or key_of(self.keyed())
+
+    @property
+    def fit_id(self) -> str:
+        """Which fit its model and checkpoints are of."""
+        return fit_id(self.task.info.name, self.fit_key, self.seed)
 
     @property
     def run_id(self) -> str:
@@ -113,32 +121,43 @@ def problem_spec(
     """What the method may know of the task: the posterior only if it declares the need.
 
     Raises:
-        ContractError: if the task's latents do not have the shape of x.
+        ContractError: if the task's shapes or latents are not what they have to be.
     """
-    refuse_other_latents(task)
+    refuse_broken(task)
     needs = method.info.needs
     networks = networks_of(task, preset, meter)
     return ProblemSpec(
         x_shape=task.x_shape,
         y_shape=task.y_shape,
         num_classes=task.num_classes,
-        sample_latent=task.sample_latent,
+        sample_latent=copying(task.sample_latent),
         network=networks,
-        back_projection=task.back_projection if networks.image_shape else None,
+        back_projection=copying(task.back_projection) if networks.image_shape else None,
         device=device,
-        posterior=task if "posterior" in needs and task.has_posterior else None,
-        simulator=task.sample_joint if "simulator" in needs else None,
+        posterior=_posterior(task) if "posterior" in needs and task.has_posterior else None,
+        simulator=copying(task.sample_joint) if "simulator" in needs else None,
         stored_images=_stored_images(task) if "stored-images" in needs else None,
+        own_latent=type(task).sample_latent is not Task.sample_latent,
     )
 
 
-def refuse_other_latents(task: Task) -> None:
-    """Go on if latents have the shape of x: a flow moves each z to an x along a path between them.
+def _posterior(task: Task) -> Posterior:
+    """What a control may ask, through the door."""
+    return cast("Posterior", Behind(task))
+
+
+def refuse_broken(task: Task) -> None:
+    """Go on if shapes and latents are as a method needs them.
+
+    A latent has the shape of x: a flow moves each z to an x along a path between them.
 
     Raises:
-        ContractError: if they have another one.
+        ContractError: if they are not; it says what to write.
     """
-    shape = tuple(task.sample_latent(2, torch.Generator().manual_seed(0)).shape)
+    checked_shapes(task)
+    latents = task.sample_latent(2, torch.Generator().manual_seed(0))
+    checked_tensor(latents, f"what sample_latent of task {task.info.name!r} returns")
+    shape = tuple(latents.shape)
     if shape != (2, *task.x_shape):
         raise ContractError(
             f"sample_latent(2, ...) of task {task.info.name!r} returns shape {shape}, not "
@@ -151,7 +170,7 @@ def _stored_images(task: Task) -> Callable[[Part], ImageSet] | None:
     """How a control asks for stored images, where the task consists of them."""
     if task.stored_images("test") is None:
         return None
-    return lambda part: cast("ImageSet", task.stored_images(part))
+    return lambda part: copied(cast("ImageSet", task.stored_images(part)))
 
 
 def configured_task(name: str, params: Mapping[str, Any]) -> tuple[Task, registry.Loaded]:
@@ -168,12 +187,14 @@ def _made(origin: registry.Loaded, params: BaseModel) -> Task:
         ContractError: if its constructor fails.
     """
     try:
-        task: Task = origin.cls(params)
+        with plain_torch():
+            task: Task = origin.cls(params)
     except CwbenchError:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise ContractError(f"task {origin.cls.info.name!r} cannot be made: {reason}") from error
+    task.source_sha256 = origin.source_sha256
     return task
 
 
@@ -232,7 +253,9 @@ def resolve(
     values = base.model_dump() | owned["preset"]
     resolved = settings.validated(Preset, values, "preset")
     instance = _made(task_origin, task_params)
-    refuse_other_latents(instance)
+    refuse_broken(instance)
+    if instance.stored_images("test") is None:
+        checked_pairs(instance, instance.evaluation_set(1, stream("probe")), "evaluation_set")
     opened = keyed_preset(resolved) != keyed_preset(base)
     chosen = chosen_metrics(instance, resolved.metrics, metrics)
     sized(chosen.metrics, resolved.images)

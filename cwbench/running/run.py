@@ -23,25 +23,42 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cwbench.errors import CorruptFileError, CwbenchError, DivergedError, UsageError
+from cwbench.errors import (
+    CorruptFileError,
+    CwbenchError,
+    DivergedError,
+    Interrupted,
+    UsageError,
+    disk_is_full,
+    message_of,
+    out_of_memory,
+)
 from cwbench.judging.judge import Judge
+from cwbench.judging.units import scale_facts
 from cwbench.machine import environment
 from cwbench.machine.processes import Processes
 from cwbench.machine.signals import stop_on_signal
+from cwbench.machine.torch_state import plain_torch
 from cwbench.method import Method
 from cwbench.preset import NFE
 from cwbench.records import runs, storage
 from cwbench.records.record import Record, Status, finite, method_label
 from cwbench.running import fitting, measuring
-from cwbench.running.failures import disk_is_full, explained_full_disk, message_of, out_of_memory
+from cwbench.running.failures import explained_full_disk
 from cwbench.running.fitting import Bound, Place, bind
 from cwbench.running.outcome import Outcome, missing, verdict
 from cwbench.running.progress import progress_of
-from cwbench.running.recorded import identity_of, metric_id
+from cwbench.running.recorded import (
+    changed_settings,
+    identity_of,
+    metric_id,
+    paths_of,
+    published,
+    told_settings,
+    without_paths,
+)
 from cwbench.running.request import Request
 from cwbench.running.tracking import Callback, RunStart, Tracking
-from cwbench.settings import changed as changed_settings
-from cwbench.training.context import Interrupted
 
 
 class Done(NamedTuple):
@@ -84,6 +101,7 @@ class Runner:
             request.preset_name, request.fit_key, request.seed,
         )  # fmt: skip
 
+    @plain_torch()
     def carry_out(self, *, force: bool = False, quiet: bool = False) -> Done:
         """The record, from disk as far as it is there; its status says how it ended.
 
@@ -121,6 +139,7 @@ class Runner:
         """Whether a record holds all that the request wants."""
         return not missing(self.request, previous)
 
+    @plain_torch()
     def score_again(self, *, quiet: bool = False) -> Record:
         """The record with the metrics it lacks or has of another version; nothing is fitted.
 
@@ -138,6 +157,7 @@ class Runner:
             with self._working(quiet=quiet) as place:
                 return self._scored(previous, place)
 
+    @plain_torch()
     def draw_again(self, previous: Record, y: Tensor, nfe: NFE | None) -> Tensor:
         """Samples of the stored model for any observations, `(m, 2n, *x_shape)`.
 
@@ -204,7 +224,7 @@ class Runner:
         tracking = Tracking(self.callbacks, place.progress.message)
         place.progress.track = tracking.log
         request = self.request
-        changed = changed_settings(request.method_params)
+        changed = changed_settings(request)["method"]
         tracking.start(
             RunStart(
                 run_id=request.run_id,
@@ -212,7 +232,7 @@ class Runner:
                 method=method_label(request.method.info.name, changed),
                 preset=request.preset_name,
                 seed=request.seed,
-                settings={key: str(value) for key, value in request.settings.items()},
+                settings=told_settings(request),
                 steps=request.preset.steps,
                 directory=self.directory,
             )
@@ -223,7 +243,11 @@ class Runner:
 
     def _attempt(self, previous: Record | None, place: Place, begin: Callable[[], None]) -> Done:
         """Fit and judge; whatever happens becomes a record with a status."""
-        started, request, say = datetime.now(UTC), self.request, place.progress.message
+        started, request = datetime.now(UTC), self.request
+
+        def say(text: str) -> None:
+            place.progress.message(without_paths(text, paths_of(request)))
+
         task, method = request.task.info.name, request.method.info.name
         say(f"{task} / {method} / {request.preset_name} / seed {request.seed}")
         kept = measuring.sound(previous, place) if previous and previous.status == "ok" else None
@@ -239,6 +263,7 @@ class Runner:
                 follow=lambda: measuring.followed(bound, judge, place.progress),
             )  # fmt: skip
             self._measure(bound, judge, place, outcome, kept)
+            outcome.diagnostics |= scale_facts(judge.observations.x / judge.units)
             measured.append(bound.method)
             return verdict(request, outcome.metrics)
 
@@ -266,6 +291,7 @@ class Runner:
             cost=finite(previous.cost | {"sampling": outcome.cost["sampling"]}),
             files=storage.hashes(self.directory),
         )  # fmt: skip
+        record = published(record, request)
         runs.write(self.directory, record)
         place.progress.message(status)
         return record
@@ -299,7 +325,7 @@ class Runner:
         if outcome.cost:
             outcome.cost["peak_memory_bytes"] = environment.peak_memory_bytes(self.device)
         status, error = ending
-        return Record(
+        record = Record(
             **identity_of(self.request),
             status=status,
             error=error,
@@ -311,6 +337,7 @@ class Runner:
             started=started.isoformat(timespec="seconds"),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+        return published(record, self.request)
 
 
 def ended(work: Callable[[], Ending], say: Callable[[str], None]) -> Ending:

@@ -8,9 +8,9 @@ refused, because its observations and posterior are no longer those of the task 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel
@@ -25,18 +25,19 @@ from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE, Preset
 from cwbench.records.lookup import results_of
 from cwbench.records.record import Record
-from cwbench.running.request import (
-    Request,
-    configured_method,
-    configured_task,
-    parse_nfe,
-)
+from cwbench.running.remade import OtherDataError, remade_method, remade_task
+from cwbench.running.request import Request, parse_nfe
 from cwbench.running.run import Runner
 from cwbench.task import Params, Task
 
 
 def score(
-    record: Record, results: Path, *, metrics: Iterable[str] = (), quiet: bool = False
+    record: Record,
+    results: Path,
+    *,
+    metrics: Iterable[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    quiet: bool = False,
 ) -> Record:
     """Measure what a record lacks, or has of another version of a metric, and write it.
 
@@ -44,6 +45,7 @@ def score(
         record: read from its directory.
         results: whose floors are used, if the record lies in no results directory.
         metrics: opt-in metrics to compute besides the default ones and those on record.
+        settings: where the files or folders of its task and method lie, `{"root": "pictures"}`.
         quiet: show no progress.
 
     Raises:
@@ -54,7 +56,7 @@ def score(
     if record.status != "ok":
         raise CwbenchError(f"it is {record.status}: {record.error}; there is nothing to score")
     try:
-        request = request_of(record, metrics)
+        request = request_of(record, metrics, settings)
         runner = Runner(
             request, results_of(record.directory) or results, _device(record),
             recorded_in=record.directory,
@@ -66,14 +68,17 @@ def score(
         raise CwbenchError(f"{type(failure).__name__}: {failure}") from failure
 
 
-def request_of(record: Record, metrics: Iterable[str] = ()) -> Request:
-    """The request that measures a record again.
+def request_of(
+    record: Record, metrics: Iterable[str] = (), settings: Mapping[str, Any] | None = None
+) -> Request:
+    """The request that measures a record again; as `score`.
 
     Raises:
         CwbenchError: if its task is not installed as it was.
+        OtherDataError: if a setting leads to other data than it was made of.
     """
-    task, origin = _task_of(record)
-    method, params, method_origin = _method_of(record)
+    task, origin = _task_of(record, settings or {})
+    method, params, method_origin = _method_of(record, settings or {})
     preset = Preset(**record.preset_values)
     chosen = chosen_metrics(task, [*preset.metrics, *_on_record(record)], metrics)
     sized(chosen.metrics, preset.images)
@@ -96,10 +101,13 @@ def request_of(record: Record, metrics: Iterable[str] = ()) -> Request:
     )
 
 
-def _task_of(record: Record) -> tuple[Task, registry.Loaded]:
+def _task_of(record: Record, given: Mapping[str, Any]) -> tuple[Task, registry.Loaded]:
     name, version = record.task["name"], record.task["version"]
     try:
-        task, origin = configured_task(name, record.task["params"])
+        task, origin = remade_task(record, given)
+        fingerprint = task.fingerprint()
+    except OtherDataError:
+        raise
     except CwbenchError as error:
         raise CwbenchError(f"its task cannot be made here: {error}") from None
     if task.info.version != version:
@@ -108,18 +116,22 @@ def _task_of(record: Record) -> tuple[Task, registry.Loaded]:
             "observations are others; only a new run can be measured on them"
         )
     changed = origin.source_sha256 != record.task.get("source_sha256")
-    if changed or task.fingerprint() != record.task.get("fingerprint"):
+    if changed or fingerprint != record.task.get("fingerprint"):
         raise CwbenchError(f"the data of its task {name!r} changed since; only a new run can tell")
     return task, origin
 
 
-def _method_of(record: Record) -> tuple[type[Method], BaseModel, registry.Loaded]:
+def _method_of(
+    record: Record, given: Mapping[str, Any]
+) -> tuple[type[Method], BaseModel, registry.Loaded]:
     """The method as it was, or one that says why it cannot draw again."""
     name, version = record.method["name"], record.method["version"]
     if record.track == "external":
         return _gone(record, "its sampler came from outside")
     try:
-        found = configured_method(name, record.method["params"])
+        found = remade_method(record, given)
+    except OtherDataError:
+        raise
     except CwbenchError as error:
         return _gone(record, f"its method cannot be made here: {error}")
     if found.cls.info.version != version:

@@ -12,7 +12,8 @@ Student's t), so a flag asks for a second look.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from cwbench.records.record import Record, key_of
 from cwbench.records.values import gathered
 from cwbench.running.outcome import is_present
 from cwbench.running.recorded import metric_id
+from cwbench.running.remade import OtherDataError, refuse_other_settings
 from cwbench.running.request import Request
 from cwbench.running.run import Runner
 from cwbench.running.score import request_of
@@ -73,15 +75,18 @@ class Verified:
         return "\n".join([head, *lines])
 
 
-def verify(results: Path, *, fresh: bool = True) -> Iterator[Verified]:
+def verify(
+    results: Path, *, fresh: bool = True, settings: Mapping[str, Any] | None = None
+) -> Iterator[Verified]:
     """Check the runs below a results directory, one by one; nothing is written there.
 
     Args:
         results: the directory that holds `runs`.
         fresh: score stored models on fresh observations.
+        settings: where files or folders of tasks and methods lie, `{"root": "pictures"}`.
 
     Raises:
-        UsageError: if there is no run.
+        UsageError: if there is no run, or none has such a setting.
     """
     directories = records.run_directories(results)
     if not directories:
@@ -89,6 +94,9 @@ def verify(results: Path, *, fresh: bool = True) -> Iterator[Verified]:
             f"no runs in {str(results)!r}; give a results directory, which holds "
             "runs/<task>/<method>/<preset>/<key>/seed-<s>"
         )
+    given = settings or {}
+    if given:
+        refuse_other_settings(_readable(directories), given)
     seen: dict[str, Path] = {}
     for directory in directories:
         found = Verified(directory)
@@ -100,14 +108,23 @@ def verify(results: Path, *, fresh: bool = True) -> Iterator[Verified]:
             if record is None:
                 found.problems.append(f"{directory} has no record.json")
             else:
-                _check(record, directory, found, fresh=fresh)
+                _check(record, found, fresh=fresh, given=given)
                 if record.run_id in seen:
                     found.problems.append(f"run {record.run_id} again, as in {seen[record.run_id]}")
                 seen.setdefault(record.run_id, directory)
         yield found
 
 
-def _check(record: Record, directory: Path, found: Verified, *, fresh: bool) -> None:
+def _readable(directories: Iterable[Path]) -> Iterator[Record]:
+    for directory in directories:
+        with suppress(CorruptFileError, OSError):
+            record = records.read(directory)
+            if record is not None:
+                yield record
+
+
+def _check(record: Record, found: Verified, *, fresh: bool, given: Mapping[str, Any]) -> None:
+    directory = found.directory
     found.name = f"{record.task['name']} / {record.label} / {record.preset} / seed {record.seed}"
     found.problems += _misplaced(record, directory)
     found.problems += _changed_files(record, directory)
@@ -120,7 +137,10 @@ def _check(record: Record, directory: Path, found: Verified, *, fresh: bool) -> 
         found.notes.append(f"{record.status}: {(record.error or '').partition(chr(10))[0]}")
         return
     try:
-        request = request_of(record)
+        request = request_of(record, settings=given)
+    except OtherDataError as error:
+        found.problems.append(str(error))
+        return
     except CwbenchError as error:
         found.notes.append(f"not scored again: {error}")
         return

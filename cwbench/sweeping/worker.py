@@ -337,10 +337,19 @@ def _leave_record(job: Job, status: Status, error: str, started: datetime) -> No
     if left is not None and left.status == "ok":
         return
     if left is not None and left.status == "interrupted":
-        record = replace(left, status=status, error=error)
+        record = replace(left, status=status, error=_published(error, job))
     else:
         record = lost_record(job, status, error, started)
     records.write(job.directory, record)
+
+
+def _published(error: str, job: Job) -> str:
+    """A reason without the paths among the settings: the identity tells them otherwise."""
+    from cwbench.running.recorded import without_paths
+
+    told = job.identity["settings"]
+    named = {k: [Path(str(v))] for k, v in job.settings.items() if told.get(k) != str(v)}
+    return without_paths(error, named)
 
 
 def lost_record(job: Job, status: Status, error: str, started: datetime) -> Record:
@@ -354,7 +363,7 @@ def lost_record(job: Job, status: Status, error: str, started: datetime) -> Reco
     return Record(
         **job.identity,
         status=status,
-        error=error,
+        error=_published(error, job),
         metrics={},
         diagnostics={},
         cost={},

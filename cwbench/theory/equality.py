@@ -3,6 +3,8 @@
 Left, the infimum over 4-plans whose (Y, Y) marginal sits on the diagonal: a transport problem of
 the joint samples in which moving y is forbidden. Right, posterior by posterior, in closed form.
 
+Classes have unequal shares, which E_y weighs.
+
 *Plane, p = 2*: three classes with Gaussian posteriors N(m, C) and N(A m + b, A C A), A symmetric
 and positive. Samples are whitened to have exactly those moments and mapped by x -> A x + b, the
 optimal map (Brenier), so that the finite samples too attain the Bures formula.
@@ -28,8 +30,12 @@ from cwbench.ot.checks import Float64
 from cwbench.style import DPI, PALETTE, style
 from cwbench.theory.statement import Check, Outcome, at_least, close
 
-CLASSES, PER_CLASS = 3, 150
-QUANTILES = 400
+SHARES, PER_CLASS = (1, 2, 4), 60
+"""How often each class of the plane comes, and how often that is at the rarest."""
+
+LINE_SHARES, QUANTILES = (1, 3), 200
+"""The same on the line."""
+
 EXPONENTS = (1.0, 2.0, 3.0)
 LINES = 8
 FORBIDDEN = 1e6
@@ -53,22 +59,22 @@ def outcome() -> Outcome:
 
 def _plane(rng: np.random.Generator) -> list[Check]:
     x, z, y, parts = [], [], [], []
-    for label in range(CLASSES):
+    for label, share in enumerate(SHARES):
         C, A = _covariance(rng), _covariance(rng)
         m, b = rng.normal(size=(2, 2))
-        points = m + _whitened(rng) @ np.linalg.cholesky(C).T
+        points = m + _whitened(rng, share * PER_CLASS) @ np.linalg.cholesky(C).T
         x.append(points)
         z.append(points @ A + b)
-        y.append(np.full(PER_CLASS, label))
+        y.append(np.full(len(points), label))
         parts.append(bures_wasserstein_squared(m, C, m @ A + b, A @ C @ A))
     x_all, z_all, labels = np.concatenate(x), np.concatenate(z), np.concatenate(y)
     shuffled = rng.permutation(len(labels))
-    expected = float(np.mean(parts))
+    expected = float(np.average(parts, weights=SHARES))
     averaged = conditional_wasserstein_power(
         x_all, labels, z_all[shuffled], labels[shuffled], p=2.0
     )
     plan = joint_transport(x_all, labels, z_all[shuffled], labels[shuffled], beta=FORBIDDEN)
-    outside = float(np.mean(np.sqrt(parts))) ** 2
+    outside = float(np.average(np.sqrt(parts), weights=SHARES)) ** 2
     return [
         close("plane, average over y of W_2^2", averaged, expected, relative=1e-6),
         close("plane, 4-plans that keep y", plan.x_cost, expected, relative=1e-6),
@@ -82,25 +88,26 @@ def _covariance(rng: np.random.Generator) -> Float64:
     return np.asarray(root @ root.T / 2 + 0.3 * np.eye(2))
 
 
-def _whitened(rng: np.random.Generator) -> Float64:
-    """Points of mean 0 and covariance 1 to rounding."""
-    points = rng.normal(size=(PER_CLASS, 2))
+def _whitened(rng: np.random.Generator, n: int) -> Float64:
+    """Points `(n, 2)` of mean 0 and covariance 1 to rounding."""
+    points = rng.normal(size=(n, 2))
     points -= points.mean(0)
-    return np.asarray(points @ np.linalg.inv(np.linalg.cholesky(points.T @ points / PER_CLASS)).T)
+    return np.asarray(points @ np.linalg.inv(np.linalg.cholesky(points.T @ points / n)).T)
 
 
 def _line(rng: np.random.Generator, p: float) -> tuple[float, float]:
     """W_{p,Y}^p of two classes of quantiles, and its closed form."""
-    normal = norm.ppf((np.arange(QUANTILES) + 0.5) / QUANTILES)
     x, z, exact = [], [], []
-    for _ in range(2):
+    for share in LINE_SHARES:
+        n = share * QUANTILES
+        normal = norm.ppf((np.arange(n) + 0.5) / n)
         (m_1, m_2), (s_1, s_2) = rng.normal(size=2), rng.uniform(0.3, 1.5, 2)
         x.append(m_1 + s_1 * rng.permutation(normal))
         z.append(m_2 + s_2 * rng.permutation(normal))
         exact.append(_power_of_normal(m_1 - m_2, s_1 - s_2, p))
-    y = np.repeat([0, 1], QUANTILES)
+    y = np.repeat(range(len(LINE_SHARES)), QUANTILES * np.array(LINE_SHARES))
     found = conditional_wasserstein_power(np.concatenate(x), y, np.concatenate(z), y, p=p)
-    return found, float(np.mean(exact))
+    return found, float(np.average(exact, weights=LINE_SHARES))
 
 
 def _power_of_normal(mean: float, deviation: float, p: float) -> float:

@@ -4,9 +4,10 @@ Along an optimal conditional plan of (y, z, x) the curve mu_t = law of (y, (1 - 
 
     W_{2,Y}(mu_s, mu_t) = |t - s| W_{2,Y}(mu_0, mu_1),
 
-its velocity (0, x - z) has the mean square W_{2,Y}^2(mu_0, mu_1) at every t, and it moves no y. The
-plan as drawn is no geodesic, its energy is larger; nor is the optimal plan of the joint laws, which
-moves y. All hold exactly between finite samples that share their y.
+from the latents at t = 0 to the data at t = 1; its velocity (0, x - z) has the mean square
+W_{2,Y}^2(mu_0, mu_1) at every t, and it moves no y. The plan as drawn is no geodesic, its energy is
+larger; nor is the optimal plan of the joint laws, which moves y. All hold exactly between finite
+samples that share their y.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ from cwbench.ot import (
 from cwbench.style import DPI, PALETTE, style
 from cwbench.theory.statement import Outcome, at_least, at_most, close
 
-CLASSES, PER_CLASS = 3, 60
+SIZES = (30, 60, 90)
+"""Points of each class."""
+
 TIMES = (0.0, 0.1, 0.35, 0.5, 0.8, 1.0)
 STEP = 1e-3
 
@@ -54,11 +57,13 @@ def outcome() -> Outcome:
     difference = (point(0.5 + STEP) - point(0.5)) / STEP
     error = float((difference - velocity).abs().max())
     energy = float(velocity.square().sum(1).mean())
+    ends = float(torch.stack([point(0.0) - z, point(1.0) - target]).abs().max())
     joint = joint_transport(z, y.double(), x, y.double(), beta=0.1)
     checks = [
         at_most("largest deviation of the speed from constant", deviation, 1e-6),
         close("mean square of the velocity", energy, power, relative=1e-6),
         at_most("velocity less the difference quotient of x_t", error, 1e-9),
+        at_most("x_0 less the latents, x_1 less the data", ends, 1e-12),
         at_most("share of y that moves", float(moved), 0.0),
         at_least("y moved by the joint plan at beta = 0.1", joint.y_cost, 0.1),
         at_least("energy of the pairing as drawn over W_{2,Y}^2",
@@ -79,9 +84,9 @@ def outcome() -> Outcome:
 def _joint() -> tuple[Tensor, Tensor, Tensor]:
     """Latents, data and classes: Gaussian latents, data on an arc for each class."""
     generator = torch.Generator().manual_seed(0)
-    y = torch.arange(CLASSES).repeat_interleave(PER_CLASS)
+    y = torch.arange(len(SIZES)).repeat_interleave(torch.tensor(SIZES))
     z = torch.randn(len(y), 2, generator=generator, dtype=torch.float64)
-    angle = 2 * math.pi * (y + 0.8 * torch.rand(len(y), generator=generator)) / CLASSES
+    angle = 2 * math.pi * (y + 0.8 * torch.rand(len(y), generator=generator)) / len(SIZES)
     x = 4 * torch.stack([angle.cos(), angle.sin()], 1).double()
     order = torch.randperm(len(y), generator=generator)
     return z, x[order], y[order]
@@ -91,7 +96,7 @@ def _drawn(z: Tensor, x: Tensor, y: Tensor, speeds: list[float]) -> Figure:
     with style():
         figure = Figure(figsize=(7.2, 3.4), dpi=DPI, layout="constrained")
         left, right = figure.subplots(1, 2)
-        for label in range(CLASSES):
+        for label in range(len(SIZES)):
             rows, colour = y == label, PALETTE[label]
             paths = np.stack([z[rows].numpy(), x[rows].numpy()])
             left.plot(paths[:, :, 0], paths[:, :, 1], color=colour, linewidth=0.5, alpha=0.6)

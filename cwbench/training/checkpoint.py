@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from cwbench.errors import AnotherFitError
 from cwbench.machine.files import write_atomically
 
 NAME = re.compile(r"step-(\d{9})-([0-9a-f]{16})\.pt")
@@ -32,14 +33,20 @@ def save(directory: Path, step: int, state: dict[str, Any]) -> None:
         old.unlink(missing_ok=True)
 
 
-def load(directory: Path) -> dict[str, Any] | None:
-    """The newest generation that verifies, or None."""
+def load(directory: Path, fit: str = "") -> dict[str, Any] | None:
+    """The newest generation that verifies, or None.
+
+    Raises:
+        AnotherFitError: if it is of another fit than `fit`.
+    """
     for path in _generations(directory):
         content = path.read_bytes()
         match = NAME.fullmatch(path.name)
         if match and hashlib.sha256(content).hexdigest()[:16] == match[2]:
             with suppress(pickle.UnpicklingError, RuntimeError, EOFError):  # foreign
                 state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+                if state.get("fit", "") != fit:
+                    raise AnotherFitError(path, state.get("fit"), fit)
                 return state
     return None
 

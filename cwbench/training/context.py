@@ -21,7 +21,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cwbench.errors import CwbenchError
+from cwbench.door import copied
+from cwbench.errors import Interrupted
 from cwbench.machine.processes import Processes
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Optimiser, Prepare, Stateful, take
@@ -44,10 +45,6 @@ DECAY_FROM = 0.3
 """Share of the budget after which the learning rate falls linearly to 0."""
 
 
-class Interrupted(CwbenchError):  # noqa: N818 - a request that was obeyed, no error
-    """The run was asked to stop; its checkpoint is written."""
-
-
 @dataclass
 class Progress:
     """Where progress and log lines go; the default is silence."""
@@ -68,6 +65,8 @@ class TrainingContext:
     networks: Networks
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     directory: Path | None = None
+    fit: str = ""
+    """Which fit the checkpoints in `directory` are of; those of another are refused."""
     validation: JointSamples | None = None
     processes: Processes = field(default_factory=Processes)
     checkpoint_seconds: float = 30.0
@@ -87,7 +86,7 @@ class TrainingContext:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._values: dict[str, float] = {}
         self._stateful: dict[str, Stateful] = {}
-        self._resumed = checkpoint.load(self.directory) if self.directory else None
+        self._resumed = checkpoint.load(self.directory, self.fit) if self.directory else None
         if self._resumed:
             self.step = int(self._resumed["step"])
             self.seconds.update(self._resumed["seconds"])
@@ -199,7 +198,8 @@ class TrainingContext:
             content = {"step": self.step, "passes": self.meter.passes, "state": state}
             if self.following:
                 content["following"] = self.following.state_dict()
-            checkpoint.save(self.directory, self.step, content | {"seconds": dict(self.seconds)})
+            content |= {"seconds": dict(self.seconds), "fit": self.fit}
+            checkpoint.save(self.directory, self.step, content)
             self._saved_at = time.monotonic()
         if stopping:
             raise Interrupted(f"stopped at step {self.step}; the same command resumes there")
@@ -231,7 +231,7 @@ class TrainingContext:
             prepared: tuple[Tensor, ...] = (x, y)
         else:
             with self.clock("coupling"):
-                prepared = prepare(first, x, y)
+                prepared = copied(prepare(first, x, y))  # ahead of use, when it may prepare again
         return list(zip(*(part.split(self.batch_size) for part in prepared), strict=True))
 
     def _order(self, step: int) -> Tensor:

@@ -21,6 +21,10 @@ PATIENCE = 10
 class Trainer:
     """Adam on one network, with an exponential moving average of its weights if asked for.
 
+    The average of decay d after k steps is (1 - d) sum_i d^(k-i) w_i / (1 - d^k), i = 1..k: what
+    the weights were before training has no share in it, however few the steps. Adam's moments are
+    corrected likewise (Kingma, Ba, 2015), https://arxiv.org/abs/1412.6980
+
     A step whose loss is not finite is skipped, and so is the average's; with `clip` also one whose
     gradient norm is not. After `PATIENCE` in a row `DivergedError` is raised.
     """
@@ -44,6 +48,7 @@ class Trainer:
         self.parameters: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = Adam(self.parameters, learning_rate, betas, fused=True)
         self.averaged = [p.detach().clone() for p in self.parameters] if average else []
+        self.averaged_steps = 0
         self.failures = 0
 
     def step(self, loss: Tensor) -> bool:
@@ -66,12 +71,18 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.context.learning_rate(self.default_rate)
         self.optimizer.step()
-        if self.average:
-            with torch.no_grad():
-                torch._foreach_lerp_(self.averaged, self.parameters, 1.0 - self.average)
+        self._take_into_average()
         self.failures = 0
         self.context.log(loss=value)
         return True
+
+    @torch.no_grad()
+    def _take_into_average(self) -> None:
+        """Move by (1 - d) / (1 - d^k) towards the present weights: all the way in step 1."""
+        if self.average:
+            self.averaged_steps += 1
+            share = (1.0 - self.average) / (1.0 - self.average**self.averaged_steps)
+            torch._foreach_lerp_(self.averaged, self.parameters, share)
 
     def _skipped(self) -> bool:
         self.failures += 1
@@ -104,6 +115,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "averaged": self.averaged,
+            "averaged_steps": self.averaged_steps,
             "failures": self.failures,
         }
 
@@ -112,4 +124,5 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.averaged = [part.to(self.context.device) for part in state["averaged"]]
+        self.averaged_steps = state["averaged_steps"]
         self.failures = state["failures"]

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 
 from cwbench.errors import UsageError, missing_extra
 from cwbench.method import FitContext, ProblemSpec, some_of
+from cwbench.ot.scaling import Scaling
 from cwbench.preset import Preset
 from cwbench.task import Task
 from cwbench.training.convolutional import ConvolutionalNetwork
@@ -180,8 +181,12 @@ def _check_levels(preset: Preset, shape: tuple[int, ...]) -> None:
 class Condition(nn.Module):
     """Feeds y to a network: standardised and flattened, or one-hot for class labels.
 
-    Where networks take images it is A^T y, the observation projected back.
+    An entry that is constant in training is only centred. Where networks take images it is A^T y,
+    the observation projected back.
     """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(
         self,
@@ -213,16 +218,13 @@ class Condition(nn.Module):
     def fit(self, y: Tensor) -> None:
         """Take mean and deviation from training conditions `(n, *y_shape)`."""
         if self.num_classes is None:
-            flat = self._flat(y).double()
-            self.mean = flat.mean(0).float()
-            self.deviation = flat.std(0).clamp_min(1e-12).float()
+            self.mean, self.deviation = Scaling.of(self._flat(y))
 
     def forward(self, y: Tensor) -> Tensor:
         """`(n, *y_shape)` to `(n, size)`."""
         if self.num_classes is not None:
             return nn.functional.one_hot(y, self.num_classes).float()
-        embedded: Tensor = (self._flat(y) - self.mean) / self.deviation
-        return embedded
+        return Scaling(self.mean, self.deviation)(self._flat(y))
 
     def _flat(self, y: Tensor) -> Tensor:
         projected = self.back_projection(y) if self.back_projection else None

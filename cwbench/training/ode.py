@@ -75,6 +75,7 @@ def integrate(
 
     Raises:
         ValueError: if the solver cannot use exactly `nfe` evaluations.
+        Exception: whatever `velocity` raises, an AssertionError of its own too.
     """
     reason = refusal(solver, nfe)
     if reason:
@@ -82,13 +83,29 @@ def integrate(
     if nfe == "adaptive":
         ends = torch.tensor([0.0, 1.0], device=z.device)
         options = {"max_num_steps": MAX_STEPS}
+        noting = _Noting(velocity)
         try:
             points = odeint(
-                velocity, z, ends, rtol=TOLERANCE, atol=TOLERANCE, method="dopri5", options=options
+                noting, z, ends, rtol=TOLERANCE, atol=TOLERANCE, method="dopri5", options=options
             )
         except AssertionError:  # torchdiffeq's word for an underflowing step or too many steps
+            if noting.failed:
+                raise
             return torch.full_like(z, torch.nan)
         return points[-1]  # type: ignore[no-any-return]  # torchdiffeq is untyped
     grid = times(nfe, solver).to(z.device)
     points = odeint(velocity, z, grid, method=TORCHDIFFEQ[solver])
     return points if path else points[-1]  # type: ignore[no-any-return]
+
+
+class _Noting:
+    """A velocity, and whether an error came out of it rather than out of the solver."""
+
+    def __init__(self, velocity: Velocity) -> None:
+        self.velocity, self.failed = velocity, False
+
+    def __call__(self, t: Tensor, x: Tensor) -> Tensor:
+        self.failed = True
+        v = self.velocity(t, x)
+        self.failed = False
+        return v

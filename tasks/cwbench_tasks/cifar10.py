@@ -32,7 +32,9 @@ class CIFAR10Params(Params):
     """Settings of `CIFAR10`."""
 
     root: Path | None = Field(
-        None, description="folder with the archive or its files; default the user's cache"
+        None,
+        exclude=True,  # its files are the published ones wherever they lie
+        description="folder with the archive or its files; default the user's cache",
     )
     flips: bool = Field(True, description="mirrored images are training images too")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 from cwbench.errors import UsageError
 from cwbench.judging.judge import Judge
@@ -67,6 +68,21 @@ def test_neighbours_of_a_class_are_of_that_class(bench, seeded) -> None:
         own = {tuple(point) for point in x[y == label].tolist()}
         assert {tuple(point) for point in drawn.tolist()} <= own
         assert len(drawn.unique(dim=0)) > 150
+
+
+def test_every_pair_of_a_frequent_class_is_drawn_and_an_absent_class_is_the_prior(
+    bench, seeded
+) -> None:
+    small = bench("eight-gaussians-moons", {"condition": "class"}, training_pairs=200)
+    x, _ = small.data.tensors
+    y = (torch.arange(200) >= 190).long()
+    small.data = TensorDataset(x, y)
+    frequent, rare = small.fitted("knn").sample(torch.tensor([0, 1]), 4_000, seeded(0))
+    assert len(frequent.unique(dim=0)) == 190
+    assert {tuple(row) for row in rare.tolist()} == {tuple(row) for row in x[190:].tolist()}
+    small.data = TensorDataset(x, torch.ones(200, dtype=torch.int64))
+    absent = small.fitted("knn").sample(torch.tensor([0]), 4_000, seeded(0))[0]
+    assert len(absent.unique(dim=0)) == 200
 
 
 def test_an_informative_y_wants_fewer_neighbours_than_an_uninformative_one(bench) -> None:

@@ -163,8 +163,24 @@ def test_compare(cli: Cwbench, results: Path, five: object) -> None:
     assert cli("compare", "a", "nobody", "--results", results).exit_code == 2
 
 
-def test_odd_names_break_no_markdown(cli: Cwbench, results: Path, write: Write) -> None:
-    write({"ew2sq": NOISE[0]}, method_part={"name": ODD, "changed": {"v": "a|b"}})
+def test_metrics_of_one_name_from_two_files_are_never_compared(
+    cli: Cwbench, results: Path, write: Write
+) -> None:
+    """A constant of 2 beside a constant of 7: three seeds of each, no verdict."""
+    for seed in range(3):
+        for method, value, source in (("m", 2.0, "967c3cdf" * 8), ("n", 7.0, "0278be16" * 8)):
+            ids = {"ew2sq": NOISE[seed], "mine": np.full(40, value)}
+            write(ids, method=method, seed=seed, source=source)
+    (board,) = json.loads(cli("leaderboard", "--results", results, "--format", "json").stdout)
+    cells = {row["method"]: set(row["cells"]) for row in board["rows"]}
+    assert "mine v1 [967c3cdf]" in cells["m"] - cells["n"]
+    assert "mine v1 [0278be16]" in cells["n"] - cells["m"]
+    done = cli("compare", "m", "n", "--results", results, "--metric", "mine", "--json")
+    assert not any(row["verdict"] in ("better", "worse") for row in json.loads(done.stdout or "[]"))
+
+
+def test_odd_settings_break_no_markdown(cli: Cwbench, results: Path, write: Write) -> None:
+    write({"ew2sq": NOISE[0]}, method_part={"changed": {ODD: "a|b"}})
     text = shown(cli, results, "--format", "md")
     (row,) = [line for line in text.splitlines() if "±" in line]
     assert len(re.findall(r"(?<!\\)\|", row)) == 6
@@ -178,9 +194,11 @@ def test_latex_compiles(
     cli: Cwbench, results: Path, five: object, write: Write, tmp_path: Path, odd: bool
 ) -> None:
     if odd:
-        part = {"name": ODD + "\u03b2\n\x00", "changed": {"m": "\\input{/etc/passwd}"}}
-        write({"ew2sq": NOISE[0], "e_1%": NOISE[1]}, method_part=part)
-        write({"ew2sq": None}, task="u", task_part={"name": ODD}, status="failed", error=ODD)
+        part = {"changed": {ODD + "\u03b2\n\x00": "\\input{/etc/passwd}"}}
+        write({"ew2sq": NOISE[0]}, method_part=part)
+        write(
+            {"ew2sq": None}, task="u", task_part={"changed": {"v": ODD}}, status="failed", error=ODD
+        )
     table = shown(cli, results, "--format", "latex")
     head = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}"
     (tmp_path / "t.tex").write_text(f"{head}\n{table}\\end{{document}}\n")

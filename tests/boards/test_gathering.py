@@ -81,7 +81,7 @@ def test_one_shot_samplers_stand_beside_every_nfe(results: Path, five: object) -
     [
         {"task_part": {"version": 2}},
         {"task_part": {"params": {"noise": 1}}},
-        {"task_part": {"fingerprint": "other data"}},
+        {"task_part": {"fingerprint": "other-data"}},
         {"preset": "standard"},
         {"track": "open"},
         {"preset_values": {"training_pairs": 9, "steps": 1, "observations": 2, "samples": 2}},
@@ -96,18 +96,36 @@ def test_what_differs_stands_on_another_board(
     assert [len(board.rows) for board in judged(results)] == [1, 1]
 
 
-@pytest.mark.parametrize("other", ["version", "observations"])
+@pytest.mark.parametrize("other", ["version", "observations", "source"])
 def test_what_is_measured_otherwise_stands_in_another_column(
     results: Path, write: Write, other: str
 ) -> None:
     write({"ew2sq": NOISE[0]})
     if other == "version":
         write({"ew2sq": NOISE[1]}, method="n", version=2)
+    elif other == "source":
+        write({"ew2sq": NOISE[1]}, method="n", source="0278be16" * 8)
     else:
         write({"ew2sq": NOISE[1][:30]}, method="n")
     (board,) = judged(results)
     assert len(board.columns) == 2
     assert all(sum(key == row.key for key, _ in board.cells) == 1 for row in board.rows)
+
+
+def test_boards_of_one_title_say_what_parts_them(results: Path, write: Write) -> None:
+    values = {"training_pairs": 1, "steps": 1, "observations": 2, "samples": 2}
+    write({"ew2sq": NOISE[0]}, preset_values=values)
+    changed = {"settings": {"samples": "9"}, "track": "open"}
+    write({"ew2sq": NOISE[0]}, preset_values=values | {"samples": 9}, **changed)
+    write({"ew2sq": NOISE[0]}, preset_values=values | {"steps": 5}, track="open",
+          settings={"preset.steps": "5", "preset.nfe": "1"})  # fmt: skip
+    write({"ew2sq": NOISE[0]}, task="u", preset_values=values)
+    write({"ew2sq": NOISE[0]}, task="u", preset_values=values, task_part={"version": 2})
+    assert {board.name for board in judged(results)} == {
+        "t / quick", "t [samples=9, steps=1] / quick / open",
+        "t [samples=2, steps=5] / quick / open",
+        "u [version=1] / quick", "u [version=2] / quick",
+    }  # fmt: skip
 
 
 def test_what_decides_no_fit_changes_no_board(results: Path, write: Write) -> None:

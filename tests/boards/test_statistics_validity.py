@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -189,6 +190,15 @@ def test_scaled_scores_and_their_intervals() -> None:
         assert found is not None
         assert [each.item() for each in found] == pytest.approx([score] * 3)
     assert scaled_scores(zero, -prior) is None
+
+
+@pytest.mark.parametrize(("score", "itself"), [(scaled_scores, 0.0), (log_ratios, 0.0)])
+def test_a_control_measured_by_itself_has_no_interval(score: Callable, itself: float) -> None:
+    """Its seeds differ; the ratio of their mean to their mean does not."""
+    seeds = 10 + np.random.default_rng(5).normal(size=(3, 60))
+    found = score(np.stack([seeds, seeds + 0.1]), seeds.mean(0))
+    assert [each[0] for each in found] == pytest.approx([itself] * 3, abs=1e-12)
+    assert found.low[1] < found.mean[1] < found.high[1]
 
 
 @pytest.mark.parametrize("score", [scaled_scores, log_ratios])

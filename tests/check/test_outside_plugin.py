@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,21 +38,38 @@ for arguments in json.loads(sys.argv[1]):
 """
 
 
+RUN = ["run", "--task", "turned-classes", "--preset", "smoke", "--json", "--method"]
+COMMANDS = [
+    ["list", "--json"],
+    ["check", "zuko-npe", "--json"],
+    ["check", "turned-classes", "--json"],
+    [*RUN, "zuko-npe"],
+    [*RUN, "prior"],
+]
+
+
+@pytest.mark.filterwarnings("ignore:ks_2samp. Exact calculation unsuccessful:RuntimeWarning")
+def test_it_is_listed_checked_and_run_in_this_process(
+    installed_here: Callable, cli: Callable
+) -> None:
+    installed_here(PLUGIN)
+    answers = [cli(*arguments) for arguments in COMMANDS]
+    assert [answer.exit_code for answer in answers] == [0] * len(COMMANDS)
+    as_expected(*(json.loads(answer.stdout) for answer in answers))
+
+
+@pytest.mark.slow
 def test_it_is_listed_checked_and_run(installed: Path, python: Callable, tmp_path: Path) -> None:
-    run = ["run", "--task", "turned-classes", "--preset", "smoke", "--json", "--method"]
-    commands = [
-        ["list", "--json"],
-        ["check", "zuko-npe", "--json"],
-        ["check", "turned-classes", "--json"],
-        [*run, "zuko-npe"],
-        [*run, "prior"],
-    ]
     done = python(
-        "-c", PROGRAM, json.dumps(commands), check=False, PYTHONPATH=installed, OMP_NUM_THREADS="1",
+        "-c", PROGRAM, json.dumps(COMMANDS), check=False, PYTHONPATH=installed, OMP_NUM_THREADS="1",
         CWBENCH_RESULTS=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    listed, *checked, zuko, prior = map(json.loads, done.stdout.split("-----\n")[:-1])
+    as_expected(*map(json.loads, done.stdout.split("-----\n")[:-1]))
+
+
+def as_expected(listed: Any, *answers: Any) -> None:
+    *checked, zuko, prior = answers
     origins = {p["name"]: (p["distribution"], p["version"]) for p in listed}
     assert origins["zuko-npe"] == origins["turned-classes"] == ("outside-plugin", "1.2.0")
     assert [report["passed"] for report in checked] == [True, True]

@@ -67,13 +67,15 @@ def values(task: Task, cache: Path, sampler: image_sets.Sampler, *names: str) ->
 
 
 def test_held_out_images_score_as_perfect(digits: Task, cache: Path) -> None:
+    """The same images class by class; over all of them classes are drawn, and a few come twice."""
     got = values(digits, cache, real_sampler(digits), *METRICS)
-    assert got["fd-classifier"] == pytest.approx(0, abs=1e-6)
+    assert got["fd-classifier"] < 0.15  # its floor is .29
     assert got["fd-per-class-classifier"] == pytest.approx(0, abs=1e-6)
     assert got["cfd-classifier"] == pytest.approx(0, abs=1e-6)
-    assert got["precision-classifier"] == got["recall-classifier"] == 1
+    assert got["precision-classifier"] == 1
+    assert got["recall-classifier"] > 0.99
     assert got["class-accuracy"] > 0.97
-    assert got["memorisation"] == pytest.approx(1, abs=1e-5)
+    assert got["memorisation"] == pytest.approx(1, abs=0.01)
 
 
 def test_copies_of_training_images_are_near_the_floor_and_found_out(
@@ -118,7 +120,7 @@ def test_real_images_as_a_method_score_what_the_floors_are(run: Callable[..., An
         assert 0.5 < got[name][0] / got[name][1] < 2, name
     for name in ("kd-classifier", "kd-per-class-classifier"):
         assert abs(got[name][0] - got[name][1]) < 0.15, name
-    assert got["memorisation"][0] == pytest.approx(1, abs=1e-5)
+    assert got["memorisation"][0] == pytest.approx(1, abs=0.01)
 
 
 def test_no_image_comes_from_the_part_that_is_compared_with(digits: Task) -> None:
@@ -159,7 +161,7 @@ def test_a_sampler_that_ignores_the_class_is_seen_by_class_alone(digits: Task, c
 
     names = ("kd-classifier", "kd-per-class-classifier", "fd-classifier", "class-accuracy")
     got = values(digits, cache, real_sampler(digits, moved), *names)
-    assert got["fd-classifier"] < 1e-6
+    assert got["fd-classifier"] < 0.15  # that of the right classes
     assert got["kd-classifier"] < 0.1
     assert got["kd-per-class-classifier"] > 10
     assert got["class-accuracy"] < 0.05

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from cwbench.judging.uniformity import cramer_von_mises_kernel, uniformity
+from cwbench.judging.uniformity import cramer_von_mises_kernel, highest, uniformity
 
 ONE = torch.ones(1, dtype=torch.float64)
 
@@ -80,6 +80,31 @@ def test_ranks_that_are_not_uniform_are_told():
     errors = torch.stack([f.value.std() / 100**0.5 for f in found])
     covered = (means - (1 / 2 - 4 / 5 + 1 / 3)).abs() < stats.t.ppf(0.975, 99) * errors
     assert 0.88 < float(covered.double().mean()) <= 1
+
+
+@pytest.mark.parametrize("m", [50, 100])
+@pytest.mark.parametrize(("shift", "scale"), [(0.25, 1.0), (1.0, 1.0), (0.0, 0.6)])
+def test_intervals_cover_what_samplers_that_are_off_have(m, shift, scale):
+    """The truth is N(0, 1), the sampler N(shift, scale^2); U +- t errors covers 84 to 94 %."""
+    t = torch.linspace(0, 1, 20_001, dtype=torch.float64)
+    law = torch.special.ndtr(shift + scale * torch.special.ndtri(t))
+    exact = float(torch.trapezoid((law - t).square(), t))
+    quantile, covered = float(stats.t.ppf(0.975, m - 1)), 0
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(600):
+        x = torch.randn(m, 1, dtype=torch.float64, generator=generator)
+        value, _, _, least = uniformity(torch.special.ndtr((x - shift) / scale), ONE)
+        U, error = float(value.mean()), max(float(value.std() / m**0.5), least)
+        above = max(U + quantile * error, highest(U, m, least, quantile))
+        covered += U - quantile * error <= exact <= above
+    assert covered / 600 >= 0.96
+
+
+def test_the_upper_end_is_what_the_value_just_does_not_contradict():
+    theta = highest(0.01, 50, 0.003, 2.0)
+    assert theta > 0.01
+    assert (theta - 0.01) / (4 * theta / (np.pi**2 * 50) + 0.003**2) ** 0.5 == pytest.approx(2.0)
+    assert highest(-1.0, 50, 0.003, 2.0) < 0.0  # far below what uniform ranks give
 
 
 def test_quantities_are_weighted():

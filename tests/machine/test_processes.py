@@ -36,10 +36,14 @@ def processes(python: Callable[..., Any], *arguments: str | Path, **variables: s
     return python(*start, "-m", "cwbench", *arguments, OMP_NUM_THREADS="1", **variables)
 
 
+@pytest.mark.slow
 def test_two_processes_find_the_network_of_one(
     python: Callable[..., Any], method_file: Callable[..., str], results: Path, tmp_path: Path
 ) -> None:
-    """Gradients of equal shares average to that of the batch; noise plays no part here."""
+    """Gradients of equal shares average to that of the batch; noise plays no part here.
+
+    That shares make up the batch is tested without processes below.
+    """
     method = method_file(REGRESSION)
     words = ["run", "--task", "gaussian-linear", "--method", method, "--preset", "smoke"]
     words += ["--set", "preset.batch_size=50", "--device", "cpu", "--json"]

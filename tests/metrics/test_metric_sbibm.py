@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Generator
 
+from cwbench.errors import NoValueError
 from cwbench.metrics.sbibm import ClassifierTwoSampleTest, MaximumMeanDiscrepancy
 
 
@@ -74,3 +75,12 @@ def test_mmd_is_zero_in_expectation_for_equal_laws(gaussian_task):
     )
     # the bandwidth comes from b, so only nearly unbiased
     assert abs(values.mean()) < 3 * values.std() / 1500**0.5 + 2e-3
+
+
+def test_mmd_of_a_reference_whose_points_are_mostly_equal_says_that_it_is_not_defined(
+    gaussian_task,
+):
+    a, b = normal(1, 20, 2), torch.zeros(1, 20, 2, dtype=torch.float64)
+    b[:, :4] = normal(1, 4, 2, seed=1)
+    with pytest.raises(NoValueError, match="median distance between reference samples is 0"):
+        MaximumMeanDiscrepancy(gaussian_task(2)).distance(a, b)

@@ -34,8 +34,10 @@ def test_conditions_are_compared_by_cosine_and_numbers_by_squares(batch) -> None
     one = y[:, :1]
     squares = (one - one.T).double().numpy() ** 2
     assert condition_distance(one, "auto") == pytest.approx(squares, rel=1e-5)
-    with pytest.raises(ValueError, match="no direction"):
-        condition_distance(torch.zeros(2, 2), "cosine")
+    beside = condition_distance(torch.cat([y, 0 * y[:2]]), "cosine")  # a y of 0 has no direction
+    assert beside[:20, :20] == pytest.approx(condition_distance(y, "cosine"), abs=1e-12)
+    assert beside[20:, :20] == pytest.approx(0.5)
+    assert (beside[20:, 20:] == 0).all()
 
 
 @pytest.mark.parametrize("r_tar", [0.2, 0.3, 0.45])
@@ -50,16 +52,41 @@ def test_the_assignment_is_the_best_of_all_at_the_weight_found(batch, r_tar) -> 
     assert ConditionAwareOT(r_tar)(z, x, y).tolist() == list(best)
 
 
+def counted(cost, apart, w, diagonal):
+    """Entry by entry."""
+    n = len(cost)
+    drawn = [cost[j, j] if diagonal == "column" else cost[i, i] for i in range(n) for j in range(n)]
+    return sum(a + w * b <= c for a, b, c in zip(cost.flat, apart.flat, drawn, strict=True))
+
+
+@pytest.mark.parametrize("diagonal", ["column", "row"])
 @pytest.mark.parametrize("r_tar", [0.02, 0.05, 0.2])
-def test_the_weight_is_the_least_within_the_share(batch, r_tar) -> None:
+def test_the_weight_is_the_least_within_the_share(batch, r_tar, diagonal) -> None:
     z, x, y = batch(100)
     cost, apart = torch.cdist(z.double(), x.double()).square().numpy(), cosine(y)
     np.fill_diagonal(apart, 0)
-    w = smallest_weight(cost, apart, r_tar)
+    w = smallest_weight(cost, apart, r_tar, diagonal)
     assert w > 0
-    assert share(cost, apart, w) <= r_tar < share(cost, apart, w * (1 - 1e-4))
-    entries = cost + w * apart <= np.diagonal(cost)[:, None]
-    assert share(cost, apart, w) == entries.sum() / 100**2
+    assert counted(cost, apart, w, diagonal) <= r_tar * 100**2
+    assert counted(cost, apart, w * (1 - 1e-4), diagonal) > r_tar * 100**2
+    assert share(cost, apart, w, diagonal) == counted(cost, apart, w, diagonal) / 100**2
+
+
+def test_an_entry_is_compared_with_the_pair_of_its_datum(generator) -> None:
+    """As the authors' code does it: `(M + w C <= torch.diag(M)).mean()`, bisected in w."""
+    z, x, y = (torch.randn(64, 2, generator=generator).double() for _ in range(3))
+    M = torch.cdist(z, x) ** 2
+    C = 1 - torch.nn.functional.normalize(y) @ torch.nn.functional.normalize(y).T
+    C.fill_diagonal_(0)
+    low, high = 0.0, 1e3
+    for _ in range(60):
+        w = (low + high) / 2
+        few = (M + w * C <= torch.diag(M)).double().mean() <= 0.05
+        low, high = (low, w) if few else (w, high)
+    assert smallest_weight(M.numpy(), C.numpy(), 0.05) == pytest.approx(high, rel=1e-6)
+    by_row = smallest_weight(M.numpy(), C.numpy(), 0.05, "row")
+    assert abs(by_row / high - 1) > 0.01
+    assert smallest_weight(M.T.numpy(), C.T.numpy(), 0.05, "row") == pytest.approx(high, rel=1e-6)
 
 
 def test_where_equal_conditions_alone_exceed_the_share_the_weight_ends(batch) -> None:

@@ -75,6 +75,38 @@ def test_classes_are_kept(solved, generator) -> None:
         Semidiscrete(x, x, beta=math.inf)
 
 
+@pytest.mark.parametrize("beta", [1.0, math.inf])
+def test_where_the_data_lie_does_not_matter(solved, generator, beta) -> None:
+    """Data, latents and conditions on a grid are moved by 8192 without a digit lost."""
+    x = (64 * torch.randn(200, 2, generator=generator)).round() / 64
+    y = x[:, :1] if beta == 1 else (x[:, 0] > 0).long()
+    moved_y = y + 8192 if beta == 1 else y
+    found = []
+    for far, seen in ((0.0, y), (8192.0, moved_y)):
+
+        def draw(n, generator, far=far, seen=seen):
+            rows = torch.randint(len(x), (n,), generator=generator)
+            return (64 * torch.randn(n, 2, generator=generator)).round() / 64 + far, seen[rows]
+
+        one = Semidiscrete(x + far, seen, beta=beta)
+        one.ascend(draw, steps=100, generator=torch.Generator().manual_seed(1))
+        found.append(one(*draw(2_000, torch.Generator().manual_seed(2))))
+    assert float((found[0] == found[1]).float().mean()) > 0.99
+    assert chi_squared(found[1], 200) == pytest.approx(chi_squared(found[0], 200), abs=0.02)
+
+
+@pytest.mark.parametrize("beta", [4.0, math.inf])
+def test_a_batch_may_lack_the_top_class_and_the_data_a_class(generator, beta) -> None:
+    x, y = torch.randn(40, 2, generator=generator), torch.arange(40) % 3
+    y[y == 2] = 5
+    found = Semidiscrete(x, y, beta=beta)
+    z, few = torch.randn(20, 2, generator=generator), torch.arange(20) % 2
+    cost = torch.cdist(z, x).square() + (beta * 2 if beta < 9 else 1e9) * (few[:, None] != y)
+    assert torch.equal(found(z, few), cost.argmin(1))
+    absent = torch.full((20,), 4)
+    assert torch.equal(found(z, absent), torch.cdist(z, x).argmin(1))
+
+
 def test_chi_squared_is_unbiased(generator) -> None:
     p = torch.tensor([0.4, 0.3, 0.2, 0.1])
     exact = float(4 * p.square().sum() - 1)

@@ -46,3 +46,10 @@ def test_where_all_rank_there_is_no_rule(record) -> None:
     text = run_table(dataclasses.replace(record, metrics=ranking))
     assert rows(text) == ["metric", "---", "ew2sq", "energy"]
     assert "never ranked" not in text
+
+
+def test_what_has_no_value_says_why(record) -> None:
+    crps = dataclasses.replace(record.metrics["crps"], value=None, error="no such score")
+    text = run_table(dataclasses.replace(record, metrics=record.metrics | {"crps": crps}))
+    assert "\ncrps has no value: no such score\n" in text
+    assert "has no value" not in run_table(record)

@@ -96,9 +96,11 @@ def test_results_that_may_only_be_read(filled: Path, monkeypatch: pytest.MonkeyP
     assert not (filled / HOME).exists()
 
 
-def test_a_metric_of_any_name_leaves_no_file_elsewhere(tmp_path: Path) -> None:
-    write_run(tmp_path / "r", {"../../../x/<y>": NOISE[0], "ew2sq": NOISE[0]})
-    assert len(observed(tmp_path / "r").entries) == 2
+def test_a_metric_that_is_a_path_is_refused_and_leaves_no_file_elsewhere(tmp_path: Path) -> None:
+    place = write_run(tmp_path / "r", {"../../../x/<y>": NOISE[0], "ew2sq": NOISE[0]})
+    found = observed(tmp_path / "r")
+    assert not found.entries
+    assert "metrics.../../../x/<y>" in found.problems[place]
     assert {p.name for p in tmp_path.iterdir()} == {"r"}
 
 

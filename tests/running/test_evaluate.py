@@ -152,7 +152,7 @@ def test_samples_made_elsewhere_score_as_if_made_here(tmp_path: Path) -> None:
     tensors = load_file(exported)
     task = cwbench.load_task("two-moons")
     samples = task.sample_posterior(tensors["y"], 200, torch.Generator().manual_seed(1))
-    np.save(tmp_path / "elsewhere.npy", samples.numpy())
+    np.save(tmp_path / "elsewhere.npy", samples.numpy().astype(">f4"))  # of another machine
     save_file({"samples": samples}, tmp_path / "elsewhere.safetensors")
     expected = cwbench.evaluate(
         lambda y, n, generator: samples, "two-moons", "smoke", name="inline",

@@ -41,6 +41,12 @@ def same(first: Record, second: Record) -> bool:
     return list(a) == list(b) and all(a[name].equal(b[name]) for name in a)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    """A flow whose weights are averaged, followed, and not stopped."""
+    return fitted(tmp_path_factory.mktemp("whole"), "fm", SMALL | FLOW | FOLLOWED)
+
+
 @pytest.mark.parametrize(("method", "settings"), [("cot-fm", FLOW), ("cwgan", {})])
 def test_the_model_and_its_metrics_are_those_of_a_fit_left_alone(
     tmp_path: Path, method: str, settings: dict[str, Any]
@@ -58,9 +64,9 @@ def test_the_model_and_its_metrics_are_those_of_a_fit_left_alone(
     assert followed.cost["network_passes"] == alone.cost["network_passes"]
 
 
-def test_the_last_value_is_that_of_the_fitted_model(results: Path) -> None:
+def test_the_last_value_is_that_of_the_fitted_model(whole: Record) -> None:
     """Computed again from the stored weights, which are averaged ones, with streams by hand."""
-    record = fitted(results, "fm", SMALL | FLOW | FOLLOWED)
+    record = whole
     task, method = subject_of(record)
     assert method is not None
     metric = registry.load("metric", task.main_metric).cls(task)
@@ -89,10 +95,9 @@ class Stopping(cwbench.Callback):
 
 
 def test_a_resumed_fit_has_the_values_of_one_that_was_not_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = SMALL | FLOW | FOLLOWED
-    whole = fitted(tmp_path / "whole", "fm", settings)
     monkeypatch.setenv("CWBENCH_CHECKPOINT_SECONDS", "0")
     with pytest.raises(RunInterruptedError):
         fitted(tmp_path / "stopped", "fm", settings, callbacks=[Stopping(25)])
@@ -112,12 +117,11 @@ def test_a_fit_on_record_is_not_followed_in_silence(results: Path) -> None:
     assert fitted(results, "fm", SMALL).diagnostics == again.diagnostics
 
 
-def test_it_is_drawn_and_stays_out_of_the_lines_of_a_table(results: Path) -> None:
+def test_it_is_drawn_and_stays_out_of_the_lines_of_a_table(whole: Record) -> None:
     from cwbench.records.tables import run_table
 
-    record = fitted(results, "fm", SMALL | FOLLOWED)
-    assert any(path.name == "during-the-fit.png" for path in draw(record))
-    assert "followed" not in run_table(record)
+    assert any(path.name == "during-the-fit.png" for path in draw(whole))
+    assert "followed" not in run_table(whole)
 
 
 @pytest.mark.parametrize(

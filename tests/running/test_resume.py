@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -65,6 +66,17 @@ def finished(method: str, results: Path) -> Record:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Record]:
+    """The run of a method that is left alone."""
+
+    @functools.cache
+    def run_of(method: str) -> Record:
+        return finished(method, tmp_path_factory.mktemp("whole"))
+
+    return run_of
+
+
 def log(record: Record) -> str:
     return (record.directory / "log.txt").read_text()
 
@@ -74,26 +86,28 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-@pytest.mark.parametrize("method", SETTINGS)
-def test_sigkill_and_again_gives_identical_numbers(method: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["fm", pytest.param("cot-fm", marks=pytest.mark.slow), "cwgan"])
+def test_sigkill_and_again_gives_identical_numbers(
+    method: str, tmp_path: Path, whole: Callable[[str], Record]
+) -> None:
     with running(method, tmp_path / "killed") as process:
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not list((tmp_path / "killed").rglob("record.json"))
     resumed = finished(method, tmp_path / "killed")
-    whole = finished(method, tmp_path / "whole")
+    alone = whole(method)
     assert "resuming at step" in log(resumed)
-    assert "resuming at step" not in log(whole)
-    assert resumed.status == whole.status == "ok"
-    assert resumed.metrics == whole.metrics
-    assert resumed.diagnostics == whole.diagnostics
+    assert "resuming at step" not in log(alone)
+    assert resumed.status == alone.status == "ok"
+    assert resumed.metrics == alone.metrics
+    assert resumed.diagnostics == alone.diagnostics
     for name in ("steps", "examples", "network_passes"):
-        assert resumed.cost[name] == whole.cost[name]
-    assert resumed.files["samples.safetensors"] == whole.files["samples.safetensors"]
+        assert resumed.cost[name] == alone.cost[name]
+    assert resumed.files["samples.safetensors"] == alone.files["samples.safetensors"]
     assert not (resumed.directory / "checkpoint").exists()
 
 
-def test_sigterm_is_interrupted_and_resumes(tmp_path: Path) -> None:
+def test_sigterm_is_interrupted_and_resumes(tmp_path: Path, whole: Callable[[str], Record]) -> None:
     with running("fm", tmp_path / "stopped") as process:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
@@ -102,7 +116,7 @@ def test_sigterm_is_interrupted_and_resumes(tmp_path: Path) -> None:
     assert cwbench.load_records(tmp_path / "stopped").status.tolist() == ["interrupted"]
     resumed = finished("fm", tmp_path / "stopped")
     assert "resuming at step" in log(resumed)
-    assert resumed.metrics == finished("fm", tmp_path / "whole").metrics
+    assert resumed.metrics == whole("fm").metrics
 
 
 def test_a_second_process_is_told(tmp_path: Path, cli: Callable) -> None:

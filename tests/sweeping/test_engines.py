@@ -194,7 +194,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(
     longer: list[cwbench.Record], fixtures: pytest.FixtureRequest, tmp_path: Path, name: str
 ) -> None:
     address = fixtures.getfixturevalue("cluster").address if name == "ray" else "local"
-    options = EngineOptions(name, address=address, timeout=600, grace=20, jobs=2)
+    options = EngineOptions(name, address=address, timeout=600, grace=120, jobs=2)
 
     def sweep() -> Sweep:
         runs = request(tmp_path, "fm", seeds="0-3", set=LONGER).planned()

@@ -1,4 +1,4 @@
-"""Sweeps under fire, at length: sixty runs with faults, ten SIGKILLs, two sweeps at once."""
+"""Sweeps under fire, at length: thirty runs with faults, ten SIGKILLs, two sweeps at once."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def small_disk(directory: Path) -> Iterator[str]:
             subprocess.run(["umount", str(directory)], check=True)
 
 
-def test_sixty_runs_with_faults_in_a_third_of_them(tmp_path: Path) -> None:
+def test_thirty_runs_with_faults_in_a_third_of_them(tmp_path: Path) -> None:
     results = tmp_path / "results"
     place = results / "runs/gaussian-linear"
     neighbours = {"method.neighbours": list(range(1, 16))}
     words = {
-        "task": "gaussian-linear", "preset": "smoke", "seeds": "0-1", "results": results,
+        "task": "gaussian-linear", "preset": "smoke", "seeds": "0", "results": results,
         "set": TINY | neighbours, "memory": "2GiB", "grace": 2,
     }  # fmt: skip
     began = time.monotonic()
@@ -88,7 +88,7 @@ def test_sixty_runs_with_faults_in_a_third_of_them(tmp_path: Path) -> None:
         faults = [f"{FAULTS}:{name.replace('LargeState', disk)}" for name in EXPECTED]
         request = sweep_request(words | limits | {"method": [*HEALTHY, *faults]})
         records = request.carry_out(quiet=True)
-        assert len(records) == 60
+        assert len(records) == 30
         _all_as_expected(records)
         _nothing_half_written(results)
         before = contents(results)
@@ -109,7 +109,7 @@ def _all_as_expected(records: list[cwbench.Record]) -> None:
         assert reason is None or re.search(reason, record.error or ""), record.error
         if record.method["name"] != "unwritable":  # it has no place for a record
             assert cwbench.records.runs.read(record.directory) == record
-    assert sum(record.status == "ok" for record in records) == 40
+    assert sum(record.status == "ok" for record in records) == 20
 
 
 def _nothing_half_written(results: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
+from registered import with_posterior
 from scipy import stats
 from torch import Generator
 
@@ -104,6 +105,11 @@ def test_metadata_is_complete(task: Task) -> None:
     assert info.licence == "MIT"
     assert info.main_metric == "ew2sq"
     assert info.group
+
+
+def test_every_task_with_a_posterior_is_tried() -> None:
+    missing = set(with_posterior()) - {cls.info.name for cls, _ in VARIANTS.values()}
+    assert not missing, f"VARIANTS lacks {missing}"
 
 
 def test_only_the_uninformative_mixture_is_marked_so() -> None:

@@ -34,21 +34,41 @@ def shell(directory: Path, *command: str | Path) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    "kind", ["method", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("task", "metric"))]
-)
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_it_passes_its_checks_and_runs_in_this_process(
+    kind: str,
+    tmp_path: Path,
+    cli: Callable,
+    installed_here: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli("new", kind, "mine-too").exit_code == 0
+    installed_here(tmp_path / "mine-too")
+    checked = cli("check", "mine-too")
+    assert checked.exit_code == 0
+    assert "FAILED" not in checked.stdout
+    ran = cli("run", *ASKED[kind], "--preset", "smoke")
+    assert "smoke / seed 0: ok" in ran.stdout, ran.output
+
+
+ASKED = {
+    "method": ("--method", "mine-too", "--task", "gaussian-mixture"),
+    "task": ("--method", "linear-gaussian", "--task", "mine-too"),
+    "metric": ("--method", "prior", "--task", "two-moons", "--metrics", "mine-too"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", registry.KINDS)
 def test_it_installs_passes_its_checks_and_runs(kind: str, tmp_path: Path) -> None:
     """The four commands of the README, offline and into a directory of its own."""
     shell(tmp_path, "cwbench", "new", kind, "mine-too")
     pip = ("pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--no-index")
     shell(tmp_path, *pip, "--no-build-isolation", "--target", "site", "./mine-too")
     assert "FAILED" not in shell(tmp_path, "cwbench", "check", "mine-too")
-    names = ("--method", "mine-too", "--task", "gaussian-mixture")
-    if kind == "task":
-        names = ("--method", "linear-gaussian", "--task", "mine-too")
-    if kind == "metric":
-        names = ("--method", "prior", "--task", "two-moons", "--metrics", "mine-too")
-    assert "smoke / seed 0: ok" in shell(tmp_path, "cwbench", "run", *names, "--preset", "smoke")
+    ran = shell(tmp_path, "cwbench", "run", *ASKED[kind], "--preset", "smoke")
+    assert "smoke / seed 0: ok" in ran
 
 
 @pytest.mark.slow

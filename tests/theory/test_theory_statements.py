@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cwbench import ot
+from cwbench.ot import coupling
 from cwbench.theory import STATEMENTS, equality, geodesics, joint, relaxed
 from cwbench.theory.page import write
 from cwbench.theory.statement import Check, Outcome, at_least, at_most, close, falls
@@ -22,8 +23,8 @@ def failures(outcome: Outcome) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(equality, "QUANTILES", 150)
-    monkeypatch.setattr(equality, "PER_CLASS", 60)
+    monkeypatch.setattr(equality, "QUANTILES", 75)
+    monkeypatch.setattr(equality, "PER_CLASS", 25)
     monkeypatch.setattr(relaxed, "REPEATS", {64: 12, 256: 8})
 
 
@@ -39,7 +40,34 @@ def power_changed(function: Callable[..., float]) -> Callable[..., float]:
     return lambda *args, p=2.0, **options: function(*args, p=p + 0.5, **options)
 
 
+def classes_alike(x1, y1, x2, y2, *, p=2.0) -> float:
+    """The plain mean over classes of W_p^p, whatever their shares."""
+    classes = np.unique(y1)
+    return float(np.mean([ot.wasserstein_power(x1[y1 == c], x2[y2 == c], p=p) for c in classes]))
+
+
+def backwards(z, x, t) -> ot.Geodesic:
+    """From the data to the latents, with the velocity of that."""
+    return ot.geodesic(x, z, t)
+
+
+def unit_labels(x1, y1, x2, y2, *, beta, p) -> float:
+    """Another class costs 1."""
+    if np.issubdtype(y1.dtype, np.integer):
+        y1, y2 = (np.eye(2)[y] / 2**0.5 for y in (y1, y2))
+    return ot.joint_wasserstein_power(x1, y1, x2, y2, beta=beta, p=p)
+
+
 MUTATIONS = {
+    "classes count alike whatever their shares": (
+        equality, "conditional_wasserstein_power", classes_alike,
+    ),
+    "the same along a geodesic": (geodesics, "conditional_wasserstein_power", classes_alike),
+    "a geodesic backwards in time": (geodesics, "geodesic", backwards),
+    "another class costs 1": (joint, "joint_wasserstein_power", unit_labels),
+    "another class costs 1 in a pairing": (
+        coupling, "label_cost", lambda y, embedding: 1.0 * (y[:, None] != y).numpy(),
+    ),
     "the power of the average over y": (
         equality, "conditional_wasserstein_power", power_changed(ot.conditional_wasserstein_power),
     ),
@@ -82,7 +110,8 @@ MUTATIONS = {
 def test_a_changed_sign_or_power_fails(what, monkeypatch) -> None:
     module, name, mutated = MUTATIONS[what]
     monkeypatch.setattr(module, name, mutated)
-    assert failures(module.outcome()) != []
+    statement = joint if module is coupling else module
+    assert failures(statement.outcome()) != []
 
 
 def test_the_closed_form_of_the_relaxed_distance_fails_with_another_power(monkeypatch) -> None:

@@ -64,16 +64,17 @@ def test_adam_moves_by_the_rate_along_a_constant_gradient(line, trainer) -> None
     assert descend.context.logged == pytest.approx([2.0, 1.9, 1.8, 1.7, 1.6], abs=1e-5)
 
 
-@pytest.mark.parametrize("decay", [0.5, 0.9])
-def test_average_is_the_geometric_sum_of_the_weights(line, trainer, decay) -> None:
+@pytest.mark.parametrize("decay", [0.5, 0.9, 0.9999])
+def test_average_weighs_the_steps_geometrically_and_not_the_weights_before(
+    line, trainer, decay
+) -> None:
     descend = trainer(average=decay)
-    weights = [2.0]
-    for _ in range(8):
-        descend.step(slope(line))
-        weights.append(line.w.item())
-    expected = decay**8 * weights[0] + sum(
-        (1 - decay) * decay ** (8 - k) * weights[k] for k in range(1, 9)
-    )
+    weights = []
+    for step in range(8):
+        descend.step(slope(line, float("nan") if step == 5 else 1.0))  # a step that is skipped
+        weights += [line.w.item()] if step != 5 else []
+    shares = [decay ** (6 - k) for k in range(7)]
+    expected = sum(s * w for s, w in zip(shares, weights, strict=True)) / sum(shares)
     descend.finish()
     assert line.w.item() == pytest.approx(expected, rel=1e-6)
 

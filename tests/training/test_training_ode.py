@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cwbench.preset import NFE
 from cwbench.training.ode import EVALUATIONS, integrate, refusal, times
 
 SOLVERS = list(EVALUATIONS)
@@ -125,3 +127,22 @@ def test_images_are_integrated_as_they_are() -> None:
     z = torch.randn(3, 1, 4, 4)
     got = integrate(lambda t, x: -x, z, 2)
     assert torch.allclose(got, z / 4)
+
+
+@pytest.mark.parametrize("nfe", [3, "adaptive"])
+def test_an_assertion_of_the_network_is_its_own_and_no_divergence(z: Tensor, nfe: NFE) -> None:
+    def strict(t: Tensor, x: Tensor) -> Tensor:
+        assert float(t) < 0.3, "t is too large for me"
+        return x
+
+    with pytest.raises(AssertionError, match="too large for me"):
+        integrate(strict, z, nfe)
+
+
+def test_an_assertion_that_the_network_survives_leaves_divergence_what_it_is(z: Tensor) -> None:
+    def caught(t: Tensor, x: Tensor) -> Tensor:
+        with contextlib.suppress(AssertionError):
+            assert float(t) < 0
+        return 1e30 * x.square()
+
+    assert integrate(caught, z, "adaptive").isnan().all()

@@ -1,7 +1,8 @@
 """C^2OT: minibatch transport with a penalty on the condition, its weight set for every batch.
 
 The coupling is `cwbench.ot.c2ot`; the network is fed the condition of the data, so (x, y) are never
-mixed up, and what is left of the penalty's slack is a skewed prior.
+mixed up, and what is left of the penalty's slack is a skewed prior. Latents, data and conditions
+are compared in standardised coordinates; as they are with `preset.standardise=false`.
 
 The Curse of Conditions (Cheng, Schwing, 2025), https://arxiv.org/abs/2503.10636
 """
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import FitContext, MethodInfo
-from cwbench.ot.c2ot import ConditionAwareOT, Distance
+from cwbench.ot.c2ot import ConditionAwareOT, Diagonal, Distance
 from cwbench_baselines.flows.flow import BaseFlow, OTFlowParams
 from cwbench_baselines.flows.pairing import Pairing, bijection
 
@@ -32,6 +33,11 @@ class ConditionAwareParams(OTFlowParams):
     distance: Distance = Field(
         "auto", description="between conditions; auto is cosine, squared for a single number"
     )
+    diagonal: Diagonal = Field(
+        "column",
+        description="pair as drawn that an entry is compared with: its datum's (column), as in the "
+        "authors' code, or its latent's (row)",
+    )
 
 
 class ConditionAwareFlowMatching(BaseFlow):
@@ -39,7 +45,7 @@ class ConditionAwareFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="c2ot",
-        version=1,
+        version=2,
         title="Condition-aware OT flow matching (C2OT)",
         citation="cheng2025curse",
         nfe=True,
@@ -49,6 +55,7 @@ class ConditionAwareFlowMatching(BaseFlow):
 
     def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
         """The condition-aware assignment; the condition follows the data."""
-        return Pairing(
-            bijection(ConditionAwareOT(self.params.r_tar, self.params.distance)), "target"
-        )
+        params = self.params
+        aware = ConditionAwareOT(params.r_tar, params.distance, params.diagonal)
+        compared = self.compared(data, context) or (lambda y: y)
+        return Pairing(bijection(lambda z, x, y: aware(z, x, compared(y))), "target")

@@ -9,7 +9,8 @@ beta has no natural scale, so the default calibrates it: e = r, a regression of 
 the smallest whose label leak E|r(y_i) - r(y_{sigma(i)})|^2 / (2 V) stays below `leak`, V the
 variance that r explains. Where r explains nothing, or posterior covariances leak although means do
 not, r is blind, and e is standardised y instead.
-A number is the paper's weight on |y_i - y_j|^2 with y in raw units.
+A number is the paper's weight on |y_i - y_j|^2 with x and y standardised; in raw units, as in the
+paper, with `preset.standardise=false`.
 
 `beta = a2a` is a warning example, no recommendation: the formula beta = N^(1 / (2 d)) of
 All-to-All Flow-Based Transfer Model (Ikeda et al., 2025), N the OT batch, d the dimension of y,
@@ -73,7 +74,7 @@ class ConditionalOTFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="cot-fm",
-        version=1,
+        version=2,
         title="Conditional-OT flow matching",
         citation="chemseddine2025conditional",
         nfe=True,
@@ -93,11 +94,12 @@ class ConditionalOTFlowMatching(BaseFlow):
         if self.params.beta == "a2a":
             return self._all_to_all(data, context)
         if self.params.beta != "auto":
-            return ConditionalOT(self.params.beta), {"beta": recorded(self.params.beta)}
+            coupling = ConditionalOT(self.params.beta, self.compared(data, context))
+            return coupling, {"beta": recorded(self.params.beta)}
         with context.clock("calibration"):
             found = calibrate_beta(
                 *tensors_of(data),
-                self.spec.sample_latent,
+                self.latents,
                 batch=self.params.ot_batch * context.batch_size,
                 generator=context.generator("calibration"),
                 target=self.params.leak,

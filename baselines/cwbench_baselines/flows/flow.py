@@ -2,9 +2,10 @@
 
     E_{(z, x, y) ~ coupling, t ~ U[0, 1]} || v(t, y, x_t) - (x - z) ||^2,  x_t = (1 - t) z + t x
 
-t = 0 is the latent end. Samples solve dx_t/dt = v(t, y, x_t) from a fresh latent. The methods on
-top of it differ in their coupling alone, the one thing they write: `pairing` says what a match is,
-`loss`, `sampling` and `diagnosis` are what all share.
+t = 0 is the latent end. Samples solve dx_t/dt = v(t, y, x_t) from a fresh latent. x and z are in
+the coordinates of `scaled`: standardised, unless the preset leaves them raw. The methods on top of
+it differ in their coupling alone, the one thing they write: `pairing` says what a match is, `loss`,
+`sampling` and `diagnosis` are what all share.
 
 Flow Matching for Generative Modeling (Lipman et al., 2023), https://arxiv.org/abs/2210.02747
 """
@@ -23,7 +24,7 @@ from torch.utils.data import Dataset
 
 from cwbench.errors import UsageError
 from cwbench.machine.cpu import cores
-from cwbench.method import Diagnostics, FitContext, Method, State
+from cwbench.method import Diagnostics, FitContext, State
 from cwbench.preset import NFE
 from cwbench.task import Params
 from cwbench.training.loop import Trainer
@@ -33,6 +34,7 @@ from cwbench_baselines.flows.diagnosis import pair_facts, path_facts
 from cwbench_baselines.flows.loss import NO_CLASS, LowestLoss, VelocityNetwork, velocity_loss
 from cwbench_baselines.flows.pairing import Pairing
 from cwbench_baselines.flows.sampling import nfe_refusal, solve
+from cwbench_baselines.scaled import ScaledMethod
 
 
 class FlowParams(Params):
@@ -84,7 +86,7 @@ class OTFlowParams(FlowParams):
         return self.ot_batch
 
 
-class BaseFlow(Method):
+class BaseFlow(ScaledMethod):
     """The loop that all flows share; a flow adds its `coupling`."""
 
     Params: ClassVar[type[FlowParams]] = FlowParams
@@ -94,7 +96,10 @@ class BaseFlow(Method):
 
     @abstractmethod
     def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
-        """Decide how latents are paired with data, once before training."""
+        """Decide how latents are paired with data, once before training.
+
+        Latents, `self.latents`, and the x of `data` are in standardised coordinates, y is raw.
+        """
 
     @classmethod
     def unsupported_nfe(cls, params: BaseModel, nfe: NFE) -> str | None:
@@ -109,12 +114,13 @@ class BaseFlow(Method):
         condition = Condition.fitted(self.spec, data, context)
         network = context.network((self.spec.x_size, 1, condition.size), self.spec.x_size)
         self.velocity = VelocityNetwork(network, condition)
-        pairing = self.coupling(data, context)
+        scaled = self.fit_scaling(data, context)
+        pairing = self.coupling(scaled, context)
         with context.clock("diagnosis"):
-            self._diagnostics = self.diagnose(pairing, data, context)
+            self._diagnostics = self.diagnose(pairing, scaled, context)
         self._train(pairing, data, context)
         with context.clock("diagnosis"), context.uncounted():
-            self._diagnostics |= self.path_facts(data, context)
+            self._diagnostics |= self.path_facts(scaled, context)
 
     def _train(
         self, pairing: Pairing, data: Dataset[tuple[Tensor, Tensor]], context: FitContext
@@ -143,9 +149,9 @@ class BaseFlow(Method):
     def examples(
         self, pairing: Pairing, context: FitContext, step: int, x: Tensor, y: Tensor
     ) -> tuple[Tensor, ...]:
-        """What `loss` takes, of the training pairs (x, y) of the batches from `step` on."""
+        """What `loss` takes, of the raw training pairs (x, y) of the batches from `step` on."""
         z, t = self.noise(step, len(x), context)
-        z, x, fed, *weight = self.paired(pairing, z, x, y)
+        z, x, fed, *weight = self.paired(pairing, z, self.scaling(x), y)
         if self.params.condition_dropout > 0:
             fed = fed.masked_fill(self.dropped(step, len(x), context), NO_CLASS)
         return z, x, fed, t, *weight
@@ -161,7 +167,7 @@ class BaseFlow(Method):
         z, t = [], []
         for offset, size in enumerate(torch.arange(n).split(context.batch_size)):
             generator = context.generator("noise", step + offset)
-            z.append(self.spec.sample_latent(len(size), generator))
+            z.append(self.latents(len(size), generator))
             t.append(torch.rand(len(size), generator=generator))
         return torch.cat(z), torch.cat(t)
 
@@ -185,26 +191,30 @@ class BaseFlow(Method):
         with context.uncounted():
             for x, y in zip(*(part.split(size) for part in context.validation), strict=True):
                 generator = context.generator("validation", context.step, len(losses))
-                z = self.spec.sample_latent(len(x), generator)
+                z = self.latents(len(x), generator)
                 t = torch.rand(len(x), generator=generator)
-                paired_z, paired_x, fed, *weight = self.paired(pairing, z, x, y)
+                paired_z, paired_x, fed, *weight = self.paired(pairing, z, self.scaling(x), y)
                 example = (paired_z, paired_x, fed, t, *weight)
                 losses.append(self.loss(*(part.to(context.device) for part in example)))
         return float(torch.stack(losses).mean())
 
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
         """Integrate the velocity from fresh latents, on the CPU several chunks in parallel."""
-        z = self.spec.sample_latent(len(y) * n, generator)
+        z = self.latents(len(y) * n, generator)
         workers = cores() if self.spec.device.type == "cpu" else 1
         with ThreadPoolExecutor(workers) as pool:
             chunks = whole_observations(z, y, n)
             x = list(pool.map(lambda c: self._solve(c[0], c[1], nfe or "adaptive"), chunks))
-        return torch.cat(x).cpu().reshape(len(y), n, *self.spec.x_shape)
+        return self.scaling.inverse(torch.cat(x).cpu()).reshape(len(y), n, *self.spec.x_shape)
 
     def sample_path(self, y: Tensor, n: int, generator: Generator, nfe: int) -> Tensor:
-        """Points from latent to sample of one observation, `(steps + 1, n, *x_shape)`."""
-        z = self.spec.sample_latent(n, generator)
-        return self._solve(z, y[None].repeat_interleave(n, 0), nfe, path=True).cpu()
+        """Points from latent to sample of one observation, `(steps + 1, n, *x_shape)`.
+
+        All are in the units of x: standard normal latents are shown with its mean and deviation.
+        """
+        z = self.latents(n, generator)
+        path = self._solve(z, y[None].repeat_interleave(n, 0), nfe, path=True).cpu()
+        return self.scaling.inverse(path)
 
     def _solve(
         self, z: Tensor, y: Tensor, nfe: NFE, *, path: bool = False, solver: Solver | None = None
@@ -220,15 +230,15 @@ class BaseFlow(Method):
         )
 
     def state_dict(self) -> State:
-        """The velocity network with the condition's mean and deviation."""
-        return self.velocity.state_dict()
+        """The velocity network with the condition's mean and deviation, and the map of x."""
+        return self.velocity.state_dict() | self.scaling_state()
 
     def load_state_dict(self, state: State) -> None:
         """Rebuild the velocity network."""
         condition = Condition.of(self.spec)
         network = self.spec.network((self.spec.x_size, 1, condition.size), self.spec.x_size)
         self.velocity = VelocityNetwork(network, condition).to(self.spec.device)
-        self.velocity.load_state_dict(dict(state))
+        self.velocity.load_state_dict(dict(self.load_scaling(state)))
 
     def diagnostics(self) -> Diagnostics:
         """What `flows.diagnosis` finds of the coupling and of the fitted paths."""
@@ -239,9 +249,9 @@ class BaseFlow(Method):
     ) -> Diagnostics:
         """What the coupling does to batches of the size it is trained with."""
         size = self.params.coupled_batches * context.batch_size
-        return pair_facts(pairing, self.spec.sample_latent, data, context, size)
+        return pair_facts(pairing, self.latents, data, context, size)
 
     def path_facts(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Diagnostics:
         """Energy and straightness of the fitted paths."""
         solved = partial(self._solve, path=True, solver="euler")
-        return path_facts(solved, self.spec.sample_latent, data, context)
+        return path_facts(solved, self.latents, data, context)

@@ -19,7 +19,7 @@ class FlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="fm",
-        version=1,
+        version=2,
         title="Independent flow matching",
         citation="lipman2023flow",
         nfe=True,

@@ -25,7 +25,7 @@ class OTFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="ot-fm",
-        version=1,
+        version=2,
         title="OT flow matching",
         citation="tong2024improving",
         nfe=True,

@@ -50,7 +50,7 @@ class EntropicFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="sinkhorn-fm",
-        version=1,
+        version=2,
         title="Entropic conditional flow matching",
         citation="tong2024improving",
         nfe=True,
@@ -89,10 +89,9 @@ class EntropicFlowMatching(BaseFlow):
         if self.params.beta != "auto":
             return self.params.beta
         size = min(len(x), self.params.ot_batch * context.batch_size)
-        latents = self.spec.sample_latent
         return smallest_beta(
             lambda beta: EntropicOT(self.params.epsilon, beta, statistic),
-            draw_batches(x, y, latents, size, generator, CALIBRATED_BATCHES),
+            draw_batches(x, y, self.latents, size, generator, CALIBRATED_BATCHES),
             statistic,
             self.params.leak,
         )

@@ -49,7 +49,7 @@ class WeightedFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="w-cfm",
-        version=1,
+        version=2,
         title="Weighted conditional flow matching",
         citation="calvoordonez2025weighted",
         nfe=True,
@@ -60,6 +60,6 @@ class WeightedFlowMatching(BaseFlow):
     def coupling(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> Pairing:
         """Measure the scale of eps; the weight ties the latent to data and condition alike."""
         x = tensors_of(data).x[:SCALE_PAIRS]
-        z = self.spec.sample_latent(len(x), context.generator("scale"))
+        z = self.latents(len(x), context.generator("scale"))
         eps = self.params.epsilon * float((z - x).flatten(1).norm(dim=1).mean())
         return Pairing(weighted(eps), "target", {"epsilon": eps})

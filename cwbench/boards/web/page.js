@@ -182,7 +182,7 @@
   function reading(index) {
     const c = board().columns[index], b = board();
     if (!c) { at("reading").textContent = "No method has this metric at this NFE."; return; }
-    const parts = [`${c.observations} observations, ${c.samples} samples a side, metric version ${c.version}`];
+    const parts = [`${c.observations} observations, ${c.samples} samples a side, metric version ${c.version}${c.source ? ` of ${c.source}` : ""}`];
     parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : "lower is better; a perfect sampler scores the floor, not 0");
     if (!c.ranks) parts.push("shown, never ranked by: a wrong sampler can have the better value");
     if (b.together && data.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${data.together.join(", ")} do not contradict each other`);
@@ -249,7 +249,7 @@
   // What to draw: along the NFE where the row has values at several, else each row at the one it has.
   function compared(row) {
     const b = board(), chosen = b.columns[chosenColumn()];
-    const kind = c => [c.metric, c.version, c.observations, c.samples].join();
+    const kind = c => [c.metric, c.version, c.source, c.observations, c.samples].join();
     const all = b.columns.flatMap((c, i) => kind(c) === kind(chosen) ? [i] : []);
     const own = scores(row, all), along = own.length > 1;
     const columns = along ? all : own.map(s => s.index);
@@ -263,7 +263,7 @@
         row: r, flat, own: r === row, dots: !flat && (r === row || !along), name: `${r.label} (${role(r)})`,
         scores: along ? found : found.map(s => ({ ...s, slot: i })),
         stroke: { stroke: colourOf(r), "stroke-width": r === row ? 2.2 : 1.2, "stroke-dasharray": along && i ? DASHES[(i - 1) % DASHES.length] : "", fill: "none" },
-        told: flat ? `${found[0].text} at every NFE` : found.map(s => `${s.text} at ${nfeText(b.columns[s.index].nfe)}`).join(", "),
+        text: flat ? `${found[0].text} at every NFE` : found.map(s => `${s.text} at ${nfeText(b.columns[s.index].nfe)}`).join(", "),
       };
     });
     const words = along ? columns.map(i => b.columns[i].nfe || "one shot") : rows.map(r => r === row ? "this one" : r === best ? rank : r.label);
@@ -289,7 +289,7 @@
     const x = slot => LEFT + step * (places[slot] + .5);
     const bounding = curves.filter(c => c.own || c.row.role === "method" || c.scores.every(s => s.low > 0)).flatMap(c => c.scores);  // a control at 0 would stretch the axis
     const y = scale(bounding.flatMap(s => [s.mean, s.high]), HEIGHT - BOTTOM - TOP, TOP, true, bounding.map(s => s.low));
-    const svg = frame({ width, title: `${row.label}: ${title}`, about: curves.map(c => `${c.name}: ${c.told}`).join("; "),
+    const svg = frame({ width, title: `${row.label}: ${title}`, about: curves.map(c => `${c.name}: ${c.text}`).join("; "),
       x: { name: along ? "NFE (network evaluations per sample)" : "", ticks: words.map((text, i) => [x(i), along ? text : cut(text, step)]) }, y: { name: state.metric, ticks: numbered(y) } });
     for (const curve of [...curves].reverse()) svg.append(...strokes(curve, x, y, right));
     const legend = make("p", { className: "legend" });
@@ -342,8 +342,8 @@
     body.push(make("h3", {}, "Cost"), list({ "seconds of fit": row.fit, parameters: row.parameters,
       "evaluations per sample": Object.entries(row.costs).filter(([, c]) => c[0] != null).map(([n, c]) => `${n || "one shot"}: ${short(c[0])}`).join(", "),
       "seconds of sampling": Object.entries(row.costs).filter(([, c]) => c[1] != null).map(([n, c]) => `${n || "one shot"}: ${short(c[1])}`).join(", ") }));
-    const [names, ...told] = row.diagnostics; // of a name one value if all seeds agree, else one each
-    const diagnostics = data.shared[names].map((name, i) => [name, ...row.runs.map((_, k) => plain(Array.isArray(told[i]) ? told[i][k] : told[i]))]);
+    const [names, ...values] = row.diagnostics; // of a name one value if all seeds agree, else one each
+    const diagnostics = data.shared[names].map((name, i) => [name, ...row.runs.map((_, k) => plain(Array.isArray(values[i]) ? values[i][k] : values[i]))]);
     if (diagnostics.length) body.push(make("h3", {}, "Diagnostics"), grid(["", ...row.runs.map(r => `seed ${r[SEED]}`)], diagnostics));
     for (const index of unique(row.runs.map(r => r[ENVIRONMENT]))) body.push(make("h3", {}, "Environment"), list(data.shared[index]));
     body.push(make("h3", {}, "Task and preset"), list({ ...b.params, ...b.budget }));

@@ -1,0 +1,121 @@
+"""What may stand in a `record.json`: types, ranges and names of all that a reader relies on.
+
+A record is input: others send theirs. Everything that shows, ranks or draws reads records through
+`cwbench.records.record.parse`, which asks here, so no reader needs to defend itself. Names match
+the registry's grammar: one that is a path or a formula is refused. Texts come out as a terminal may
+show them: control characters and overrides of direction written out, what is too long cut.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+LONGEST = 20_000
+"""Characters of a text beyond which a record's is cut; tracebacks stay below it."""
+LARGEST = 2**63
+"""Integers are smaller in size: a number of 400 digits is no count."""
+DEEPEST = 8
+"""Levels of nesting."""
+
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters but newline and tab, marks and overrides of direction, lone surrogates."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+MetricId = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,79}(@nfe=([0-9]{1,9}|adaptive))?$")
+]
+NFEText = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,9}|adaptive)$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Count = Annotated[int, Field(ge=0, lt=LARGEST)]
+Number = Annotated[int, Field(gt=-LARGEST, lt=LARGEST)] | float
+Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z-]{0,80}$")]
+Date = Annotated[str, StringConstraints(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2}[0-9T:.+-]{0,30})?$")]
+
+
+class _Part(BaseModel):
+    """An object of a record, which may hold further names."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class _Plugin(_Part):
+    """What names a task and a method alike; `params` are checked where they are used."""
+
+    name: Name
+    version: Count
+    params: dict[str, Any]
+    changed: dict[str, Any]
+    distribution: str = ""
+    source_sha256: Hash | None = None
+
+
+class _Task(_Plugin):
+    main_metric: Name
+    main_nfe: Count | NFEText
+    second_nfe: Count | NFEText
+    group: str
+    x_shape: list[Count]
+    fingerprint: Hash = ""
+
+
+class _Method(_Plugin):
+    role: str
+
+
+class _Sampling(_Part):
+    seconds: Number | None = None
+    evaluations: Number | None = None
+
+
+class Document(_Part):
+    """A record but for its status and its entries, which `Record` checks itself."""
+
+    run_id: Hash
+    fit_key: Hash
+    task: _Task
+    method: _Method
+    preset: Name
+    seed: Count
+    metrics: dict[MetricId, Any]
+    cost: dict[str, Number | dict[NFEText, _Sampling] | None]
+    environment: dict[str, str | bool | Number | None]
+    files: dict[FileName, Hash]
+    started: Date
+    finished: Date
+
+
+def cleaned(value: Any, depth: int = DEEPEST) -> Any:
+    """A JSON value whose texts may be shown.
+
+    Raises:
+        ValueError: for a number that is not finite or has hundreds of digits, and for a nesting
+            deeper than `DEEPEST`.
+    """
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, dict | list) and not depth:
+        raise ValueError(f"nested deeper than {DEEPEST} levels")
+    if isinstance(value, dict):
+        return {shown(key): cleaned(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [cleaned(item, depth - 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is too large")
+    if isinstance(value, int) and abs(value) >= LARGEST:
+        raise ValueError(f"an integer of {len(str(abs(value)))} digits")
+    return value
+
+
+def shown(text: str) -> str:
+    """A text as it may be shown: what would be obeyed is written out, what is too long is cut."""
+    if len(text) > LONGEST:
+        text = f"{text[:LONGEST]}... ({len(text):,} characters)"
+    if text.isascii() and text.isprintable():  # nearly all: ten thousand records are read at once
+        return text
+    return HIDDEN.sub(lambda found: f"\\x{ord(found[0]):02x}", text)

@@ -1,0 +1,121 @@
+"""Task and method of a record, made again from its settings.
+
+A record does not say where files lie, only what they held: settings that name files or folders are
+given again, and what they lead to is compared with what the record was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Literal
+
+from cwbench import registry, settings
+from cwbench.errors import CwbenchError, UsageError, unknown
+from cwbench.records.record import Record
+from cwbench.running.request import ConfiguredMethod, configured_method, configured_task
+from cwbench.task import Task
+
+Owner = Literal["task", "method"]
+
+
+class OtherDataError(CwbenchError):
+    """What was named by a setting is not what the record was made of."""
+
+
+def remade_task(record: Record, given: Mapping[str, Any]) -> tuple[Task, registry.Loaded]:
+    """The task of a record.
+
+    Args:
+        record: says its settings.
+        given: where its files or folders lie, by setting: `{"root": "pictures"}`.
+
+    Raises:
+        CwbenchError: if the task cannot be made, or a path that it needs is not given.
+        OtherDataError: if a path that is given leads to other data.
+    """
+    part, places = record.task, _places("task", record.task["name"], given)
+    task, origin = configured_task(part["name"], _values("task", part, places))
+    if places and task.fingerprint() != part.get("fingerprint"):
+        raise OtherDataError(_other(places, part.get("fingerprint"), task.fingerprint()))
+    return task, origin
+
+
+def remade_method(record: Record, given: Mapping[str, Any]) -> ConfiguredMethod:
+    """The method of a record; as `remade_task`."""
+    part, places = record.method, _places("method", record.method["name"], given)
+    found = configured_method(part["name"], _values("method", part, places))
+    contents = settings.changed(found.params)
+    for name in places:
+        if contents.get(name) != part["changed"].get(name):
+            raise OtherDataError(
+                _other({name: places[name]}, part["changed"].get(name), contents.get(name))
+            )
+    return found
+
+
+def refuse_other_settings(records: Iterable[Record], given: Mapping[str, Any]) -> None:
+    """Go on if each setting names files or folders of some record.
+
+    Raises:
+        UsageError: naming those that can be given.
+    """
+    allowed = {key for record in records for key in _keys(record)}
+    for key in given:
+        if key not in allowed and not allowed:
+            raise UsageError(
+                f"--set {key}: no record has a setting that names files or folders, and every "
+                "other one is on record"
+            )
+        if key not in allowed:
+            raise unknown("file or folder on record", key, allowed)
+
+
+def _keys(record: Record) -> set[str]:
+    """The settings of a record that can be given again, with and without their owner."""
+    found: set[str] = set()
+    parts: tuple[tuple[Owner, str], ...] = (
+        ("task", record.task["name"]), ("method", record.method["name"]),
+    )  # fmt: skip
+    for owner, name in parts:
+        with suppress(CwbenchError):
+            fields = settings.path_fields(registry.load(owner, name).cls.Params)
+            found |= {key for field in fields for key in (field, f"{owner}.{field}")}
+    return found
+
+
+def _places(owner: Owner, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the given settings that name a file or folder of a plugin, by field."""
+    fields = settings.path_fields(registry.load(owner, name).cls.Params) if given else frozenset()
+    found = {}
+    for key, value in given.items():
+        whose, _, field = key.rpartition(".")
+        if whose in ("", owner) and field in fields:
+            found[field] = value
+    return found
+
+
+def _values(owner: Owner, part: Mapping[str, Any], places: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a task or method on record, with the paths that are given.
+
+    Raises:
+        UsageError: if a path that was set is not given.
+    """
+    fields = registry.load(owner, part["name"]).cls.Params
+    values = settings.read_back(fields, part["params"]) | dict(places)
+    lacking = (part["changed"].keys() & settings.path_fields(fields)) - values.keys()
+    if lacking:
+        typed = " ".join(f"--set {name}=PATH" for name in sorted(lacking))
+        raise UsageError(
+            f"the record does not say where {', '.join(sorted(lacking))} of {part['name']!r} lies "
+            f"(it does not keep paths); type {typed}"
+        )
+    return values
+
+
+def _other(places: Mapping[str, Any], recorded: Any, found: Any) -> str:
+    typed = ", ".join(f"{name}={str(value)!r}" for name, value in places.items())
+    return (
+        f"{typed} leads to other data than the record was made of (fingerprint {found}, on record "
+        f"{recorded}); name the one it was made of, wherever it lies now"
+    )
