@@ -22,6 +22,7 @@ from benchmarks.extrapolation import assigned
 from cwbench.ot.c2ot import ConditionAwareOT
 from cwbench.ot.coupling import Coupling, Independent, MinibatchOT
 from cwbench.ot.regression import Standardised
+from cwbench.ot.scaling import Scaling
 from cwbench.task import Task
 
 RULES: dict[str, Coupling] = {
@@ -38,12 +39,15 @@ NEIGHBOURS = 100
 def fed_pairs(task: Task, rule: Coupling, n: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
     """`n` pairs (z, y) as a network is fed them, from OT batches of `size`.
 
-    y is standardised, after the rule has seen it as it is.
+    All are in the coordinates in which methods couple: x and y standardised, latents that a task
+    brings mapped like x.
     """
     generator = torch.Generator().manual_seed(seed)
     x, y = task.sample_joint(n, generator)
     z = task.sample_latent(n, generator)
-    return z.flatten(1), Standardised(y)(assigned(z, x, y, size, rule))
+    scaling, y = Scaling.of(x, by_channel=True), Standardised(y)(y)
+    z = scaling(z) if type(task).sample_latent is not Task.sample_latent else z
+    return z.flatten(1), assigned(z, scaling(x), y, size, rule)
 
 
 def shift(z: Tensor, y: Tensor) -> tuple[float, float]:

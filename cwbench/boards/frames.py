@@ -54,7 +54,7 @@ def compare(
     task: Names = None,
     preset: Names = None,
     metric: str = "",
-    nfe: int | str = "",
+    nfe: int | str | None = "",
 ) -> pd.DataFrame:
     """A minus B with its interval and verdict, a row for each board and NFE that has both.
 
@@ -70,7 +70,7 @@ def compare(
     Raises:
         UsageError: if a name is not on record, or the two meet nowhere.
     """
-    found, problems = compared(a, b, results, task, preset, metric, str(nfe))
+    found, problems = compared(a, b, results, task, preset, metric, "" if nfe is None else str(nfe))
     for problem in problems:
         warnings.warn(f"skipped: {problem}", stacklevel=2)
     return pd.DataFrame([comparison_row(one) for one in found])

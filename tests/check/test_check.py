@@ -8,6 +8,7 @@ from pathlib import Path
 
 import check_metric_plugins as broken_metrics
 import check_plugins as broken
+import check_task_plugins as broken_tasks
 import pytest
 import torch
 
@@ -23,6 +24,7 @@ from cwbench.check.task import TASK_CHECKS, TaskSubject
 from cwbench.errors import ContractError, UsageError
 
 FILE = Path(__file__).parents[1] / "check_plugins.py"
+TASK_FILE = FILE.with_name("check_task_plugins.py")
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +48,10 @@ def test_each_broken_method_fails_the_check_that_names_its_fault(cls: type) -> N
     assert all(found.values())
 
 
-@pytest.mark.parametrize("cls", broken.TASKS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", broken_tasks.TASKS, ids=lambda cls: cls.__name__)
 def test_each_broken_task_fails_the_check_that_names_its_fault(cls: type) -> None:
     found = failures(TASK_CHECKS, TaskSubject(cls))
-    assert set(found) == {broken.TASKS[cls]} | broken.ALSO.get(cls, set()), found
+    assert set(found) == {broken_tasks.TASKS[cls]} | broken_tasks.ALSO.get(cls, set()), found
 
 
 @pytest.mark.parametrize("cls", broken_metrics.METRICS, ids=lambda cls: cls.__name__)
@@ -64,7 +66,7 @@ def test_every_check_of_metrics_has_a_plugin_that_it_catches() -> None:
 
 def test_the_good_ones_that_they_derive_from_pass() -> None:
     assert failures(METHOD_CHECKS, MethodSubject(broken.Good)) == {}
-    assert failures(TASK_CHECKS, TaskSubject(broken.GoodTask)) == {}
+    assert failures(TASK_CHECKS, TaskSubject(broken_tasks.GoodTask)) == {}
     assert failures(METRIC_CHECKS, MetricSubject(broken_metrics.GoodMetric)) == {}
     assert failures(METRIC_CHECKS, MetricSubject(broken_metrics.GoodHalves)) == {}
 
@@ -120,7 +122,7 @@ def test_the_command_says_what_was_expected_and_seen(cli: Callable) -> None:
 
 
 def test_a_method_can_be_tried_on_a_task_of_ones_own(cli: Callable) -> None:
-    done = cli("check", f"{FILE}:Good", "--task", f"{FILE}:GoodTask")
+    done = cli("check", f"{FILE}:Good", "--task", f"{TASK_FILE}:GoodTask")
     assert done.exit_code == 0, done.stdout
     assert "no task with class labels is tried" in done.stdout
 
@@ -139,7 +141,7 @@ def test_what_cannot_be_checked_is_refused() -> None:
 
 
 def test_the_rank_test_sees_a_posterior_that_is_slightly_too_narrow() -> None:
-    task = broken.GoodTask()
+    task = broken_tasks.GoodTask()
 
     def narrow(y: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:
         mean = task.posterior_moments(y).mean[:, None].float()

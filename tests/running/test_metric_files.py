@@ -122,7 +122,7 @@ def test_a_file_in_a_preset_is_not_imported(metric_file: Callable) -> None:
 
 
 def test_a_task_whose_latents_have_another_shape_is_refused(results: Path) -> None:
-    bad = f"{Path(__file__).parents[1] / 'check_plugins.py'}:OtherLatents"
+    bad = f"{Path(__file__).parents[1] / 'check_task_plugins.py'}:OtherLatents"
     message = r"sample_latent\(2, ...\) of task 'good-task' returns shape \(2, 7\), not \(2, 2\)"
     with pytest.raises(ContractError, match=message):
         cwbench.run(bad, "fm", preset="smoke", results=results, quiet=True)
