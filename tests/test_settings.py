@@ -172,7 +172,7 @@ def test_the_seed_is_in_the_run_and_not_in_the_key() -> None:
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "1"])
 def test_a_bad_seed_is_refused(seed: Any) -> None:
-    with pytest.raises(UsageError, match="seed must be an integer of at least 0"):
+    with pytest.raises(UsageError, match="seed must be an integer from 0 to 2"):
         with_settings(seed=seed)
 
 

@@ -61,7 +61,7 @@ class _Task(_Plugin):
     second_nfe: Count | NFEText
     group: str
     x_shape: list[Count]
-    fingerprint: Hash = ""
+    fingerprint: str = ""  # a task of somebody else's may return any text
 
 
 class _Method(_Plugin):

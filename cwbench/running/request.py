@@ -21,6 +21,7 @@ from cwbench.method import Method, Posterior, ProblemSpec
 from cwbench.metric import ImageMetric, Metric
 from cwbench.preset import NFE, NOT_KEYED, Preset
 from cwbench.records.record import Track, fit_id, key_of
+from cwbench.records.schema import LARGEST
 from cwbench.samples import ImageSet, Part
 from cwbench.task import Task, checked_pairs, checked_shapes, checked_tensor
 from cwbench.training.networks import Meter, networks_of
@@ -233,8 +234,8 @@ def resolve(
         ContractError: if a plugin breaks its contract.
     """
     given = dict(given or {})
-    if not isinstance(seed, int) or seed < 0:
-        raise UsageError(f"the seed must be an integer of at least 0, got {seed!r}")
+    if not isinstance(seed, int) or not 0 <= seed < LARGEST:
+        raise UsageError(f"the seed must be an integer from 0 to 2^63 - 1, got {seed!r}")
     task_origin = registry.load("task", task)
     method_origin = registry.load("method", method) if isinstance(method, str) else method
     if preset not in task_origin.cls.info.presets:

@@ -81,7 +81,7 @@ def test_one_shot_samplers_stand_beside_every_nfe(results: Path, five: object) -
     [
         {"task_part": {"version": 2}},
         {"task_part": {"params": {"noise": 1}}},
-        {"task_part": {"fingerprint": "other-data"}},
+        {"task_part": {"fingerprint": "other data"}},
         {"preset": "standard"},
         {"track": "open"},
         {"preset_values": {"training_pairs": 9, "steps": 1, "observations": 2, "samples": 2}},
