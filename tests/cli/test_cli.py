@@ -139,7 +139,7 @@ WRONG = {
     "slash": (["--method", "a/b"], "unknown method 'a/b'"),
     "up": (["--task", "../../etc"], "unknown task"),
     "preset up": (["--preset", "../.."], "unknown preset"),
-    "seed": (["--seed", "-1"], "at least 0, got -1"),
+    "seed": (["--seed", "-1"], r"from 0 to 2\^63 - 1, got -1"),
     "seed text": (["--seed", "x"], "'x' is not a valid integer"),
     "nfe 0": (["--nfe", "0"], "NFE '0' is not a positive integer"),
     "nfe x": (["--nfe", "1,x"], "NFE 'x' is not"),
