@@ -19,6 +19,7 @@ import numpy as np
 from scipy import stats
 
 from cwbench.boards.board import Board
+from cwbench.boards.cells import seeds_of
 from cwbench.boards.gathering import boards
 from cwbench.boards.statistics import LEAST_SEEDS, Array
 from cwbench.records.shipped import sources
@@ -45,9 +46,9 @@ def pairs(board: Board) -> Iterator[Pair]:
     """All pairs of methods in the board's main column that differ and share enough seeds."""
     cells = [cell for row in board.rows if (cell := board.cell(row, board.main))]
     for a, b in combinations(cells, 2):
-        seeds = sorted(a.values.keys() & b.values.keys())
-        if len(seeds) >= LEAST_SEEDS:
-            difference = np.mean([a.values[seed] - b.values[seed] for seed in seeds], axis=0)
+        common = seeds_of(a.values) & seeds_of(b.values)
+        if common.sum() >= LEAST_SEEDS:
+            difference = (a.values - b.values)[common].mean(0)
             if difference.any():
                 yield pair(difference)
 

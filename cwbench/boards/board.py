@@ -13,7 +13,6 @@ and are not ranked, nor are methods with fewer than three seeds.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,15 +20,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
+from cwbench.boards.cells import Cell, Cells, Codes
 from cwbench.boards.moderation import Moderated, moderated
 from cwbench.boards.statistics import LEAST_SEEDS, Direction
 from cwbench.boards.versions import MARK, explained, older
+from cwbench.records.measured import Kind
 from cwbench.records.record import method_label
-from cwbench.records.values import Entry
-
-Array = NDArray[np.float64]
 
 DISTANCES = ("ew2sq", "energy", "esw2sq", "mode-weights")
 """Each is blind to something in many dimensions; there they are shown and judged together."""
@@ -101,6 +98,8 @@ class Row:
 
     key: str
     label: str
+    place: int
+    """Among all rows of its board, also those that are not shown."""
     runs: list[Run] = field(default_factory=list)
 
     @property
@@ -173,70 +172,20 @@ def _within(content: Any, names: Sequence[str]) -> Any:
     return content
 
 
-@dataclass
-class Cell:
-    """A row in a column. Bounds and scores are None where they cannot be had.
-
-    `tied` says whether it is the best or cannot be told from it; None where that cannot be asked.
-    """
-
-    values: dict[int, Array]
-    """By seed, each with shape `(observations,)`."""
-    runs: int
-    """How many seeds there should be."""
-    floor: float | None = None
-    low_resolution: bool = False
-    mean: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p90: float | None = None
-    scaled: tuple[float, float, float] | None = None
-    log_ratio: tuple[float, float, float] | None = None
-    rank: tuple[int, int] | None = None
-    tied: bool | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether every seed has a value."""
-        return len(self.values) == self.runs
-
-    @property
-    def seeds(self) -> str:
-        """`5`, or `4/5` where one is missing."""
-        return str(self.runs) if self.complete else f"{len(self.values)}/{self.runs}"
-
-    @property
-    def half(self) -> float | None:
-        """Half the interval's width."""
-        return None if self.high is None or self.low is None else (self.high - self.low) / 2
-
-
 @dataclass(frozen=True)
 class Spread:
-    """Moderated variances between seeds of the rows with these keys; None where not moderated."""
+    """Moderated variances between seeds of the rows at these places; None where not moderated."""
 
-    keys: Sequence[str]
+    places: Codes
     found: Moderated | None
-
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return {key: place for place, key in enumerate(self.keys)}
 
     def of(self, rows: Sequence[Row]) -> Moderated | None:
         """Those of some rows, None unless all of them have one."""
-        chosen = [self._places.get(row.key, -1) for row in rows]
-        if self.found is None or -1 in chosen:
+        wanted = np.array([row.place for row in rows], np.int64)
+        if self.found is None or not np.isin(wanted, self.places).all():
             return None
+        chosen = np.searchsorted(self.places, wanted)
         return Moderated(*(part[chosen] for part in self.found))
-
-
-def _by_seed(values: Sequence[Mapping[int, Array]]) -> Array:
-    """Means over observations, `(k, seeds)`, NaN where a method lacks a seed."""
-    seeds = sorted({seed for each in values for seed in each})
-    absent = np.full_like(next(iter(values[0].values())), np.nan)
-    stacked: Array = np.array([[each.get(seed, absent) for seed in seeds] for each in values])
-    means: Array = stacked.mean(-1)
-    return means
 
 
 @dataclass
@@ -248,12 +197,12 @@ class Board:
     track: str
     title: str
     rows: list[Row]
-    columns: dict[Column, Entry]
-    """With an entry that says how the metric is to be read."""
-    cells: dict[tuple[str, Column], Cell]
-    """By the row's key and the column."""
-    trained: list[str] = field(default_factory=list)
-    """The keys of all methods, also of those that are not shown; controls are not trained."""
+    columns: dict[Column, Kind]
+    """With how the metric is to be read."""
+    cells: dict[Column, Cells]
+    """With a place for each row, also for those that are not shown."""
+    trained: Codes
+    """The places of all methods, also of those that are not shown; controls are not trained."""
     spreads: dict[Column, Spread] = field(default_factory=dict)
 
     @property
@@ -308,12 +257,7 @@ class Board:
         if not at and nfe is None and found:
             last = max(found, key=lambda c: c.order)
             at = [c for c in found if c.nfe == last.nfe]
-        return max(at, key=lambda c: (self._sizes[c], c.version), default=None)
-
-    @cached_property
-    def _sizes(self) -> Counter[Column]:
-        """How many cells there are in each column."""
-        return Counter(column for _, column in self.cells)
+        return max(at, key=lambda c: (self.cells[c].there.sum(), c.version), default=None)
 
     @cached_property
     def main(self) -> Column | None:
@@ -329,10 +273,10 @@ class Board:
     def spread(self, column: Column) -> Spread:
         """How far seeds are apart in a column, of all methods with enough of them together."""
         if column not in self.spreads:
-            cells = [(key, self.cells.get((key, column))) for key in self.trained]
-            enough = [(k, c.values) for k, c in cells if c and len(c.values) >= LEAST_SEEDS]
-            found = moderated(_by_seed([values for _, values in enough])) if enough else None
-            self.spreads[column] = Spread([key for key, _ in enough] if found else [], found)
+            cells = self.cells[column]
+            enough = self.trained[cells.count[self.trained] >= LEAST_SEEDS]
+            found = moderated(cells.values[enough].mean(-1)) if len(enough) else None
+            self.spreads[column] = Spread(enough if found else enough[:0], found)
         return self.spreads[column]
 
     def direction(self, column: Column) -> Direction:
@@ -341,18 +285,19 @@ class Board:
 
     def cell(self, row: Row, column: Column | None) -> Cell | None:
         """What a row scores in a column."""
-        return self.cells.get((row.key, column)) if column else None
+        return self.cells[column].cell(row.place) if column in self.cells else None
 
     def ordered(self, column: Column | None) -> list[Row]:
         """Methods from best to worst, those without all seeds below, controls last."""
+        if column is None:
+            return sorted(self.rows, key=lambda row: (row.role != "method", row.label))
+        cells, sign = self.cells[column], -1 if self.direction(column) == "higher" else 1
+        none, incomplete = np.isnan(cells.mean), cells.there & ~cells.complete
+        signed = np.where(none, 0.0, sign * cells.mean)
 
         def place(row: Row) -> tuple[bool, bool, bool, float, str]:
-            cell = self.cell(row, column)
-            mean = cell.mean if cell else None
-            sign = -1 if column and self.direction(column) == "higher" else 1
-            none = mean is None
-            incomplete = cell is not None and not cell.complete
-            return row.role != "method", none, incomplete, sign * (mean or 0.0), row.label
+            at = row.place
+            return row.role != "method", none[at], incomplete[at], signed[at], row.label
 
         return sorted(self.rows, key=place)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-from cwbench.boards.board import DISTANCES, Board, Cell, Column, Row
+from cwbench.boards.board import DISTANCES, Board, Column, Row
+from cwbench.boards.cells import Cell
 from cwbench.boards.pairs import paired
 from cwbench.boards.statistics import (
     LEAST_SEEDS,
@@ -95,7 +96,7 @@ def _paired(board: Board, a: Row, b: Row, column: Column) -> _Found | None:
     difference, seeds, opposed, moderated = found
     called = verdict(difference, seeds, board.direction(column))
     opposed &= called in ("better", "worse")
-    number = len(spread.keys) if moderated else 0
+    number = len(spread.places) if moderated else 0
     return _Found(difference, seeds, "tie" if opposed else called, number, opposed)
 
 

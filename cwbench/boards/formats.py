@@ -15,7 +15,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from cwbench.boards.board import DISTANCES, Board, Cell, Column, Row
+from cwbench.boards.board import DISTANCES, Board, Column, Row
+from cwbench.boards.cells import Cell
 from cwbench.boards.frames import frame, note
 from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
@@ -345,7 +346,7 @@ def _order(column: Column) -> Any:
 def _cell_json(cell: Cell) -> dict[str, Any]:
     return {
         "value": cell.mean, "low": cell.low, "high": cell.high, "p90": cell.p90,
-        "floor": cell.floor, "seeds": len(cell.values), "runs": cell.runs, "rank": cell.rank,
+        "floor": cell.floor, "seeds": cell.count, "runs": cell.runs, "rank": cell.rank,
         "tied": cell.tied, "scaled": cell.scaled, "log_ratio": cell.log_ratio,
     }  # fmt: skip
 

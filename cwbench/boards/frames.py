@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from cwbench.boards.board import Board, Cell, Column, Row
+from cwbench.boards.board import Board, Column, Row
+from cwbench.boards.cells import empty
 from cwbench.boards.comparison import Comparison, comparisons
 from cwbench.boards.gathering import Boards, boards
 from cwbench.errors import UsageError, unknown
@@ -166,14 +167,14 @@ FRAME = (
 
 
 def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
-    cell = board.cell(row, column) or Cell({}, len(row.attempted))
+    cell = board.cell(row, column) or empty(len(row.attempted))
     low, high = cell.rank or (None, None)
     scaled, log = (three or (None,) * 3 for three in (cell.scaled, cell.log_ratio))
     return {
         "task": board.title, "task_version": board.task["version"], "preset": board.preset,
         "track": board.track, "metric": column.metric, "nfe": column.nfe,
         "metric_version": column.version, "method": row.label, "role": row.role,
-        "origin": row.origin, "seeds": len(cell.values), "runs": cell.runs, "value": cell.mean,
+        "origin": row.origin, "seeds": cell.count, "runs": cell.runs, "value": cell.mean,
         "low": cell.low, "high": cell.high, "p90": cell.p90, "floor": cell.floor, "rank_low": low,
         "rank_high": high, "tied": cell.tied, "scaled": scaled[0], "scaled_low": scaled[1],
         "scaled_high": scaled[2], "log_ratio": log[0], "log_ratio_low": log[1],

@@ -5,24 +5,27 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from cwbench.boards.board import (
     DISTANCES,
     Board,
-    Cell,
     Column,
     Row,
     Run,
     many_dimensional,
     title_of,
 )
+from cwbench.boards.cells import Codes, arranged
 from cwbench.boards.scoring import score
 from cwbench.preset import NOT_KEYED
+from cwbench.records.measured import Kind, Measured
 from cwbench.records.record import method_label, without_paths
 from cwbench.records.shipped import Source
-from cwbench.records.values import Entry, observed
+from cwbench.records.values import observed
 
 PRESETS = ("standard", "paper", "quick", "smoke")
 """In this order; others follow."""
@@ -56,17 +59,14 @@ def boards(
         tracks: `fixed`, `open`, `external`.
         metrics: names of metrics besides the main ones; None for all.
     """
-    runs, entries, problems = _read(sources, None if metrics is None else {*metrics})
+    runs, measured, problems = _read(sources, None if metrics is None else {*metrics})
     passing = {*tasks}, {*presets}, {*tracks}
-    made = [
-        _made(members, entries)
-        for members in _grouped(runs).values()
-        if _passes(members[0], *passing)
-    ]
+    groups = [members for members in _grouped(runs) if _passes(runs[members[0]], *passing)]
+    made = _made(groups, runs, measured)
     _title_apart(made)
     for board in made:
         score(board, {*methods})
-    return Boards(sorted(made, key=_place), problems, _present(run for _, run in runs))
+    return Boards(sorted(made, key=_place), problems, _present(runs))
 
 
 def _wanted(contents: Iterable[Mapping[str, Any]], metrics: set[str] | None) -> set[str] | None:
@@ -98,48 +98,47 @@ def _place(board: Board) -> tuple[int, str, str, str]:
     return known, board.preset, board.track.replace("fixed", ""), board.title
 
 
-Entries = dict[tuple[str, str], list[Entry]]
-"""By the origin and the run's directory below its results."""
-
-
 def _read(
     sources: Iterable[Source], metrics: set[str] | None
-) -> tuple[list[tuple[str, Run]], Entries, list[str]]:
-    runs: list[tuple[str, Run]] = []
-    entries: Entries = defaultdict(list)
+) -> tuple[list[Run], list[Measured], list[str]]:
+    """The runs, what was measured of them by their places in this list, and the problems."""
+    runs: list[Run] = []
+    measured: list[Measured] = []
     problems: list[str] = []
     first: dict[str, Run] = {}
     for results, origin, home in sources:
         found = observed(results, lambda contents: _wanted(contents, metrics), home)
         problems += found.problems.values()
-        for name, content in found.runs.items():
+        places = np.full(len(found.runs), -1)
+        for place, (name, content) in enumerate(found.runs.items()):
             run_id = str(content["run_id"])
             run = Run(without_paths(content), origin, results, name)
             if run_id not in first:
-                first[run_id] = run
-                runs.append((name, run))
+                first[run_id], places[place] = run, len(runs)
+                runs.append(run)
             elif first[run_id].origin == origin:
                 problems.append(
                     f"{run.directory}/record.json is run {run_id} again, which is in "
                     f"{first[run_id].directory}; the first counts"
                 )
-        for entry in found.entries:
-            entries[origin, entry.record].append(entry)
-    return runs, entries, problems
+        for part in found.measured:
+            counted = part._replace(runs=places[part.runs])
+            measured.append(counted.at(counted.runs >= 0) if (places < 0).any() else counted)
+    return runs, measured, problems
 
 
-def _grouped(runs: list[tuple[str, Run]]) -> dict[str, list[tuple[str, Run]]]:
-    """Runs by what must be equal on a board."""
-    groups: dict[str, list[tuple[str, Run]]] = {}
-    for name, run in runs:
+def _grouped(runs: list[Run]) -> list[list[int]]:
+    """The places of runs by what must be equal on a board."""
+    groups: dict[str, list[int]] = {}
+    for place, run in enumerate(runs):
         task, content = run.content["task"], run.content
         identity = [
             task["name"], task["version"], task["params"], task.get("fingerprint"),
             task.get("source_sha256"), content["preset"], content["track"],
             content["preset_values"],
         ]  # fmt: skip
-        groups.setdefault(_compared(json.dumps(identity)), []).append((name, run))
-    return groups
+        groups.setdefault(_compared(json.dumps(identity)), []).append(place)
+    return list(groups.values())
 
 
 @functools.lru_cache(maxsize=1024)
@@ -150,8 +149,8 @@ def _compared(text: str) -> str:
     return json.dumps([*identity, budget], sort_keys=True)
 
 
-def _passes(member: tuple[str, Run], tasks: set[str], presets: set[str], tracks: set[str]) -> bool:
-    content = member[1].content
+def _passes(run: Run, tasks: set[str], presets: set[str], tracks: set[str]) -> bool:
+    content = run.content
     names = {content["task"]["name"], title_of(content["task"])}
     return (
         (not tasks or bool(names & tasks))
@@ -160,26 +159,40 @@ def _passes(member: tuple[str, Run], tasks: set[str], presets: set[str], tracks:
     )
 
 
-def _made(members: list[tuple[str, Run]], entries: Entries) -> Board:
-    """A board with the values of its cells."""
+def _made(groups: Sequence[list[int]], runs: list[Run], measured: list[Measured]) -> list[Board]:
+    """The boards of groups of runs, with the values of their cells."""
+    group, row = np.full((2, len(runs)), -1)
+    seed = np.array([run.seed for run in runs], np.int64)
+    made = []
+    for number, places in enumerate(groups):
+        board, rows = _board([runs[place] for place in places])
+        group[places], row[places] = number, rows
+        made.append(board)
+    parts: list[list[Measured]] = [[] for _ in groups]
+    for part in measured:
+        on = group[part.runs]
+        for number in np.unique(on[on >= 0]).tolist():
+            parts[number].append(part.at(on == number))
+    for board, found in zip(made, parts, strict=True):
+        _fill(board, found, row, seed)
+    return made
+
+
+def _board(runs: Sequence[Run]) -> tuple[Board, list[int]]:
+    """A board without cells, and in which of its rows each run is."""
     rows: dict[str, Row] = {}
-    for _, run in members:
+    for run in runs:
         method, key = run.content["method"], run.content["fit_key"]
         label = method_label(method["name"], method["changed"])
-        rows.setdefault(key, Row(key, label)).runs.append(run)
+        rows.setdefault(key, Row(key, label, len(rows))).runs.append(run)
     _tell_apart(list(rows.values()))
-    first = members[0][1].content
+    trained = [row.place for row in rows.values() if row.role == "method"]
+    first = runs[0].content
     board = Board(
         first["task"], first["preset"], first["track"], title_of(first["task"]),
-        list(rows.values()), {}, {}, [row.key for row in rows.values() if row.role == "method"],
+        list(rows.values()), {}, {}, np.array(trained, np.int64),
     )  # fmt: skip
-    found = [
-        (rows[run.content["fit_key"]], run.seed, entry)
-        for name, run in members
-        for entry in entries.get((run.origin, name), ())
-    ]
-    _fill(board, found)
-    return board
+    return board, [rows[run.content["fit_key"]].place for run in runs]
 
 
 def _title_apart(boards: list[Board]) -> None:
@@ -224,33 +237,25 @@ def _tell_apart(rows: list[Row]) -> None:
         row.label += f" v{version}" if alone else f" [{row.key[:4]}]"
 
 
-def _fill(board: Board, found: list[tuple[Row, int, Entry]]) -> None:
-    """Put every entry into its column; one-shot samplers into all of their metric."""
-    columns: dict[tuple[Any, ...], list[Column]] = {}
-    placed = [(row, seed, entry, _column(entry)) for row, seed, entry in found]
-    for _, _, entry, column in placed:
-        if column not in board.columns:
-            columns.setdefault(_kind(column), []).append(column)
-            board.columns[column] = entry
-    count = {row.key: len(row.attempted) for row in board.rows}
-    for row, seed, entry, column in placed:
-        for target in [column] if column.nfe else columns[_kind(column)]:
-            cell = board.cells.get((row.key, target))
-            if cell is None:
-                cell = board.cells[row.key, target] = Cell({}, count[row.key], entry.floor)
-            cell.low_resolution |= entry.low_resolution
-            if len(entry.values):
-                cell.values[seed] = entry.values
-    for column in [c for c in board.columns if not c.nfe]:
-        if len(columns[_kind(column)]) > 1:  # all of it stands beside each NFE
-            del board.columns[column]
-            for key in [key for key in board.cells if key[1] == column]:
-                del board.cells[key]
+def _fill(board: Board, measured: list[Measured], rows: Codes, seeds: Codes) -> None:
+    """Put all entries into their columns; one-shot samplers into all of their metric."""
+    parts: dict[Column, list[Measured]] = defaultdict(list)
+    for part in sorted(measured, key=lambda part: int(part.runs.min())):
+        parts[_column(part.kind)].append(part)
+    for column in [column for column in parts if not column.nfe]:
+        beside = [other for other in parts if other.nfe and _kind(other) == _kind(column)]
+        for other in beside:
+            parts[other] += parts[column]
+        if beside:  # all of it stands beside each NFE
+            del parts[column]
+    runs = np.array([len(row.attempted) for row in board.rows], np.int64)
+    for column, found in parts.items():
+        board.columns[column] = found[0].kind
+        board.cells[column] = arranged(found, rows, seeds, runs)
 
 
-def _column(entry: Entry) -> Column:
-    sizes = entry.n_observations, entry.n_samples
-    return Column(entry.metric, entry.nfe, entry.version, *sizes, entry.source[:8])
+def _column(kind: Kind) -> Column:
+    return Column(*kind[:5], kind.source[:8])
 
 
 def _kind(column: Column) -> tuple[Any, ...]:

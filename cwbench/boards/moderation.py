@@ -76,7 +76,7 @@ class Group(NamedTuple):
 
 def _groups(means: Array) -> Iterator[Group]:
     present = np.isfinite(means)
-    for seeds in np.unique(present, axis=0):
+    for seeds in np.unique(present, axis=0) if not present.all() else present[:1]:
         peers = np.flatnonzero(present[:, seeds].all(1))
         chosen = means[np.ix_(peers, seeds)]
         centred = chosen - chosen.mean(1, keepdims=True)

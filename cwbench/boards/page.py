@@ -15,17 +15,18 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 import jinja2
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from cwbench.boards.board import DISTANCES, Board, Cell, Column, Row, Run
+from cwbench.boards.board import DISTANCES, Board, Column, Row, Run
 from cwbench.boards.frames import note
 from cwbench.boards.gallery import Gallery
 from cwbench.boards.overview import heat_map_of, looks_of, looks_on, nfe_figure, stages, votes_of
@@ -139,6 +140,7 @@ def _board(
 ) -> dict[str, Any]:
     columns = sorted(board.columns, key=lambda column: column.order)
     place = {column: index for index, column in enumerate(columns)}
+    rows = board.ordered(board.main)
     return {
         "title": board.title, "stage": stage, "task": board.task["name"], "older": board.older,
         "version": board.task["version"], "params": board.task["params"],
@@ -147,31 +149,30 @@ def _board(
         "main": place.get(board.main) if board.main else None,
         "columns": [_column(board, column) for column in columns],
         "rows": [
-            _row(board, row, columns, shared) | {"look": looks[row.label]} | gallery.entry(row)
-            for row in board.ordered(board.main)
+            _row(row, columns, cells, shared) | {"look": looks[row.label]} | gallery.entry(row)
+            for row, cells in zip(rows, _cells(board, rows, columns), strict=True)
         ],
     }  # fmt: skip
 
 
 def _column(board: Board, column: Column) -> dict[str, Any]:
-    entry = board.columns[column]
+    kind, floors = board.columns[column], board.cells[column].floor[board.cells[column].there]
     return {
         "metric": column.metric, "nfe": column.nfe, "version": column.version,
         "observations": column.n_observations, "samples": column.n_samples,
         "source": column.source,
-        "direction": entry.direction, "ranks": entry.ranks, "debiased": entry.debiased,
-        "floor": _short(entry.floor), "older": column.older,
+        "direction": kind.direction, "ranks": kind.ranks, "debiased": kind.debiased,
+        "floor": _short(floors[0]), "older": column.older,
     }  # fmt: skip
 
 
-def _row(board: Board, row: Row, columns: Sequence[Column], shared: Shared) -> dict[str, Any]:
-    cells = _cells([board.cell(row, column) for column in columns])
+def _row(row: Row, columns: Sequence[Column], cells: str, shared: Shared) -> dict[str, Any]:
     runs = sorted(row.runs, key=lambda run: run.seed)
-    nfe = dict.fromkeys(column.nfe for column in columns)
-    costs = {
-        each: [_short(row.sampling(each, name)) for name in ("evaluations", "seconds")]
-        for each in nfe
-    }
+    nfe = list(dict.fromkeys(column.nfe for column in columns))
+    evaluations, seconds = (
+        _shorts([row.sampling(each, name) for each in nfe]) for name in ("evaluations", "seconds")
+    )
+    costs = dict(zip(nfe, zip(evaluations, seconds, strict=True), strict=True))
     return {
         "label": row.label, "key": row.key[:16],
         "role": row.role, "origin": row.origin, "note": note(row), "older": row.older,
@@ -187,46 +188,44 @@ def _row(board: Board, row: Row, columns: Sequence[Column], shared: Shared) -> d
 def _diagnostics(runs: Sequence[Run], shared: Shared) -> list[Any]:
     """Where their names stand, then the values of each: one value if they agree."""
     diagnostics = [run.content["diagnostics"] for run in runs]
-    flat = (
+    named = (
         name for each in diagnostics for name, value in each.items() if not isinstance(value, dict)
     )
-    names = list(dict.fromkeys(flat))
-    values = [[_brief(each.get(name)) for each in diagnostics] for name in names]
+    names = list(dict.fromkeys(named))
+    flat = [each.get(name) for name in names for each in diagnostics]
+    short = _shorts([value if isinstance(value, float) else None for value in flat])
+    brief = [s if isinstance(v, float) else v for v, s in zip(flat, short, strict=True)]
+    values = [brief[at : at + len(runs)] for at in range(0, len(brief), len(runs))]
     agreed = (all(each == first for each in rest) for first, *rest in values)
     return [shared.place(names)] + [
         one[0] if same else one for one, same in zip(values, agreed, strict=True)
     ]
 
 
-def _brief(value: Any) -> Any:
-    return _short(value) if isinstance(value, float) else value
+CELL = ",".join(["%.5g"] * 2 + ["%.3g"] + ["%.6g"] * 3 + ["%.3g"] * 2 + ["%.6g"] * 2) + ";"
+"""Value, half its interval, 90th percentile, ranks, tied, scaled, log ratio, seeds, runs."""
 
 
-def _cells(cells: Sequence[Cell | None]) -> list[list[Any] | int]:
-    """Value, half its interval, 90th percentile, ranks, tied, scaled, log ratio, seeds, runs."""
-    there = [cell for cell in cells if cell is not None]
-    values, halves = (
-        iter(_shorts(numbers, 5))
-        for numbers in ([cell.mean for cell in there], [cell.half for cell in there])
-    )
-    percentiles, scaled, logs = (
-        iter(_shorts(numbers))
-        for numbers in (
-            [cell.p90 for cell in there],
-            [cell.scaled and cell.scaled[0] for cell in there],
-            [cell.log_ratio and cell.log_ratio[0] for cell in there],
-        )
-    )
-    return [
-        0
-        if cell is None
-        else [
-            next(values), next(halves), next(percentiles), *(cell.rank or (None, None)),
-            None if cell.tied is None else int(cell.tied), next(scaled), next(logs),
-            len(cell.values), cell.runs,
-        ]
-        for cell in cells
-    ]  # fmt: skip
+def _cells(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:
+    """The cells of each row as one text, since a page may have a million numbers.
+
+    What a cell has not is left empty, and the whole cell where nothing was measured.
+    """
+    at = [row.place for row in rows]
+    numbers = np.empty((len(rows), len(columns), CELL.count("%")))
+    for place, column in enumerate(columns):
+        cells = board.cells[column]
+        ranks = np.where(cells.rank > 0, cells.rank, np.nan)
+        tied = np.where(cells.tied >= 0, cells.tied, np.nan)
+        facts = [
+            cells.mean, cells.half, cells.p90, *ranks.T, tied, cells.scaled[:, 0],
+            cells.log_ratio[:, 0], cells.count, cells.runs,
+        ]  # fmt: skip
+        numbers[:, place] = np.where(cells.there, facts, np.nan).T[at]
+    numbers[~np.isfinite(numbers)] = np.nan
+    form = CELL * len(columns)
+    for row in numbers + 0.0:  # no -0
+        yield (form % tuple(row.ravel().tolist())).replace("nan", "").replace(",,,,,,,,,", "")
 
 
 def _shorts(numbers: Sequence[float | None], digits: int = 3) -> list[float | None]:

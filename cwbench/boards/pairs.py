@@ -20,7 +20,7 @@ nothing is said of the two.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations_with_replacement
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from cwbench.boards.cells import Array, Truths, seeds_of
 from cwbench.boards.moderation import Moderated
 from cwbench.boards.statistics import (
     LEAST_SEEDS,
@@ -38,11 +39,6 @@ from cwbench.boards.statistics import (
     crossed,
     differences,
 )
-
-Array = NDArray[np.float64]
-Truths = NDArray[np.bool_]
-Values = Mapping[int, Array]
-"""Of a method by seed, each with shape `(observations,)`."""
 
 
 class Differences(NamedTuple):
@@ -146,13 +142,11 @@ class Pairs(NamedTuple):
     known: Truths
 
 
-def pairs(
-    values: Sequence[Values], direction: Direction = "lower", spread: Moderated | None = None
-) -> Pairs:
+def pairs(values: Array, direction: Direction = "lower", spread: Moderated | None = None) -> Pairs:
     """Compare all methods with each other, on the seeds that two have in common.
 
     Args:
-        values: of each method.
+        values: with shape `(k, seeds, observations)`, NaN for seeds that a method lacks.
         direction: in which the metric gets better.
         spread: of these methods between seeds; without it each pair's own.
     """
@@ -177,33 +171,36 @@ def pairs(
     )
 
 
-def _all(values: Sequence[Values], spread: Moderated | None) -> tuple[Differences, Truths]:
+def _all(values: Array, spread: Moderated | None) -> tuple[Differences, Truths]:
     """All pairs, NaN where they share too few seeds; where all seeds say otherwise."""
-    seeds = [tuple(sorted(each)) for each in values]
-    if len(set(seeds)) == 1 and len(seeds[0]) >= LEAST_SEEDS:  # as nearly always
-        found = on_common_seeds(_stacked(values, seeds[0]), spread)
+    present = seeds_of(values)
+    if len(values) and present.all() and values.shape[1] >= LEAST_SEEDS:  # as nearly always
+        found = on_common_seeds(values, spread)
         return found, np.zeros(len(found.mean), np.bool_)
-    found = _by_seeds(values, seeds, spread)
+    found = _by_seeds(values, present, spread)
     a, b = np.triu_indices(len(values), 1)
-    means = np.array([np.mean([*each.values()]) if each else np.nan for each in values])
+    means = np.array([_mean(each) for each in values])
     return found, np.sign(means[a] - means[b]) != np.sign(found.mean)
 
 
-def _by_seeds(
-    values: Sequence[Values], seeds: Sequence[tuple[int, ...]], spread: Moderated | None
-) -> Differences:
+def _mean(values: Array) -> float:
+    """Over the seeds that a method has, NaN without any."""
+    present = seeds_of(values)
+    return float(values[present].mean()) if present.any() else np.nan
+
+
+def _by_seeds(values: Array, present: Truths, spread: Moderated | None) -> Differences:
     """All pairs of methods with different seeds, those of every two sets of seeds at once."""
     a, b = np.triu_indices(len(values), 1)
-    kinds = sorted(set(seeds))
-    kind = np.array([kinds.index(each) for each in seeds], np.intp)
+    kinds, kind = np.unique(present, axis=0, return_inverse=True)
     parts = [*np.full((3, len(a)), np.nan), np.ones(len(a))]
     for first, second in combinations_with_replacement(range(len(kinds)), 2):
-        common = sorted({*kinds[first]} & {*kinds[second]})
+        common = np.flatnonzero(kinds[first] & kinds[second])
         if len(common) < LEAST_SEEDS:
             continue
         chosen = np.flatnonzero((kind == first) | (kind == second))
         found = on_common_seeds(
-            _stacked([values[i] for i in chosen.tolist()], common),
+            values[np.ix_(chosen, common)],
             spread and Moderated(*(part[chosen] for part in spread)),
         )
         wanted = _are(kind[a], kind[b], first, second)
@@ -211,19 +208,13 @@ def _by_seeds(
         those = _are(kind[chosen[i]], kind[chosen[j]], first, second)
         for part, fresh in zip(parts, found.parts, strict=True):
             part[wanted] = fresh[those]
-    last = next((len(row) - 1 for each in values for row in each.values()), 0)
-    return Differences(parts[0], parts[1], parts[2], parts[3], last)
+    return Differences(parts[0], parts[1], parts[2], parts[3], max(values.shape[2] - 1, 0))
 
 
 def _are(a: NDArray[np.intp], b: NDArray[np.intp], first: int, second: int) -> Truths:
     """Where two are of these kinds, in whichever order."""
     are: Truths = (np.minimum(a, b) == first) & (np.maximum(a, b) == second)
     return are
-
-
-def _stacked(values: Sequence[Values], seeds: Sequence[int]) -> Array:
-    """With shape `(k, seeds, observations)`."""
-    return np.array([[each[seed] for seed in seeds] for each in values])
 
 
 class Paired(NamedTuple):
@@ -238,24 +229,31 @@ class Paired(NamedTuple):
     moderated: bool
 
 
-def paired(a: Values, b: Values, spread: Moderated | None = None) -> Paired | None:
+def paired(a: Array, b: Array, spread: Moderated | None = None) -> Paired | None:
     """The same of two methods by themselves; None where they share no seed.
 
     With fewer common seeds than a verdict needs the interval is that of `statistics`.
+
+    Args:
+        a: with shape `(seeds, observations)`, NaN for seeds that it lacks.
+        b: likewise, of the same seeds.
+        spread: of the two between seeds; without it their own.
     """
-    seeds = sorted(a.keys() & b.keys())
-    if not seeds:
+    present = seeds_of(np.stack([a, b]))
+    common = present.all(0)
+    count = int(common.sum())
+    if not count:
         return None
-    values = _stacked([a, b], seeds)
-    if len(seeds) < LEAST_SEEDS:
+    values = np.stack([a[common], b[common]])
+    if count < LEAST_SEEDS:
         found = Interval(*map(float, crossed(values[0] - values[1]).bounds()))
-        return Paired(found, len(seeds), False, False)
+        return Paired(found, count, False, False)
     differing = on_common_seeds(values, spread)
     mean, half = float(differing.mean[0]), float(differing.half(1 - LEVEL)[0])
-    gap = float(np.mean([*a.values()]) - np.mean([*b.values()]))
-    opposed = a.keys() != b.keys() and np.sign(gap) != np.sign(mean)
+    gap = _mean(a) - _mean(b)
+    opposed = (present[0] != present[1]).any() and np.sign(gap) != np.sign(mean)
     found = Interval(mean, mean - half, mean + half)
-    return Paired(found, len(seeds), bool(opposed), spread is not None)
+    return Paired(found, count, bool(opposed), spread is not None)
 
 
 def contradicted(several: Sequence[NDArray[np.int8]]) -> Truths:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cwbench.boards.board import DISTANCES, Array, Board, Cell, Column, Row
+from cwbench.boards.board import DISTANCES, Board, Column
+from cwbench.boards.cells import Array, Cells, Codes, Truths
 from cwbench.boards.pairs import Pairs, contradicted, pairs
 from cwbench.boards.ranking import ranking
 from cwbench.boards.statistics import (
@@ -31,19 +30,24 @@ def score(board: Board, methods: set[str]) -> None:
         _measure(board, column)
     if methods:
         board.rows = [r for r in board.rows if {r.label, r.method["name"]} & methods]
+    shown = [row for row in board.rows if row.role == "method"]
+    places = np.array([row.place for row in shown], np.int64)
     ranked = {
-        column: [row for row in board.rows if _ranked(board, row, column)]
-        for column, entry in board.columns.items()
-        if entry.ranks
+        column: _ranked(board.cells[column], places)
+        for column, kind in board.columns.items()
+        if kind.ranks
     }
+    rows = {row.place: row for row in shown}
 
     def compared(column: Column) -> Pairs:
-        values = [board.cells[row.key, column].values for row in ranked[column]]
-        return pairs(values, board.direction(column), board.spread(column).of(ranked[column]))
+        values = board.cells[column].values[ranked[column]]
+        those = [rows[place] for place in ranked[column].tolist()]
+        return pairs(values, board.direction(column), board.spread(column).of(those))
 
     def rank(column: Column) -> None:
         void = _contradicted(board, column, ranked, comparisons)
         _rank(board, column, ranked[column], comparisons[column], void)
+        _rank_incomplete(board.cells[column], places, len(ranked[column]))
 
     # the arrays' work goes on side by side
     with single_threaded_products(), ThreadPoolExecutor(cores()) as pool:
@@ -51,105 +55,87 @@ def score(board: Board, methods: set[str]) -> None:
         list(pool.map(rank, ranked))
 
 
-def _ranked(board: Board, row: Row, column: Column) -> bool:
-    """Whether a row can have a rank: a method, complete, with enough seeds."""
-    cell = board.cell(row, column)
-    return (
-        cell is not None
-        and row.role == "method"
-        and cell.complete
-        and len(cell.values) >= LEAST_SEEDS
-    )
+def _ranked(cells: Cells, methods: Codes) -> Codes:
+    """The methods that can have a rank: complete, with enough seeds."""
+    can = cells.complete & (cells.count >= LEAST_SEEDS)
+    return methods[can[methods]]
 
 
 def _contradicted(
     board: Board,
     column: Column,
-    ranked: Mapping[Column, list[Row]],
+    ranked: Mapping[Column, Codes],
     comparisons: Mapping[Column, Pairs],
-) -> NDArray[np.bool_] | None:
+) -> Truths | None:
     """Pairs on which the distances of this NFE disagree, where they are judged together."""
     if column.metric not in DISTANCES or not board.together:
         return None
-    order = [row.key for row in ranked[column]]
+    order = ranked[column].tolist()
     several = []
     for other, found in comparisons.items():
         if other.metric in DISTANCES and other.nfe == column.nfe:
-            place = {row.key: i for i, row in enumerate(ranked[other])}
-            index = [place.get(key, -1) for key in order]
-            if -1 not in index:
-                several.append(found.alone[np.ix_(index, index)])
+            index = {place: i for i, place in enumerate(ranked[other].tolist())}
+            at = [index.get(place, -1) for place in order]
+            if -1 not in at:
+                several.append(found.alone[np.ix_(at, at)])
     return contradicted(several) if several and order else None
 
 
 def _rank(
-    board: Board,
-    column: Column,
-    rows: list[Row],
-    compared: Pairs,
-    void: NDArray[np.bool_] | None,
+    board: Board, column: Column, ranked: Codes, compared: Pairs, void: Truths | None
 ) -> None:
-    """Write ranks into the cells; incomplete ones share those below all complete ones."""
-    sign = -1 if board.direction(column) == "higher" else 1
-    cells = [board.cells[row.key, column] for row in rows]
-    if cells:
-        means = np.array([sign * cast("float", cell.mean) for cell in cells])
-        result = ranking(means, compared, void)
-        for cell, low, high, tied in zip(cells, result.low, result.high, result.tied, strict=True):
-            cell.rank = int(low), int(high)
-            cell.tied = None if tied < 0 else bool(tied)
-    below = [
-        found
-        for row in board.rows
-        if (found := board.cell(row, column)) and row.role == "method" and found.values
-        if not found.complete
-    ]
-    for cell in below:
-        cell.rank = len(cells) + 1, len(cells) + len(below)
-        cell.tied = False
+    """Write the ranks of complete cells."""
+    if len(ranked):
+        cells, sign = board.cells[column], -1 if board.direction(column) == "higher" else 1
+        result = ranking(sign * cells.mean[ranked], compared, void)
+        cells.rank[ranked] = np.stack([result.low, result.high], 1)
+        cells.tied[ranked] = result.tied
+
+
+def _rank_incomplete(cells: Cells, methods: Codes, ranked: int) -> None:
+    """Incomplete ones share the ranks below all complete ones."""
+    below = methods[(cells.count[methods] > 0) & ~cells.complete[methods]]
+    cells.rank[below] = ranked + 1, ranked + len(below)
+    cells.tied[below] = 0
 
 
 def _measure(board: Board, column: Column) -> None:
-    """Intervals and scores of all cells in a column, those of equal shape at once."""
-    cells = [
-        (row, cell)
-        for row in board.rows
-        if (cell := board.cells.get((row.key, column))) is not None and cell.values
-    ]
-    bases = {name: _base(cells, name) for name in (PRIOR, GAUSSIAN)}
-    entry = board.columns[column]
-    scalable = entry.debiased and entry.direction == "lower" and entry.ranks
-    for _, group in _by_shape([cell for _, cell in cells]):
-        stacked = np.array([[c.values[s] for s in sorted(c.values)] for c in group])
-        _write(group, stacked, bases if scalable else {})
+    """Intervals and scores of all cells in a column, those of the same seeds at once."""
+    cells, kind = board.cells[column], board.columns[column]
+    scalable = kind.debiased and kind.direction == "lower" and kind.ranks
+    bases = {name: _base(board, cells, name) for name in (PRIOR, GAUSSIAN) if scalable}
+    if cells.whole:  # as nearly always
+        _write(cells, np.arange(len(cells.values)), cells.values, bases)
+        return
+    for seeds in np.unique(cells.present, axis=0):
+        if seeds.any():
+            group = np.flatnonzero((cells.present == seeds).all(1))
+            values = cells.values[np.ix_(group, np.flatnonzero(seeds))]
+            _write(cells, group, values, bases)
 
 
-def _base(cells: list[tuple[Row, Cell]], name: str) -> Array | None:
+def _base(board: Board, cells: Cells, name: str) -> Array | None:
     """A control's values by observation, its seeds averaged."""
-    found = [c for row, c in cells if row.method["name"] == name and not row.method.get("changed")]
-    return np.mean(list(found[0].values.values()), axis=0) if found else None
+    for row in board.rows:
+        method = row.method
+        if method["name"] == name and not method.get("changed") and cells.count[row.place]:
+            base: Array = cells.values[row.place, cells.present[row.place]].mean(0)
+            return base
+    return None
 
 
-def _by_shape(cells: list[Cell]) -> Iterator[tuple[tuple[int, int], list[Cell]]]:
-    groups: dict[tuple[int, int], list[Cell]] = {}
-    for cell in cells:
-        size = len(next(iter(cell.values.values())))
-        groups.setdefault((len(cell.values), size), []).append(cell)
-    yield from groups.items()
-
-
-def _write(cells: list[Cell], values: Array, bases: Mapping[str, Array | None]) -> None:
-    """Write what `values`, `(cells, seeds, observations)`, tell into the cells."""
+def _write(cells: Cells, group: Codes, values: Array, bases: Mapping[str, Array | None]) -> None:
+    """Write what `values`, `(cells, seeds, observations)`, tell into the cells of a group."""
     bounds = crossed(values).bounds()
-    p90 = ninetieth_percentiles(values) if values.shape[-1] > 1 else None
+    bounded = np.isfinite(bounds.low)
+    cells.mean[group] = bounds.mean
+    cells.low[group], cells.high[group] = (
+        np.where(bounded, each, np.nan) for each in (bounds.low, bounds.high)
+    )
+    if values.shape[-1] > 1:
+        cells.p90[group] = ninetieth_percentiles(values)
     prior, gaussian = bases.get(PRIOR), bases.get(GAUSSIAN)
-    scaled = scaled_scores(values, prior) if prior is not None else None
-    logs = log_ratios(values, gaussian) if gaussian is not None else None
-    for i, cell in enumerate(cells):
-        cell.mean = float(bounds.mean[i])
-        if np.isfinite(bounds.low[i]):
-            cell.low, cell.high = float(bounds.low[i]), float(bounds.high[i])
-        cell.p90 = float(p90[i]) if p90 is not None else None
-        for name, found in (("scaled", scaled), ("log_ratio", logs)):
-            if found is not None and np.isfinite(found.mean[i]):
-                setattr(cell, name, tuple(float(part[i]) for part in found))
+    if prior is not None and (found := scaled_scores(values, prior)) is not None:
+        cells.scaled[group] = np.stack(found, 1)
+    if gaussian is not None and (found := log_ratios(values, gaussian)) is not None:
+        cells.log_ratio[group] = np.stack(found, 1)

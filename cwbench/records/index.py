@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cwbench.errors import CorruptFileError
 from cwbench.machine.files import write_atomically
@@ -109,21 +111,36 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 def read_sealed(path: Path, layout: str) -> pd.DataFrame | None:
     """A derived table, or None where there is none that is whole and of this layout."""
+    columns = read_sealed_columns(path, layout)
+    return None if columns is None else columns.to_pandas()
+
+
+def read_sealed_columns(path: Path, layout: str) -> pa.Table | None:
+    """The same without an object for every cell."""
     try:
         content = path.read_bytes()
     except OSError:
         return None
     if not _sealed(content):
         return None
-    table = pd.read_parquet(BytesIO(content), engine="pyarrow")
-    return table if table.attrs.get("layout") == layout else None
+    columns = pq.read_table(BytesIO(content))
+    attributes = (columns.schema.pandas_metadata or {}).get("attributes", {})
+    return columns if attributes.get("layout") == layout else None
 
 
-def write_sealed(path: Path, table: pd.DataFrame, layout: str) -> None:
-    """Keep a derived table, as far as that is possible."""
+def write_sealed(path: Path, table: pd.DataFrame, layout: str, noise: Iterable[str] = ()) -> None:
+    """Keep a derived table, as far as that is possible.
+
+    Args:
+        path: of the file.
+        table: what to keep.
+        layout: what a reader has to ask for.
+        noise: columns that no compression makes smaller, and any makes slower to read.
+    """
     content = BytesIO()
     table.attrs = {"layout": layout, "sha256": BLANK}
-    table.to_parquet(content, engine="pyarrow", index=False)
+    compression: Any = {name: "none" if name in noise else "snappy" for name in table.columns}
+    table.to_parquet(content, engine="pyarrow", index=False, compression=compression)
     with suppress(OSError):  # results that may only be read are read without an index
         write_atomically(path, _seal(content.getvalue()))
 

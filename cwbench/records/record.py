@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -128,7 +129,7 @@ def without_paths(content: Mapping[str, Any]) -> Mapping[str, Any]:
         (owner, name)
         for owner in ("task", "method")
         for name, value in content[owner]["params"].items()
-        if isinstance(value, str) and Path(value).is_absolute()
+        if isinstance(value, str) and os.path.isabs(value)  # noqa: PTH117 - of ten thousand records
     }
     if not odd:
         return content

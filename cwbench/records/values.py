@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from cwbench.errors import CorruptFileError
 from cwbench.machine.files import sha256_of
 from cwbench.records import index
+from cwbench.records.measured import Measured, measured
 from cwbench.records.record import Record
 from cwbench.records.runs import read, run_places
 
@@ -61,11 +64,11 @@ Choice = Callable[[Iterable[Mapping[str, Any]]], set[str] | None]
 class Observed(NamedTuple):
     """What a results directory holds: runs as in `record.json` without their metrics.
 
-    `runs` is by the run's directory below the results, which each entry names.
+    `runs` is by the run's directory below the results; what was measured counts them in that order.
     """
 
     runs: dict[str, dict[str, Any]]
-    entries: list[Entry]
+    measured: list[Measured]
     problems: dict[Path, str]
 
 
@@ -85,11 +88,11 @@ def observed(
     stamps = dict(index.stamps_of(results, run_places(results)))
     runs, problems = _gathered(results, store, stamps, anew=False)
     chosen = metrics(runs.values())
-    entries = store.entries(runs, chosen, stamps)
-    if entries is None:  # a table was lost or damaged
+    found = store.measured(runs, chosen, stamps)
+    if found is None:  # a table was lost or damaged
         runs, problems = _gathered(results, store, stamps, anew=True)
-        entries = store.entries(runs, chosen, stamps)
-    return Observed(runs, entries or [], problems)
+        found = store.measured(runs, chosen, stamps)
+    return Observed(runs, found or [], problems)
 
 
 def _gathered(
@@ -102,7 +105,7 @@ def _gathered(
     fresh, problems = _fresh(results, [name for name in stamps if name not in known])
     if fresh or len(runs) != store.stored:
         known |= store.add(fresh, runs, stamps)
-    return {name: json.loads(known[name]) for name in stamps if name in known}, problems
+    return {name: from_json(known[name]) for name in stamps if name in known}, problems
 
 
 class _Store:
@@ -118,22 +121,29 @@ class _Store:
         """A metric's table; names in records may be anything."""
         return self.place / f"{hashlib.sha256(metric.encode()).hexdigest()[:16]}.parquet"
 
-    def entries(
+    def measured(
         self, runs: dict[str, dict[str, Any]], chosen: set[str] | None, stamps: dict[str, str]
-    ) -> list[Entry] | None:
-        """The entries of some metrics, or None where a run's are not all there."""
-        holders: dict[str, set[str]] = {}
-        for name, run in runs.items():
+    ) -> list[Measured] | None:
+        """What was measured in some metrics, or None where a run's entries are not all there."""
+        places = {name: place for place, name in enumerate(runs)}
+        holders: dict[str, list[int]] = {}
+        for place, run in enumerate(runs.values()):
             for metric in run["measured"]:
                 if chosen is None or metric in chosen:
-                    holders.setdefault(metric, set()).add(name)
-        entries: list[Entry] = []
-        for metric, names in sorted(holders.items()):
-            found = self.read(self.table_of(metric), stamps)
-            if not names <= set(found["record"]):
+                    holders.setdefault(metric, []).append(place)
+        found: list[Measured] = []
+        for metric, holding in sorted(holders.items()):
+            table = self._columns(self.table_of(metric))
+            parts = [] if table is None else list(measured(table, places, stamps))
+            if not {*holding} <= {place for part in parts for place in part.runs.tolist()}:
                 return None
-            entries += _entries(found)
-        return entries
+            found += parts
+        return found
+
+    def _columns(self, path: Path) -> pa.Table | None:
+        if path in self.tables:
+            return pa.Table.from_pandas(self.tables[path], preserve_index=False)
+        return index.read_sealed_columns(path, LAYOUT)
 
     def read(self, path: Path, stamps: dict[str, str]) -> pd.DataFrame:
         """The rows that are of the runs as they are now."""
@@ -172,7 +182,7 @@ class _Store:
 
     def _keep(self, path: Path, table: pd.DataFrame) -> None:
         self.tables[path] = table
-        index.write_sealed(path, table, LAYOUT)
+        index.write_sealed(path, table, LAYOUT, noise=["values"])
 
 
 class Gathered(NamedTuple):
@@ -280,12 +290,3 @@ def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
             n_observations=entry["n_observations"], n_samples=entry["n_samples"],
             source=entry["source_sha256"] or "", values=found,
         )  # fmt: skip
-
-
-def _entries(table: pd.DataFrame) -> Iterator[Entry]:
-    if not len(table):
-        return iter(())
-    columns: dict[str, list[Any]] = {name: table[name].tolist() for name in Entry._fields}
-    columns["values"] = [np.frombuffer(value) for value in columns["values"]]
-    columns["floor"] = [None if floor != floor else floor for floor in columns["floor"]]
-    return map(Entry._make, zip(*columns.values(), strict=True))

@@ -24,7 +24,7 @@ def add(tmp_path: Path) -> Add:
         folder.mkdir(parents=True)
         if content is not None:
             (folder / file).write_bytes(content)
-        return Row(name, name, [Run({"seed": 0, "status": "ok"}, "yours", tmp_path, name)])
+        return Row(name, name, 0, [Run({"seed": 0, "status": "ok"}, "yours", tmp_path, name)])
 
     return row
 
@@ -70,7 +70,7 @@ def test_what_lies_elsewhere_is_not_read(add: Add, tmp_path: Path) -> None:
 def test_results_may_be_reached_through_a_link(add: Add, tmp_path: Path) -> None:
     (run,) = add("a", png(9)).runs
     (tmp_path / "link").symlink_to(tmp_path)
-    row = Row("a", "a", [Run(run.content, run.origin, tmp_path / "link", run.name)])
+    row = Row("a", "a", 0, [Run(run.content, run.origin, tmp_path / "link", run.name)])
     assert Gallery(1).entry(row)["picture"][1] is not None
 
 
@@ -79,5 +79,5 @@ def test_it_is_the_first_seed_with_a_result(add: Add, tmp_path: Path) -> None:
         Run({"seed": seed, "status": status}, "yours", tmp_path, add(f"seed-{seed}", png(9)).key)
         for seed, status in ((2, "ok"), (1, "ok"), (0, "failed"))
     ]
-    assert Gallery(1).entry(Row("a", "a", runs))["picture"][0].startswith("seed-1/")
-    assert Gallery(1).entry(Row("a", "a", runs[2:])) == {}
+    assert Gallery(1).entry(Row("a", "a", 0, runs))["picture"][0].startswith("seed-1/")
+    assert Gallery(1).entry(Row("a", "a", 0, runs[2:])) == {}

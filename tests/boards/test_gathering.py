@@ -109,7 +109,9 @@ def test_what_is_measured_otherwise_stands_in_another_column(
         write({"ew2sq": NOISE[1][:30]}, method="n")
     (board,) = judged(results)
     assert len(board.columns) == 2
-    assert all(sum(key == row.key for key, _ in board.cells) == 1 for row in board.rows)
+    assert sum(cells.there.astype(int) for cells in board.cells.values()).tolist() == [1] * len(
+        board.rows
+    )
 
 
 def test_boards_of_one_title_say_what_parts_them(results: Path, write: Write) -> None:
@@ -207,7 +209,7 @@ def test_in_many_dimensions_the_distances_must_not_contradict(
 def test_compare_is_the_paired_interval(results: Path, five: dict[str, np.ndarray]) -> None:
     found = cwbench.compare("a", "worse", results)
     assert found.nfe.tolist() == ["adaptive", "3"]
-    by_itself = paired(*(dict(enumerate(five[name])) for name in ("a", "worse")))
+    by_itself = paired(five["a"], five["worse"])
     assert by_itself is not None
     assert tuple(found.loc[0, ["difference", "low", "high"]]) == pytest.approx(by_itself.difference)
     assert found.moderated_by.tolist() == [0, 0]
@@ -229,7 +231,7 @@ def test_compare_says_what_the_table_says(results: Path, write: Write) -> None:
         write(ids, method="prior", seed=seed, method_part={"role": "lower"})
     (board,) = judged(results)
     assert board.main
-    assert len(board.spread(board.main).keys) == 8
+    assert len(board.spread(board.main).places) == 8
     (shown,) = judged(results, methods=["m0", "m2"])
     alone, among = (each.spread(board.main).found for each in (shown, board))
     assert np.array_equal(alone, among)  # type: ignore[arg-type] # both are there

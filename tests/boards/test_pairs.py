@@ -10,18 +10,11 @@ from cwbench.boards.moderation import Moderated, moderated
 from cwbench.boards.pairs import Differences, contradicted, on_common_seeds, paired, pairs
 
 
-def methods(
-    rng: np.random.Generator, means: list[float], S: int = 5
-) -> list[dict[int, np.ndarray]]:
+def methods(rng: np.random.Generator, means: list[float], S: int = 5) -> np.ndarray:
     shared = rng.normal(size=40)
-    return [
-        dict(enumerate(mean + shared + 0.3 * rng.normal(size=(S, 1)) + rng.normal(size=(S, 40))))
-        for mean in means
-    ]
-
-
-def stacked(values: list[dict[int, np.ndarray]]) -> np.ndarray:
-    return np.array([[each[seed] for seed in sorted(each)] for each in values])
+    return np.array(
+        [mean + shared + 0.3 * rng.normal(size=(S, 1)) + rng.normal(size=(S, 40)) for mean in means]
+    )
 
 
 def parts(D: np.ndarray) -> tuple[float, float, float]:
@@ -36,7 +29,7 @@ def test_two_methods_by_themselves_are_cochran_and_coxs_test() -> None:
     a, b = methods(np.random.default_rng(0), [0.0, 0.3], S=3)
     found = paired(a, b)
     assert found is not None
-    D = stacked([a])[0] - stacked([b])[0]
+    D = a - b
     v_s, v_o, v_e = parts(D)
     w = max(v_o - v_e, 0.0, v_o - v_s)
     half = np.sqrt(stats.t.ppf(0.975, 2) ** 2 * v_s + stats.t.ppf(0.975, 39) ** 2 * w)
@@ -80,7 +73,7 @@ def holm_by_its_textbook(found: Differences, alpha: float) -> np.ndarray:
 @pytest.mark.parametrize("varied", [False, True])
 def test_all_pairs_together_against_the_textbook(gap: float, varied: bool) -> None:
     rng = np.random.default_rng(int(10 * gap) + varied)
-    values = stacked(methods(rng, (gap * np.arange(9) % 4).tolist(), S=4))
+    values = methods(rng, (gap * np.arange(9) % 4).tolist(), S=4)
     spread = moderated(values.mean(2))
     assert spread is not None
     if varied:
@@ -101,8 +94,8 @@ def test_nothing_at_all_is_no_difference() -> None:
 
 def test_pairs_are_compared_on_the_seeds_they_share() -> None:
     values = methods(np.random.default_rng(3), [0.0, 0.5, 1.0])
-    del values[1][0], values[1][1]  # seeds 2 to 4 are left
-    del values[2][2], values[2][3]  # which of these shares 4 alone
+    values[1, :2] = np.nan  # seeds 2 to 4 are left
+    values[2, 2:4] = np.nan  # which of these shares 4 alone
     found = pairs(values)
     assert found.known.tolist() == [[True, True, True], [True, True, False], [True, False, True]]
     assert found.alone[1, 2] == found.together[1, 2] == 0
@@ -119,9 +112,10 @@ def test_a_method_with_fewer_seeds_takes_none_from_the_others() -> None:
     rng, said = np.random.default_rng(4), set()
     for _ in range(40):
         two = methods(rng, [0.0, 0.7])
-        (third,) = methods(rng, [3.0], S=3)
+        third = np.full((1, 5, 40), np.nan)
+        third[:, :3] = methods(rng, [3.0], S=3)
         alone = int(pairs(two).alone[0, 1])
-        assert pairs([*two, third]).alone[0, 1] == alone
+        assert pairs(np.concatenate([two, third])).alone[0, 1] == alone
         said.add(alone)
     assert said == {0, 1}
 
@@ -132,13 +126,11 @@ def test_higher_is_better_turns_it_round() -> None:
     assert pairs(values, "higher").alone.tolist() == [[0, -1], [1, 0]]
 
 
-def unequal() -> list[dict[int, np.ndarray]]:
+def unequal() -> np.ndarray:
     """On seeds 0 to 2 the second is better by 1, by the means over all seeds the first by .2."""
     rng = np.random.default_rng(6)
-    noise = [0.01 * rng.normal(size=20) for _ in range(8)]
-    first = {seed: 1.0 + noise[seed] for seed in range(3)}
-    second = {seed: (0.0 if seed < 3 else 3.0) + noise[3 + seed] for seed in range(5)}
-    return [first, second]
+    level = np.array([[1.0, 1, 1, np.nan, np.nan], [0.0, 0, 0, 3, 3]])
+    return np.asarray(level[..., None] + 0.01 * rng.normal(size=(2, 5, 20)))
 
 
 @pytest.mark.parametrize("direction", ["lower", "higher"])
@@ -148,7 +140,7 @@ def test_what_the_means_do_not_say_is_not_said(direction: str) -> None:
     assert found is not None
     assert found.difference.low > 0.9  # the first is worse on the seeds in common
     assert found.opposed
-    said = pairs([first, second], direction)  # type: ignore[arg-type] # one of two words
+    said = pairs(unequal(), direction)  # type: ignore[arg-type] # one of two words
     assert not said.alone.any()
     assert not said.together.any()
     assert said.known.all()

@@ -10,23 +10,19 @@ from cwbench.boards.pairs import Pairs, contradicted, pairs
 from cwbench.boards.ranking import ranking, votes
 
 
-def methods(
-    rng: np.random.Generator, means: list[float], S: int = 5
-) -> list[dict[int, np.ndarray]]:
+def methods(rng: np.random.Generator, means: list[float], S: int = 5) -> np.ndarray:
     shared = rng.normal(size=40)
-    return [
-        dict(enumerate(mean + shared + 0.3 * rng.normal(size=(S, 1)) + rng.normal(size=(S, 40))))
-        for mean in means
-    ]
+    return np.array(
+        [mean + shared + 0.3 * rng.normal(size=(S, 1)) + rng.normal(size=(S, 40)) for mean in means]
+    )
 
 
-def compared(values: list[dict[int, np.ndarray]]) -> Pairs:
-    by_seed = np.array([[each[seed].mean() for seed in each] for each in values])
-    return pairs(values, spread=moderated(by_seed))
+def compared(values: np.ndarray) -> Pairs:
+    return pairs(values, spread=moderated(values.mean(-1)))
 
 
-def means_of(values: list[dict[int, np.ndarray]]) -> np.ndarray:
-    return np.array([np.mean(list(each.values())) for each in values])
+def means_of(values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.nanmean(values, axis=(1, 2)))
 
 
 @pytest.mark.parametrize("k", [2, 8])
@@ -59,7 +55,7 @@ def test_true_ranks_are_in_all_intervals_together() -> None:
 
 def test_too_few_seeds_in_common_are_told() -> None:
     values = methods(np.random.default_rng(4), [0.0, 5.0, 9.0])
-    values[1] = {0: values[1][0]}
+    values[1, 1:] = np.nan
     found = ranking(means_of(values), pairs(values))
     assert found.tied.tolist() == [1, -1, 0]
     assert (found.low[1], found.high[1]) == (1, 3)
@@ -84,18 +80,18 @@ def test_a_group_has_one_vote() -> None:
 
 
 def test_nothing_to_rank() -> None:
-    assert ranking(np.empty(0), pairs([])).low.tolist() == []
+    assert ranking(np.empty(0), pairs(np.empty((0, 3, 9)))).low.tolist() == []
 
 
 def test_ranks_contain_the_places_by_mean_whatever_seeds_there_are() -> None:
     """Common seeds may say otherwise than all seeds do; then nothing is said."""
     rng, statements = np.random.default_rng(6), 0
     for _ in range(40):
-        values = [  # all have seeds 0 to 2, on which any two are told apart
-            {s: level + (5 * rng.normal() if s > 2 else 0) + 1e-3 * rng.normal(size=9)
-             for s in range(rng.integers(3, 7))}
-            for level in range(6)
-        ]  # fmt: skip
+        # all have seeds 0 to 2, on which any two are told apart
+        values = np.arange(6.0)[:, None, None] + 1e-3 * rng.normal(size=(6, 6, 9))
+        values[:, 3:] += 5 * rng.normal(size=(6, 3, 1))
+        for method, count in zip(values, rng.integers(3, 7, 6), strict=True):
+            method[count:] = np.nan
         means, said = means_of(values), pairs(values)
         found, place = ranking(means, said), means.argsort().argsort() + 1
         assert (found.low <= place).all()

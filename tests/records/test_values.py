@@ -24,14 +24,22 @@ def filled(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def same(a: Observed, b: Observed) -> bool:
-    def told(found: Observed) -> list[object]:
-        return sorted(
-            (e.record, e.metric, e.nfe, e.version, e.floor, e.values.tolist())
-            for e in found.entries
-        )
+def entries(found: Observed) -> list[tuple[object, ...]]:
+    """One by one: run, metric, NFE, version, floor and values."""
+    names = list(found.runs)
+    return [
+        (names[run], part.kind.metric, part.kind.nfe, part.kind.version, floor,
+         part.numbers[start : start + size].tolist())
+        for part in found.measured
+        for run, floor, start, size in zip(*(
+            each.tolist() for each in (part.runs, part.floor, part.starts, part.sizes)
+        ), strict=True)
+    ]  # fmt: skip
 
-    return told(a) == told(b) and a.runs == b.runs and a.problems == b.problems
+
+def same(a: Observed, b: Observed) -> bool:
+    told = [sorted(entries(found)) for found in (a, b)]
+    return told[0] == told[1] and a.runs == b.runs and a.problems == b.problems
 
 
 def plain(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Observed:
@@ -41,11 +49,11 @@ def plain(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Observed:
 def test_cold_and_warm(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     cold = observed(filled)
     assert len(cold.runs) == 4
-    assert sorted(map(len, (e.values for e in cold.entries))) == [0, 0, 0] + [12] * 6
+    assert sorted(len(each[-1]) for each in entries(cold))  # type: ignore[arg-type] # a list == [0, 0, 0] + [12] * 6
     assert same(observed(filled), cold)
     assert same(plain(filled, tmp_path_factory), cold)
-    energy = observed(filled, lambda _: {"energy"}).entries
-    assert [e.metric for e in energy] == ["energy"] * 3
+    energy = entries(observed(filled, lambda _: {"energy"}))
+    assert [each[1] for each in energy] == ["energy"] * 3
 
 
 def test_values_are_in_the_order_of_the_observations(tmp_path: Path) -> None:
@@ -56,7 +64,7 @@ def test_values_are_in_the_order_of_the_observations(tmp_path: Path) -> None:
     record = place.with_name("record.json")
     content = json.loads(record.read_text()) | {"files": {}}
     record.write_text(json.dumps(content))
-    assert observed(tmp_path).entries[0].values.tolist() == NOISE[0].tolist()
+    assert entries(observed(tmp_path))[0][-1] == NOISE[0].tolist()
 
 
 def test_what_changes_is_seen(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -92,14 +100,14 @@ def test_results_that_may_only_be_read(filled: Path, monkeypatch: pytest.MonkeyP
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("cwbench.records.index.write_atomically", refuse)  # root may write anywhere
-    assert len(observed(filled).entries) == 9
+    assert len(entries(observed(filled))) == 9
     assert not (filled / HOME).exists()
 
 
 def test_a_metric_that_is_a_path_is_refused_and_leaves_no_file_elsewhere(tmp_path: Path) -> None:
     place = write_run(tmp_path / "r", {"../../../x/<y>": NOISE[0], "ew2sq": NOISE[0]})
     found = observed(tmp_path / "r")
-    assert not found.entries
+    assert not found.measured
     assert "metrics.../../../x/<y>" in found.problems[place]
     assert {p.name for p in tmp_path.iterdir()} == {"r"}
 

@@ -6,9 +6,11 @@
   }
   const packed = Uint8Array.from(atob(at("data").textContent), character => character.charCodeAt(0));
   const data = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
-  // a cell: see _cell in page.py
+  // a cell: see CELL in page.py; the text of a row's cells is read when the row is first shown
   const [MEAN, HALF, P90, RANK, RANKS, TIED, SCALED, LOG, SEEDS, RUNS] = Array(10).keys();
   const [SEED, STATUS, ERROR, TAIL, ENVIRONMENT, FIT, WHEN, WHOSE] = Array(8).keys();
+  const cellsOf = row => typeof row.cells === "string" ? (row.cells = row.cells.split(";").slice(0, -1).map(unpacked)) : row.cells;
+  const unpacked = cell => cell ? cell.split(",").map(number => number ? Number(number) : null) : 0;
   const state = { stage: "", board: -1, metric: "", nfe: "", scale: "raw", sort: "value", down: false };
 
   const board = () => data.boards[state.board];
@@ -128,7 +130,7 @@
 
   function buildTable() {
     const index = chosenColumn();
-    entries = board().rows.map(row => ({ row, cell: index >= 0 ? row.cells[index] : 0 }));
+    entries = board().rows.map(row => ({ row, cell: index >= 0 ? cellsOf(row)[index] : 0 }));
     const limits = span();
     for (const entry of entries) entry.tr = buildRow(entry, limits);
     buildHead();
@@ -197,7 +199,7 @@
     b.rows.forEach(row => {
       if (row.role !== "method") return;
       b.columns.forEach((c, i) => {
-        const cell = row.cells[i];
+        const cell = cellsOf(row)[i];
         if (c.metric !== state.metric || !cell || cell[MEAN] == null || (row.oneShot && c.nfe !== state.nfe)) return;
         if (by === "fit" && c.nfe !== state.nfe) return;
         const costs = row.costs[c.nfe] || [];
@@ -242,7 +244,7 @@
 
   // The raw values that a row has at these columns; `slot` is the place of the column among them.
   const scores = (row, columns) => columns.flatMap((index, slot) => {
-    const cell = row.cells[index], [mean, low, high] = shown(cell, "raw");
+    const cell = cellsOf(row)[index], [mean, low, high] = shown(cell, "raw");
     return mean == null ? [] : [{ index, slot, mean, low: low ?? mean, high: high ?? mean, text: valueText(cell, "raw").join("") }];
   });
 
@@ -328,7 +330,7 @@
     const nfes = unique(b.columns.map(c => c.nfe)).sort((one, other) => place(one) === place(other) ? 0 : place(one) - place(other));
     const text = cell => cell ? valueText(cell, "raw").join("") : "";
     body.push(make("h3", {}, "Metrics"), grid(["metric", ...nfes.map(n => n ? `NFE ${n}` : "value"), "floor"], metrics.map(m => {
-      const cells = nfes.map(n => { const i = columnOf(b, m, n); return i < 0 ? 0 : row.cells[i]; });
+      const cells = nfes.map(n => { const i = columnOf(b, m, n); return i < 0 ? 0 : cellsOf(row)[i]; });
       const floor = b.columns.filter(c => c.metric === m).pop().floor;
       return [m, ...cells.map(text), short(floor)];
     })));
