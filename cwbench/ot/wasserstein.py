@@ -73,7 +73,7 @@ def wasserstein_power(
     same_size(a=a, b=b)
     cost = _finite_cost(power_distances(a, b, p))
     if len(a) == len(b) and a_weights is None and b_weights is None:
-        return _paired_mean(cost, assignment(_easier(cost, a, b)))
+        return _paired_mean(cost, assignment(cost, plain=_repeated(a) or _repeated(b)))
     masses = as_masses("a_weights", a_weights, len(a)), as_masses("b_weights", b_weights, len(b))
     return _network_simplex(cost, *masses)
 
@@ -163,7 +163,7 @@ def joint_transport(
     x_cost = power_distances(x1, x2, p)
     y_cost = 2 ** (p / 2) * (y1 != y2.T) if labels else power_distances(y1, y2, p)
     cost = _finite_cost(x_cost + beta * y_cost)
-    sigma = assignment(cost)
+    sigma = assignment(cost, plain=True)
     return JointTransport(sigma, *(_paired_mean(part, sigma) for part in (cost, x_cost, y_cost)))
 
 
@@ -182,17 +182,13 @@ def _finite_cost(cost: Float64) -> Float64:
     return cost
 
 
-def _easier(cost: Float64, a: Float64, b: Float64) -> Float64:
-    """The cost less its columns' and then its rows' minima: the same optimum, found sooner.
+def _repeated(points: Float64) -> bool:
+    """Whether points occur twice, which leaves several optima.
 
-    Points that occur twice leave several optima. There the plain cost decides which one is taken,
-    as it always did: another order of the same terms would move the last digit of their mean.
+    There the plain cost decides which one is taken, as it always did: another order of the same
+    terms would move the last digit of their mean.
     """
-    if any(len(np.unique(points, axis=0)) < len(points) for points in (a, b)):
-        return cost
-    easier: Float64 = cost - cost.min(axis=0)
-    easier -= easier.min(axis=1, keepdims=True)
-    return easier
+    return len(np.unique(points, axis=0)) < len(points)
 
 
 def _paired_mean(cost: Float64, sigma: Int64) -> float:

@@ -15,7 +15,8 @@ from cwbench.check.outcome import carried_out, name_of
 
 SMALL_BATCH = {"c2ot": {"r_tar": 0.05}}
 """Its default is below the share that the diagonal of so small a batch has."""
-CHEAPER = {"sd-fm": {"potential_steps": 20}}  # the contract does not depend on it
+CHEAPER = {"sd-fm": {"potential_steps": 20, "beta": 30.0}}
+"""The contract does not depend on them; the calibrated weight is tried in `test_baseline_zoo`."""
 
 
 @pytest.fixture(params=methods())
