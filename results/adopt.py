@@ -7,8 +7,8 @@ metric at every NFE and observation, since intervals and paired differences need
 is left out of the table stands in the record as a mean (`plug_in`), or is the same for all methods
 of a task (`floor`). Values are float32 (7 digits; the mean of a metric moves by less than 1e-7 of
 their size), their bytes sorted by significance before zstd. The record names the hash of the
-smaller file, so that `cwbench verify results` holds. A run that is there already is written again,
-to the same bytes.
+smaller file, so that `cwbench verify results` holds, and is sealed. A run that is there already is
+written again, to the same bytes.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ what is damaged is read, and named, every time.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -19,15 +18,14 @@ import pandas as pd
 
 from cwbench.errors import CorruptFileError
 from cwbench.machine.files import write_atomically
+from cwbench.machine.seals import BLANK, is_sealed, sealed
 from cwbench.version import VERSION
 
 NAME = ".index.parquet"
 LAYOUT = f"cwbench {VERSION}, layout 1"
 """Rows that another version wrote, or in another layout, are made again."""
 
-BLANK = "0" * 64
 SEAL_START = b'"sha256": "'
-SEAL = SEAL_START + b'%b"'
 
 FLOATS = ("value", "low", "high", "plug_in", "floor", "resolution", "p90")
 INTEGERS = (
@@ -122,30 +120,16 @@ def read_sealed(path: Path, layout: str) -> pd.DataFrame | None:
 def write_sealed(path: Path, table: pd.DataFrame, layout: str) -> None:
     """Keep a derived table, as far as that is possible."""
     content = BytesIO()
-    table.attrs = {"layout": layout, "sha256": BLANK}
+    table.attrs = {"layout": layout, "sha256": BLANK.decode()}
     table.to_parquet(content, engine="pyarrow", index=False)
     with suppress(OSError):  # results that may only be read are read without an index
-        write_atomically(path, _seal(content.getvalue()))
-
-
-def _seal(content: bytes) -> bytes:
-    """Put the SHA-256 of a file, taken with a blank in its place, into the file."""
-    return content.replace(
-        SEAL % BLANK.encode(), SEAL % hashlib.sha256(content).hexdigest().encode()
-    )
+        write_atomically(path, sealed(content.getvalue(), SEAL_START))
 
 
 def _sealed(content: bytes) -> bool:
     """Whether a file is as it was written; parquet would take some changed bytes for numbers."""
-    footer = content[-8 - int.from_bytes(content[-8:-4], "little") :]
-    at = footer.rfind(SEAL_START)
-    if at < 0:
-        return False
-    digest = footer[at + len(SEAL_START) :][:64]
-    # hashed in two parts: a copy of hundreds of megabytes takes longer than its hash
-    blank = hashlib.sha256(memoryview(content)[: len(content) - len(footer)])
-    blank.update(footer.replace(SEAL % digest, SEAL % BLANK.encode()))
-    return blank.hexdigest().encode() == digest
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    return is_sealed(content, SEAL_START, max(0, footer))
 
 
 def _presented(

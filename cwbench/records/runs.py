@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from cwbench.errors import CorruptFileError, CwbenchError
@@ -40,15 +41,29 @@ def read(directory: Path) -> Record | None:
     path = directory / "record.json"
     if not path.is_file():
         return None
-    record = parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    record = parse(path.read_bytes(), str(path))
     record.directory = directory
     return record
 
 
 def write(directory: Path, record: Record) -> None:
-    """Write `record.json`, whole or not at all."""
-    write_atomically(directory / "record.json", record.to_json().encode())
-    record.directory = directory
+    """Write `record.json` with a seal, whole or not at all."""
+    write_atomically(directory / "record.json", record.to_bytes())
+    record.directory, record.sealed = directory, True
+
+
+def seal_anew(directory: Path) -> bool:
+    """Seal a record that was edited by hand, and mark it; whether it was not sealed as it is.
+
+    Raises:
+        CorruptFileError: if it is no record.
+        OSError: if it cannot be read or written.
+    """
+    path = directory / "record.json"
+    record = parse(path.read_bytes(), str(path), anew=True)
+    if not record.sealed:
+        write(directory, replace(record, edited=True))
+    return not record.sealed
 
 
 @contextmanager

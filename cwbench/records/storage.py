@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from cwbench.errors import AnotherFitError, ContractError, CorruptFileError
 from cwbench.machine.files import write_atomically
+from cwbench.machine.tensors import content_of, is_whole
 from cwbench.method import State
 from cwbench.records.record import finite
 
@@ -54,22 +54,22 @@ def save_model(directory: Path, state: State, fit: str, facts: Mapping[str, Any]
         "bytes": json.dumps(raw),
         "facts": json.dumps(finite(dict(facts))),
     }
-    write_atomically(directory / MODEL, save_tensors(tensors, metadata))
+    write_atomically(directory / MODEL, content_of(tensors, metadata))
 
 
 def load_model(
     directory: Path, fit: str, sha256: str | None = None
 ) -> tuple[dict[str, Tensor | bytes], dict[str, Any]]:
-    """A stored state and what its fit said; `sha256` is what the record says, if there is one.
+    """A stored state and what its fit said; `sha256` is what the record says, else its seal counts.
 
     Raises:
         CorruptFileError: if it is truncated, changed or belongs to another fit.
     """
     path = directory / MODEL
-    if sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise CorruptFileError(
-            f"{path} is damaged (not the file its record names); type --force to fit again"
-        )
+    content = path.read_bytes()
+    if not (hashlib.sha256(content).hexdigest() == sha256 if sha256 else is_whole(content)):
+        expected = "the file its record names" if sha256 else "as it was sealed"
+        raise CorruptFileError(f"{path} is damaged (not {expected}); type --force to fit again")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -97,7 +97,7 @@ def save_samples(directory: Path, samples: Mapping[str, Tensor], *, limited: boo
     """Keep samples by id; if `limited`, only where all of them stay within 64 MiB."""
     size = sum(part.numel() * part.element_size() for part in samples.values())
     if size <= SAMPLES_LIMIT or not limited:
-        content = save_tensors({name: _own(part) for name, part in samples.items()})
+        content = content_of({name: _own(part) for name, part in samples.items()})
         write_atomically(directory / SAMPLES, content)
 
 

@@ -27,7 +27,7 @@ from cwbench.records.record import Record
 from cwbench.records.runs import read, run_places
 
 HOME = Path(".cache") / "values"
-LAYOUT = f"{index.LAYOUT}, values 3"
+LAYOUT = f"{index.LAYOUT}, values 4"
 OBSERVATIONS = "observations.parquet"
 AGREEMENT = 1e-6
 """How far the mean of the values may be from the value on record, relative to their size."""

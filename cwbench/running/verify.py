@@ -129,6 +129,7 @@ def _check(record: Record, found: Verified, *, fresh: bool, given: Mapping[str, 
     found.problems += _misplaced(record, directory)
     found.problems += _changed_files(record, directory)
     found.notes += _origin(record)
+    found.notes += [record.seal] * (record.seal != "sealed")
     try:
         gathered("", record)
     except CorruptFileError as error:
