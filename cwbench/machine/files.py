@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
 import secrets
+import stat
 import tempfile
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from cwbench.errors import CwbenchError, UsageError
 
@@ -19,6 +22,26 @@ except ImportError as error:
         f"cwbench runs on Linux and macOS, and this is {platform.system()}: there is no fcntl "
         "here, whose file locks keep two processes from computing one run. On Windows use WSL."
     ) from error
+
+KINDS = {
+    stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+"""What may stand in the place of a file."""
+
+
+class NotAFileError(OSError):
+    """Something else stands where a file should be; it was not opened."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        """Say what.
+
+        Args:
+            path: where it stands.
+            kind: of it.
+        """
+        super().__init__(errno.EINVAL, f"{kind}, not a file", str(path))
+
 
 LOOK_SECONDS = 0.2
 """How long a claim is tried: who looks whether a run is running holds it for a moment."""
@@ -41,6 +64,32 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def contents(path: Path) -> bytes:
+    """The content of a file; what is no file is refused, where reading it might wait for ever.
+
+    Raises:
+        NotAFileError: if it is a directory, a FIFO, a socket or a device.
+        OSError: if there is none, or it cannot be read.
+    """
+    with opened(path) as file:
+        return file.read()
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file open for reading; as `contents`."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise NotAFileError(path, "a socket") from None
+        raise
+    kind = KINDS.get(stat.S_IFMT(os.fstat(number).st_mode))
+    if kind:
+        os.close(number)
+        raise NotAFileError(path, kind)
+    return os.fdopen(number, "rb")
 
 
 def claim(directory: Path) -> int | None:
@@ -89,7 +138,7 @@ def _locked(lock: int) -> bool:
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, empty where there is none."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(contents(path)).hexdigest()
     except (FileNotFoundError, NotADirectoryError):
         return ""
 

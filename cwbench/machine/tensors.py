@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from cwbench.machine.files import write_atomically
+from cwbench.machine.files import contents, write_atomically
 from cwbench.machine.seals import BLANK, is_sealed, sealed
 
 START = b'"sha256":"'
@@ -43,7 +43,7 @@ def keep(path: Path | None, tensors: Mapping[str, Tensor]) -> None:
 def kept(path: Path | None) -> dict[str, Tensor] | None:
     """What was kept, or None where there is nothing that is whole."""
     try:
-        content = path.read_bytes() if path else b""
+        content = contents(path) if path else b""
         return load(content) if is_whole(content) else None
     except (OSError, SafetensorError):
         return None

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from cwbench.errors import CorruptFileError
-from cwbench.machine.files import write_atomically
+from cwbench.machine.files import contents, write_atomically
 from cwbench.machine.seals import BLANK, is_sealed, sealed
 from cwbench.version import VERSION
 
@@ -108,7 +108,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 def read_sealed(path: Path, layout: str) -> pd.DataFrame | None:
     """A derived table, or None where there is none that is whole and of this layout."""
     try:
-        content = path.read_bytes()
+        content = contents(path)
     except OSError:
         return None
     if not _sealed(content):

@@ -11,12 +11,13 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from cwbench.errors import CorruptFileError, CwbenchError
 from cwbench.machine.files import claim, claimed, write_atomically
+from cwbench.records import beside
 from cwbench.records.record import Record, parse
 
 SEED = re.compile(r"seed-(\d+)")
@@ -47,9 +48,38 @@ def read(directory: Path) -> Record | None:
 
 
 def write(directory: Path, record: Record) -> None:
-    """Write `record.json` with a seal, whole or not at all."""
+    """Write `record.json` with a seal, whole or not at all.
+
+    From then on its files are those that were written beside the old ones (`tidied`).
+
+    Raises:
+        OSError: if it cannot be written; the old one stays, with its files.
+    """
     write_atomically(directory / "record.json", record.to_bytes())
     record.directory, record.sealed = directory, True
+
+
+@contextmanager
+def tidied(directory: Path) -> Iterator[None]:
+    """Inside, a record and its files are written; afterwards those it names are in their places.
+
+    So it ends what an earlier writer began, too.
+    """
+    try:
+        yield
+    finally:
+        with suppress(CorruptFileError, OSError):
+            record = read(directory)
+            beside.settle(directory, record.files if record else {})
+
+
+def has_its_values(record: Record) -> bool:
+    """Whether the values by observation are those that a record names, if it names any."""
+    try:
+        content = beside.stored(record.directory or Path(), beside.OBSERVATIONS, record.files)
+    except (CorruptFileError, OSError):
+        return False
+    return content is not None or beside.OBSERVATIONS not in record.files
 
 
 def seal_anew(directory: Path) -> bool:

@@ -96,7 +96,7 @@ def subject_of(record: Record, settings: Mapping[str, Any] | None = None) -> Sub
         return Subject(task, None)
     method = configured.on(task, Preset(**record.preset_values))
     if record.directory and (record.directory / MODEL).is_file():
-        state, _ = load_model(record.directory, record.fit_id)
+        state, _ = load_model(record.directory, record.fit_id, record.files.get(MODEL))
         method.load_state_dict(state)
         return Subject(task, method)
     return Subject(task, None)
@@ -223,7 +223,9 @@ def _main_samples(
     """
     assert record.directory is not None  # noqa: S101 - checked by `draw`
     nfe = _judged_nfe(record, task, method)
-    stored = load_samples(record.directory).get(f"samples@nfe={nfe}" if nfe else "samples")
+    stored = load_samples(record.directory, record.files).get(
+        f"samples@nfe={nfe}" if nfe else "samples"
+    )
     if stored is None and method is not None:
         n = min(REDRAWN, 2 * record.preset_values["samples"])
         key = (task.info.name, task.info.version, record.seed, "figure")

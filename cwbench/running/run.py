@@ -41,7 +41,7 @@ from cwbench.machine.signals import stop_on_signal
 from cwbench.machine.torch_state import plain_torch
 from cwbench.method import Method
 from cwbench.preset import NFE
-from cwbench.records import runs, storage
+from cwbench.records import beside, runs, storage
 from cwbench.records.record import Record, Status, finite, method_label
 from cwbench.running import fitting, measuring
 from cwbench.running.failures import explained_full_disk
@@ -112,7 +112,12 @@ class Runner:
         if not self.processes.leads:
             return Done(self._help())
         held = nullcontext() if self.claimed else runs.single_writer(self.directory)
-        with explained_full_disk(self.results), held, self._group() as begin:
+        with (
+            explained_full_disk(self.results),
+            held,
+            runs.tidied(self.directory),
+            self._group() as begin,
+        ):
             if force:
                 self._forget()
             previous, problem = self.previous()
@@ -136,8 +141,8 @@ class Runner:
         return previous, None
 
     def complete(self, previous: Record) -> bool:
-        """Whether a record holds all that the request wants."""
-        return not missing(self.request, previous)
+        """Whether a record holds all that the request wants, and its values are those it names."""
+        return not missing(self.request, previous) and runs.has_its_values(previous)
 
     @plain_torch()
     def score_again(self, *, quiet: bool = False) -> Record:
@@ -148,11 +153,15 @@ class Runner:
         Raises:
             CwbenchError: if there are neither; the record stays as it is.
         """
-        with explained_full_disk(self.results), runs.single_writer(self.directory):
+        with (
+            explained_full_disk(self.results),
+            runs.single_writer(self.directory),
+            runs.tidied(self.directory),
+        ):
             previous, problem = self.previous()
             if previous is None:
                 raise CorruptFileError(problem or f"no record.json in {self.directory}")
-            if not missing(self.request, previous):
+            if self.complete(previous):
                 return previous
             with self._working(quiet=quiet) as place:
                 return self._scored(previous, place)
@@ -265,12 +274,14 @@ class Runner:
             self._measure(bound, judge, place, outcome, kept)
             outcome.diagnostics |= scale_facts(judge.observations.x / judge.units)
             measured.append(bound.method)
-            return verdict(request, outcome.metrics)
+            return ("ok", None) if kept else verdict(request, outcome.metrics)
 
         status, error = ended(work, say)
-        record = self._record((status, error), outcome, started)
-        runs.write(self.directory, record)
         say(f"{status}{f': {error}' if error else ''}")
+        if kept and status != "ok":  # what is on record stays as it is, with its files
+            return Done(replace(kept, status=status, error=error))
+        record = self._record((status, error), outcome, started, kept)
+        runs.write(self.directory, record)
         return Done(record, *measured)
 
     def _scored(self, previous: Record, place: Place) -> Record:
@@ -285,11 +296,11 @@ class Runner:
         measurable = {metric_id(m, n) for n, some in missing(request, None) for m in some.values()}
         outcome.metrics = {i: e for i, e in previous.metrics.items() if kept or i not in measurable}
         self._measure(bound, self._judge(), place, outcome, kept)
-        status, error = verdict(request, outcome.metrics)
+        status, error = ("ok", None) if kept else verdict(request, outcome.metrics)
         record = replace(
             previous, status=status, error=error, metrics=outcome.metrics,
             cost=finite(previous.cost | {"sampling": outcome.cost["sampling"]}),
-            files=storage.hashes(self.directory),
+            files=self._files(outcome, kept),
         )  # fmt: skip
         record = published(record, request)
         runs.write(self.directory, record)
@@ -321,7 +332,15 @@ class Runner:
             self.request, bound, judge, place, outcome, kept, keep_samples=self.keep_samples
         )
 
-    def _record(self, ending: Ending, outcome: Outcome, started: datetime) -> Record:
+    def _files(self, outcome: Outcome, kept: Record | None) -> dict[str, str]:
+        """SHA-256 by name of the model, of what was written now, and of what is kept."""
+        there = beside.hashes(self.directory, kept.files if kept else None)
+        names = {storage.MODEL, *(kept.files if kept else ())}
+        return {name: there[name] for name in there if name in names} | outcome.files
+
+    def _record(
+        self, ending: Ending, outcome: Outcome, started: datetime, kept: Record | None = None
+    ) -> Record:
         if outcome.cost:
             outcome.cost["peak_memory_bytes"] = environment.peak_memory_bytes(self.device)
         status, error = ending
@@ -333,9 +352,10 @@ class Runner:
             diagnostics=outcome.diagnostics,
             cost=finite(outcome.cost),
             environment=environment.describe(self.device, self.parallel),
-            files=storage.hashes(self.directory),
+            files=self._files(outcome, kept),
             started=started.isoformat(timespec="seconds"),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            edited=kept is not None and kept.edited,
         )
         return published(record, self.request)
 
