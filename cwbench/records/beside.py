@@ -68,6 +68,13 @@ def hashes(directory: Path, named: Named | None = None) -> dict[str, str]:
     return found
 
 
+def left(directory: Path) -> bool:
+    """Whether a writer left files beside those of the record."""
+    with suppress(OSError):
+        return any(NEW.fullmatch(path.name) for path in directory.iterdir())
+    return False
+
+
 def settle(directory: Path, named: Named) -> None:
     """End a switch, as far as possible: what a record names goes to its place, the rest goes."""
     for name in SWITCHED:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from cwbench.errors import CorruptFileError, UsageError
+from cwbench.errors import CorruptFileError, NewerSchemaError, UsageError
 from cwbench.machine.seals import BLANK, is_sealed, sealed
 from cwbench.records.entry import Entries
 from cwbench.records.schema import Document, cleaned
@@ -212,7 +212,9 @@ def parse(text: str | bytes, origin: str, *, anew: bool = False) -> Record:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFileError(f"{origin} is not a record: {error}") from None
     if type(schema) is not int or schema != SCHEMA:
-        raise CorruptFileError(f"{origin} has schema {schema}; this cwbench reads {SCHEMA}")
+        newer = type(schema) is int and schema > SCHEMA
+        refused = NewerSchemaError if newer else CorruptFileError
+        raise refused(f"{origin} has schema {schema}; this cwbench reads {SCHEMA}")
     odd = sorted((set(content) ^ EXPECTED) - OPTIONAL)
     if odd:
         raise CorruptFileError(f"{origin} is not a record: unexpected or missing {', '.join(odd)}")

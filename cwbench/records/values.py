@@ -199,7 +199,7 @@ def _one(name: str, directory: Path) -> Gathered | None:
     """A run's record with its values, None where there is none; read again if one was switched."""
     record = read(directory)
     try:
-        return record and gathered(name, record)
+        return gathered(name, record) if record else None
     except CorruptFileError:
         again = read(directory)
         if again is None or again == record:
