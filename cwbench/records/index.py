@@ -53,7 +53,7 @@ def table(
         columns: of a row.
         home: of the index, where the results directory itself is not to be written.
     """
-    stamps = dict(stamps_of(results, directories))
+    stamps, unnamed = stamped(results, directories)
     place = (home or results) / NAME
     kept = _read(place, columns)
     stored = len(kept)
@@ -65,7 +65,26 @@ def table(
     complete = pd.concat([kept, _frame(fresh, columns)]) if fresh else kept
     if fresh or len(kept) != stored:
         write_sealed(place, complete, LAYOUT)
-    return _presented(complete, results, list(stamps), columns), problems
+    return _presented(complete, results, list(stamps), columns), unnamed | problems
+
+
+def stamped(
+    results: Path, directories: Iterable[Path | str]
+) -> tuple[dict[str, str], dict[Path, str]]:
+    """Runs with their stamps (`stamps_of`), and those whose place no table can name."""
+    stamps = dict(stamps_of(results, directories))
+    odd = [name for name in stamps if not _is_text(name)]
+    problems = {results / name: f"{results / name} has a name that is no UTF-8" for name in odd}
+    return {name: stamps[name] for name in stamps if name not in odd}, problems
+
+
+def _is_text(name: str) -> bool:
+    """Whether a path is UTF-8; others reach Python with lone surrogates in them."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def stamps_of(results: Path, directories: Iterable[Path | str]) -> Iterator[tuple[str, str]]:
@@ -139,7 +158,8 @@ def _presented(
     position = index["record"].map({name: place for place, name in enumerate(names)})
     index = index.iloc[position.to_numpy().argsort(kind="stable")].reset_index(drop=True)
     places = {name: str(results / name) for name in names}
-    index["directory"] = index["record"].map(places).astype("str")
+    kind = "str" if _is_text(str(results)) else object
+    index["directory"] = pd.Series([places[name] for name in index["record"]], dtype=kind)
     whole = {name: "int64" for name in INTEGERS if not index[name].isna().any()}
     index.attrs = {}
     return index[list(columns)].astype(whole)

@@ -82,14 +82,14 @@ def observed(
         home: of what is derived, where the results directory itself is not to be written.
     """
     store = _Store((home or results) / HOME)
-    stamps = dict(index.stamps_of(results, run_places(results)))
+    stamps, unnamed = index.stamped(results, run_places(results))
     runs, problems = _gathered(results, store, stamps, anew=False)
     chosen = metrics(runs.values())
     entries = store.entries(runs, chosen, stamps)
     if entries is None:  # a table was lost or damaged
         runs, problems = _gathered(results, store, stamps, anew=True)
         entries = store.entries(runs, chosen, stamps)
-    return Observed(runs, entries or [], problems)
+    return Observed(runs, entries or [], unnamed | problems)
 
 
 def _gathered(

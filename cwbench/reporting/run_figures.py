@@ -22,9 +22,10 @@ from cwbench.machine.files import switched_directory, writable_directory, write_
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
 from cwbench.preset import NFE, Preset
+from cwbench.records.beside import MODEL
 from cwbench.records.frame import rows
 from cwbench.records.record import Record
-from cwbench.records.storage import MODEL, load_model, load_samples
+from cwbench.records.storage import load_model, load_samples
 from cwbench.reporting.figures import (
     DPI,
     ExactImages,

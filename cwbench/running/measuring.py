@@ -111,7 +111,7 @@ def has_to_draw(request: Request, kept: Record | None, place: Place) -> bool:
 def sound(previous: Record, place: Place) -> Record | None:
     """The record to go on from, or None where a file beside it is not the one it names."""
     hashes = beside.hashes(place.directory, previous.files)
-    names = set(previous.files) - {storage.MODEL}
+    names = set(previous.files) - {beside.MODEL}
     if all(hashes.get(name) == previous.files[name] for name in names):
         return previous
     place.progress.message("the files beside the record are not the ones it names; measuring anew")

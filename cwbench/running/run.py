@@ -37,7 +37,7 @@ from cwbench.machine.signals import stop_on_signal
 from cwbench.machine.torch_state import plain_torch
 from cwbench.method import Method
 from cwbench.preset import NFE
-from cwbench.records import beside, runs, storage
+from cwbench.records import beside, runs
 from cwbench.records.record import Record, finite, method_label
 from cwbench.running import fitting, measuring
 from cwbench.running.failures import Ending, ended, explained_full_disk
@@ -363,7 +363,7 @@ class Runner:
     def _files(self, outcome: Outcome, kept: Record | None) -> dict[str, str]:
         """SHA-256 by name of the model, of what was written now, and of what is kept."""
         there = beside.hashes(self.directory, kept.files if kept else None)
-        names = {storage.MODEL, *(kept.files if kept else ())}
+        names = {beside.MODEL, *(kept.files if kept else ())}
         return {name: there[name] for name in there if name in names} | outcome.files
 
     def _record(

@@ -150,7 +150,7 @@ def _check(record: Record, found: Verified, *, fresh: bool, given: Mapping[str, 
         return
     try:
         _score(record, request, found)
-        if fresh and (directory / storage.MODEL).is_file():
+        if fresh and (directory / beside.MODEL).is_file():
             _score_fresh(record, request, found)
     except Exception as failure:  # noqa: BLE001 - of a plugin; the next record is checked
         found.problems.append(f"scoring failed: {type(failure).__name__}: {failure}")
