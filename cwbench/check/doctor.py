@@ -27,6 +27,7 @@ from cwbench.machine import locks
 from cwbench.machine.weights import directory
 from cwbench.records import index
 from cwbench.records.prune import size_of, size_text
+from cwbench.records.schema import shown
 
 SCARCE_BYTES = 2**30
 INTERNAL_EXTRAS = {"test", "dev"}
@@ -226,9 +227,12 @@ def report(found: Sequence[Finding]) -> Table:
     table.add_column(overflow="fold")
     topic = ""
     for each in found:
-        shown = each.topic if each.topic != topic else ""
+        heading = each.topic if each.topic != topic else ""
         table.add_row(
-            shown, Text(each.name), Text(each.state, style=styles[each.state]), Text(each.detail)
+            heading,
+            Text(each.name),
+            Text(each.state, style=styles[each.state]),
+            Text(shown(each.detail)),
         )
         topic = each.topic
     return table

@@ -26,7 +26,7 @@ class _Log:
 
     def __call__(self, message: str) -> None:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        with self.path.open("a", encoding="utf-8") as file:
+        with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(f"{stamp}  {line}\n" for line in message.splitlines()))
 
 
