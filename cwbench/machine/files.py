@@ -71,19 +71,22 @@ def kind_of(number: int) -> str | None:
     return KINDS.get(stat.S_IFMT(os.fstat(number).st_mode))
 
 
-def opened(path: Path) -> BinaryIO:
-    """A file open for reading; as `contents`."""
+def opened(path: Path, *, append: bool = False) -> BinaryIO:
+    """A file open for reading, or made if need be and open at its end; as `contents`."""
+    way = os.O_WRONLY | os.O_APPEND | os.O_CREAT if append else os.O_RDONLY
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        number = os.open(path, way | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # a socket
-            raise NotAFileError(path, "a socket") from None
+        if error.errno == errno.ENXIO:
+            raise NotAFileError(path, "a socket, or a FIFO that nobody reads") from None
+        if append and error.errno == errno.EISDIR:
+            raise NotAFileError(path, "a directory") from None
         raise
     kind = kind_of(number)
     if kind:
         os.close(number)
         raise NotAFileError(path, kind)
-    return os.fdopen(number, "rb")
+    return os.fdopen(number, "ab" if append else "rb")
 
 
 def sha256_of(path: Path) -> str:

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cwbench.errors import CorruptFileError, CwbenchError
-from cwbench.machine.files import sha256_of
+from cwbench.machine.files import opened, sha256_of
 from cwbench.machine.locks import claim, released
 from cwbench.machine.signals import stop_on_signal
 from cwbench.sweeping.job import TOLD, Job, from_json
@@ -159,7 +159,7 @@ def _supervised(job: Job, stop_asked: threading.Event) -> Outcome:
 
 def _carried_out(job: Job, lock: int, stop_asked: threading.Event) -> Outcome:
     started, kills = datetime.now(UTC), _kernel_kills()
-    with (job.directory / "log.txt").open("ab") as log:
+    with opened(job.directory / "log.txt", append=True) as log:
         child = subprocess.Popen(
             [sys.executable, "-P", "-X", "faulthandler", "-m", "cwbench.sweeping.job"],
             stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment(job),
@@ -286,7 +286,7 @@ def _end_of(returncode: int | None) -> str:
 
 def _last_line(log: Path) -> str:
     """The last line that tells something."""
-    with suppress(OSError), log.open("rb") as file:
+    with suppress(OSError), opened(log) as file:
         file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()
         fatal = [line for line in lines if line.startswith("Fatal Python error")]

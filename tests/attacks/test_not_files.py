@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from cwbench.sweeping import file as sweep_file
 from cwbench.sweeping.request import sweep_request
 from cwbench.training import checkpoint
 
-SECONDS = 5
+SECONDS = 30
 
 
 class Hung(BaseException):
@@ -117,6 +118,21 @@ def test_what_it_is_stands_in_the_error(tmp_path: Path) -> None:
     assert problem == f"{run}/record.json is a FIFO, not a file; move it away"
     with pytest.raises(CwbenchError, match="is a device"):
         contents(Path("/dev/zero"))
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("make", [fifo, directory])
+@pytest.mark.parametrize("name", ["log.txt", ".lock", "record.json"])
+def test_a_run_refuses_them_by_name(
+    run: Callable[..., cwbench.Record], name: str, make: Callable[[Path], None]
+) -> None:
+    place = run("prior").directory
+    assert place
+    (place / "record.json").unlink()
+    make(place / name)
+    signal.alarm(SECONDS)
+    with pytest.raises(CwbenchError, match=rf"{re.escape(name)} is a .*not a file"):
+        run("prior")
 
 
 @pytest.mark.parametrize(
