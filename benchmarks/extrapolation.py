@@ -25,8 +25,8 @@ from cwbench.method import Method
 from cwbench.ot.coupling import Coupling, MinibatchOT
 from cwbench.ot.wasserstein import wasserstein_power
 from cwbench.preset import NFE, Preset
+from cwbench.records import beside, storage
 from cwbench.records import runs as records
-from cwbench.records import storage
 from cwbench_baselines.scaled import ScaledMethod
 
 TASK, METHOD = "eight-gaussians-moons", "ot-fm"
@@ -36,7 +36,9 @@ def stored(record: Record, task: Task) -> Method:
     """The fitted method of a record."""
     params = record.method["params"]
     method = cwbench.load_method(METHOD, **params).on(task, Preset(**record.preset_values))
-    state, _ = storage.load_model(record.directory or Path(), record.fit_id)
+    state, _ = storage.load_model(
+        record.directory or Path(), record.fit_id, record.files.get(beside.MODEL)
+    )
     method.load_state_dict(state)
     return method
 
@@ -80,7 +82,7 @@ def main() -> None:
         record
         for record in read
         if record and (record.task["name"], record.method["name"]) == (TASK, METHOD)
-        if ((record.directory or Path()) / storage.MODEL).is_file()
+        if ((record.directory or Path()) / beside.MODEL).is_file()
     ]
     if not chosen:
         sys.exit(

@@ -97,7 +97,7 @@ def run(
     )
     group = joined(device)
     chosen_device, listeners = group.device or device_of(device), checked(callbacks)
-    root = writable_directory(records.results_directory(results))
+    root = records.results_directory(results)
     every = seconds_between_checkpoints(checkpoint_seconds)
     runner = Runner(
         request, root, chosen_device, keep_samples, every, callbacks=listeners, processes=group
@@ -266,9 +266,17 @@ def _carried_out(runner: Runner, *, force: bool, quiet: bool, figures: bool) -> 
     record, method = runner.carry_out(force=force, quiet=quiet)
     if record.status == "interrupted":
         raise RunInterruptedError(record)
-    if figures and record.status == "ok" and (method or not record.figures):
+    if figures and record.status == "ok" and (method or not _has_figures(record)):
         _draw_figures(record, runner.request, method)
     return record
+
+
+def _has_figures(record: Record) -> bool:
+    """Whether its figures are there, and were drawn after it was written."""
+    if not record.figures or record.directory is None:
+        return False
+    drawn, written = (record.directory / name for name in ("figures", "record.json"))
+    return drawn.stat().st_mtime_ns >= written.stat().st_mtime_ns
 
 
 def _draw_figures(record: Record, request: Request, method: Method | None) -> None:

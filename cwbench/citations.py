@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from cwbench.errors import ContractError, unknown
+from cwbench.machine.files import contents
 from cwbench.version import VERSION
 
 REFERENCES = Path(__file__).with_name("references.bib")
@@ -128,7 +129,7 @@ def _referenced(key: str, citation: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return contents(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ContractError(f"the citation's file {path.name} cannot be read: {error}") from error
 

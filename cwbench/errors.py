@@ -24,6 +24,10 @@ class CorruptFileError(CwbenchError):
     """A file is truncated, foreign or not what its checksum says; it was not used."""
 
 
+class NewerSchemaError(CorruptFileError):
+    """A record was written by a later cwbench; nothing here replaces it."""
+
+
 class AnotherFitError(CorruptFileError):
     """A model or checkpoint belongs to another task, another fit key or another seed."""
 

@@ -7,8 +7,8 @@ metric at every NFE and observation, since intervals and paired differences need
 is left out of the table stands in the record as a mean (`plug_in`), or is the same for all methods
 of a task (`floor`). Values are float32 (7 digits; the mean of a metric moves by less than 1e-7 of
 their size), their bytes sorted by significance before zstd. The record names the hash of the
-smaller file, so that `cwbench verify results` holds. A run that is there already is written again,
-to the same bytes.
+smaller file, so that `cwbench verify results` holds, and is sealed. A run that is there already is
+written again, to the same bytes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -25,17 +26,18 @@ import pyarrow.parquet as pq
 from cwbench.errors import CwbenchError
 from cwbench.machine.files import write_atomically
 from cwbench.records import runs as records
+from cwbench.records.beside import OBSERVATIONS, stored
 from cwbench.records.record import Record, without_paths
-from cwbench.records.values import OBSERVATIONS, gathered
+from cwbench.records.values import gathered
 
 ROOT = Path(__file__).parent
 LEVEL = 19
 """Of zstd; reading is as fast at any."""
 
 
-def small(path: Path) -> bytes:
+def small(file: Path | BytesIO) -> bytes:
     """An `observations.parquet` in few bytes, without `plug_in` and `floor`."""
-    table = pd.read_parquet(path, columns=["observation", "metric", "nfe", "value"])
+    table = pd.read_parquet(file, columns=["observation", "metric", "nfe", "value"])
     table = table.astype({"observation": "int32", "value": "float32"})
     sink = pa.BufferOutputStream()
     pq.write_table(
@@ -59,8 +61,9 @@ def adopt(record: Record, results: Path) -> Path:
     source = record.directory or Path()
     target = results.joinpath("runs", *source.parts[-5:])
     target.mkdir(parents=True, exist_ok=True)
-    if (source / OBSERVATIONS).is_file():
-        content = small(source / OBSERVATIONS)
+    values = stored(source, OBSERVATIONS, record.files)
+    if values is not None:
+        content = small(BytesIO(values))
         write_atomically(target / OBSERVATIONS, content)
         files = record.files | {OBSERVATIONS: hashlib.sha256(content).hexdigest()}
         record = replace(record, files=files)

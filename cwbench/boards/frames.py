@@ -187,10 +187,12 @@ def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
 
 
 def note(row: Row) -> str:
-    """Why a row has no result, or not from every seed."""
+    """Why a row has no result, or not from every seed, and which records were edited by hand."""
     if row.skipped:
         return f"skipped: {row.skipped}"
-    return "; ".join(f"seed {r.seed} {r.status}: {r.error}" for r in row.failures)
+    lost = [f"seed {run.seed} {run.status}: {run.error}" for run in row.failures]
+    edited = [f"seed {run.seed}: edited by hand" for run in row.runs if run.content["edited"]]
+    return "; ".join(lost + edited)
 
 
 def comparison_row(one: Comparison) -> dict[str, object]:

@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 
 from cwbench.boards.board import Row
+from cwbench.machine.files import opened
 
 ROOM_BYTES = 1_000_000
 """Of all figures on a page as they stand there, about five, and of what it tells of its runs."""
@@ -53,7 +54,7 @@ def _png(directory: Path, name: str, at_most: int) -> bytes | None:
     try:
         if not path.is_file() or path.resolve() != directory.resolve() / name:
             return None
-        with path.open("rb") as file:
+        with opened(path) as file:
             content = file.read(max(len(SIGNATURE), at_most))
     except OSError:  # not ours to read
         return None

@@ -23,9 +23,11 @@ from rich.text import Text
 
 from cwbench import registry
 from cwbench.errors import CwbenchError, UsageError
+from cwbench.machine import locks
 from cwbench.machine.weights import directory
 from cwbench.records import index
 from cwbench.records.prune import size_of, size_text
+from cwbench.records.schema import shown
 
 SCARCE_BYTES = 2**30
 INTERNAL_EXTRAS = {"test", "dev"}
@@ -132,6 +134,7 @@ def results_findings(results: Path) -> Iterator[Finding]:
     absent = "" if existing == place else ", does not exist yet"
     state: Literal["ok", "broken"] = "broken" if problem else "ok"
     yield Finding(topic, "directory", state, f"{place}{absent}{problem}")
+    yield _locks(existing)
     free = shutil.disk_usage(existing).free
     scarce = free < SCARCE_BYTES
     yield Finding(topic, "free space", "note" if scarce else "ok", size_text(free))
@@ -139,6 +142,21 @@ def results_findings(results: Path) -> Iterator[Finding]:
     yield Finding(topic, "runs", "ok", f"{len(runs)}")
     for path, reason in problems.items():
         yield Finding(topic, "record", "broken", reason or str(path))
+
+
+def _locks(directory: Path) -> Finding:
+    """Whether a run can be kept from two processes there; tried on a file without a name."""
+    topic, name = "results", "locks"
+    try:
+        if locks.as_files():
+            return Finding(topic, name, "ok", f"files, by {locks.VARIABLE}")
+        with tempfile.TemporaryFile(dir=directory) as file:
+            locks.try_lock(file.fileno(), directory)
+    except CwbenchError as error:
+        return Finding(topic, name, "broken", str(error))
+    except OSError as error:
+        return Finding(topic, name, "note", f"not tried: {error.strerror or error}")
+    return Finding(topic, name, "ok", "work")
 
 
 def _unwritable(directory: Path) -> str:
@@ -209,9 +227,12 @@ def report(found: Sequence[Finding]) -> Table:
     table.add_column(overflow="fold")
     topic = ""
     for each in found:
-        shown = each.topic if each.topic != topic else ""
+        heading = each.topic if each.topic != topic else ""
         table.add_row(
-            shown, Text(each.name), Text(each.state, style=styles[each.state]), Text(each.detail)
+            heading,
+            Text(each.name),
+            Text(each.state, style=styles[each.state]),
+            Text(shown(each.detail)),
         )
         topic = each.topic
     return table

@@ -24,7 +24,7 @@ from cwbench.cli.sweep import sweep
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="A directory; default TASK-figures, and with --sweep FILE-figures.",
+    help="A directory; default beside the record, TASK-figures, and with --sweep FILE-figures.",
 )
 @where_option
 @results_option
@@ -59,7 +59,7 @@ def plot(
     record = find_record(str(run), results_directory(results))
     given = parse(assignments)
     refuse_other_settings([record], given)
-    for path in draw(record, subject_of(record, given) if given else None):
+    for path in draw(record, subject_of(record, given) if given else None, output):
         click.echo(path)
 
 

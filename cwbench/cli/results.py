@@ -1,4 +1,4 @@
-"""The commands that look into results: status, logs, why, score, doctor, prune."""
+"""The commands that look into results: status, logs, why, score, seal, doctor, prune."""
 
 from __future__ import annotations
 
@@ -195,6 +195,28 @@ def score(
 
 
 @click.command()
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@results_option
+@reports_errors
+def seal(runs: tuple[str, ...], results: Path | None) -> None:
+    """Seal records that were edited by hand, and mark them as that.
+
+    A record whose seal is broken is refused everywhere. RUN is its directory, its record.json, its
+    id, or the first digits of that.
+    """
+    from cwbench.records.lookup import find_run, run_id_of
+    from cwbench.records.runs import seal_anew, single_writer
+
+    for directory in [find_run(run, found_results(results)) for run in runs]:
+        try:
+            with single_writer(directory):
+                done = seal_anew(directory)
+        except OSError as error:
+            raise CwbenchError(f"{directory}/record.json: {error.strerror or error}") from None
+        click.echo(f"{run_id_of(directory)}: {'sealed, edited by hand' if done else 'is sealed'}")
+
+
+@click.command()
 @results_option
 @json_option
 @reports_errors
@@ -246,4 +268,4 @@ def prune(results: Path | None, dry_run: bool, uninstalled: bool, outdated: bool
         sys.exit(1)
 
 
-COMMANDS = (status, logs, why, score, doctor, prune)
+COMMANDS = (status, logs, why, score, seal, doctor, prune)

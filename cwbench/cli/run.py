@@ -100,7 +100,7 @@ def report(make_record: Callable[[], Record], *, as_json: bool) -> None:
             record = stopped.record
     if os.environ.get("RANK", "0") != "0" and record.directory is None:
         return  # one of several processes on a fit: the first reports
-    click.echo(record.to_json() if as_json else run_table(record), nl=not as_json)
+    click.echo(record.to_bytes().decode() if as_json else run_table(record), nl=not as_json)
     if record.status not in ("ok", "skipped"):
         click.echo(
             f"cwbench: {record.status}: {record.error}; see {record.directory}/log.txt", err=True

@@ -23,16 +23,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from cwbench.door import copied, copying
 from cwbench.images import digest, to_x
 from cwbench.judging.failing import Attempts, Failed
 from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quantile
+from cwbench.machine import tensors
 from cwbench.machine.cpu import cores
-from cwbench.machine.files import write_atomically
 from cwbench.machine.signals import heed
 from cwbench.machine.streams import stream
 from cwbench.metric import FeatureNetwork, ImageMetric, Statistic
@@ -263,7 +261,7 @@ class ImageJudge:
         floors: dict[str, Tensor | None] = dict.fromkeys(m.info.name for m in metrics)
         missing: dict[Part, list[Fed]] = {}
         for metric in (m for m in metrics if m.has_floor):
-            kept = _read(self._path(self._kept_floor(metric)))
+            kept = tensors.kept(self._path(self._kept_floor(metric)))
             if kept is not None:
                 floors[metric.info.name] = kept["floor"]
                 continue
@@ -275,7 +273,7 @@ class ImageJudge:
             self._feed(self._pixels(part, max(fed.n for fed in together)), together, attempts)
             for fed, floor in _values(together, real, attempts):
                 floors[fed.metric.info.name] = floor
-                _keep({"floor": floor}, self._path(self._kept_floor(fed.metric)))
+                tensors.keep(self._path(self._kept_floor(fed.metric)), {"floor": floor})
         return floors
 
     def _kept(self, metric: ImageMetric) -> Kept:
@@ -360,25 +358,12 @@ class _all_threads:  # noqa: N801 - reads as the word it is where it is used
 
 
 def _loaded(statistic: Statistic, path: Path | None) -> bool:
-    state = _read(path)
+    state = tensors.kept(path)
     if state is None:
         return False
     statistic.load(state)
     return True
 
 
-def _read(path: Path | None) -> dict[str, Tensor] | None:
-    """What was kept, or None where there is nothing that can be read."""
-    try:
-        return load(path.read_bytes()) if path else None
-    except (OSError, SafetensorError):
-        return None
-
-
 def _keep_statistic(statistic: Statistic, path: Path | None) -> None:
-    _keep(statistic.state(), path)
-
-
-def _keep(state: Mapping[str, Tensor], path: Path | None) -> None:
-    if path:
-        write_atomically(path, save({k: v.contiguous() for k, v in state.items()}))
+    tensors.keep(path, statistic.state())

@@ -26,9 +26,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from cwbench.door import copied, copying
@@ -36,8 +33,8 @@ from cwbench.errors import ContractError
 from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quantile
 from cwbench.judging.uniformity import highest, uniformity
 from cwbench.judging.units import distance_units
+from cwbench.machine import tensors
 from cwbench.machine.cpu import cores, single_threaded
-from cwbench.machine.files import write_atomically
 from cwbench.machine.signals import heed
 from cwbench.machine.streams import stream
 from cwbench.metric import (
@@ -176,12 +173,11 @@ class ObservationJudge:
     def floor(self, metric: Metric, compute: Callable[[], Tensor]) -> Tensor:
         """What exact draws score, computed once for a task and preset, kept beside the results."""
         path = self._floor_path(metric) if self.cache else None
-        kept = _read_floor(path, self.preset.observations) if path else None
+        kept = _sound_floor(tensors.kept(path), self.preset.observations)
         if kept is not None:
             return kept
         floor = compute()
-        if path:
-            write_atomically(path, save_tensors({"floor": floor}))
+        tensors.keep(path, {"floor": floor})
         return floor
 
     def _floor_path(self, metric: Metric) -> Path:
@@ -291,13 +287,10 @@ def _of_slice(score: Callable[..., Tensor], part: tuple[Tensor, ...]) -> Tensor:
     return copying(score)(*part)
 
 
-def _read_floor(path: Path, observations: int) -> Tensor | None:
-    """A kept floor, or None where there is none that can be read."""
-    try:
-        floor = load_tensors(path.read_bytes())["floor"]
-    except (OSError, SafetensorError, KeyError):
-        return None
-    sound = floor.shape == (observations,) and bool(floor.isfinite().all())
+def _sound_floor(kept: Mapping[str, Tensor] | None, observations: int) -> Tensor | None:
+    """A kept floor, or None where there is none that is one."""
+    floor = (kept or {}).get("floor")
+    sound = floor is not None and floor.shape == (observations,) and bool(floor.isfinite().all())
     return floor if sound else None
 
 

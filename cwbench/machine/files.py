@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import platform
 import secrets
+import shutil
+import stat
 import tempfile
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from cwbench.errors import CwbenchError, UsageError
 
-try:
-    import fcntl
-except ImportError as error:
-    raise CwbenchError(
-        f"cwbench runs on Linux and macOS, and this is {platform.system()}: there is no fcntl "
-        "here, whose file locks keep two processes from computing one run. On Windows use WSL."
-    ) from error
+KINDS = {
+    stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
+}  # fmt: skip
+"""What may stand in the place of a file."""
 
-LOOK_SECONDS = 0.2
-"""How long a claim is tried: who looks whether a run is running holds it for a moment."""
+
+class NotAFileError(CwbenchError, OSError):
+    """Something else stands where a file should be; it was not read."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        """Say what.
+
+        Args:
+            path: where it stands.
+            kind: of it.
+        """
+        super().__init__(f"{path} is {kind}, not a file; move it away")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -43,53 +55,44 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def claim(directory: Path) -> int | None:
-    """Hold a run's directory: an open file that keeps the lock, or None if another has it.
-
-    The system releases it when the last process that has the file open ends, however it ends.
+def contents(path: Path) -> bytes:
+    """The content of a file; what is no file is refused, where reading it might wait for ever.
 
     Raises:
-        OSError: if the directory cannot be made.
+        NotAFileError: if it is a directory, a FIFO, a socket or a device.
+        OSError: if there is none, or it cannot be read.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    with opened(path) as file:
+        return file.read()
+
+
+def kind_of(number: int) -> str | None:
+    """What an open file is, where it is none."""
+    return KINDS.get(stat.S_IFMT(os.fstat(number).st_mode))
+
+
+def opened(path: Path, *, append: bool = False) -> BinaryIO:
+    """A file open for reading, or made if need be and open at its end; as `contents`."""
+    way = os.O_WRONLY | os.O_APPEND | os.O_CREAT if append else os.O_RDONLY
     try:
-        deadline = time.monotonic() + LOOK_SECONDS
-        while not _locked(lock):
-            if time.monotonic() > deadline:
-                os.close(lock)
-                return None
-            time.sleep(LOOK_SECONDS / 10)
-    except BaseException:
-        os.close(lock)
+        number = os.open(path, way | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise NotAFileError(path, "a socket, or a FIFO that nobody reads") from None
+        if append and error.errno == errno.EISDIR:
+            raise NotAFileError(path, "a directory") from None
         raise
-    return lock
-
-
-def claimed(directory: Path) -> bool:
-    """Whether a process, here or on a machine that shares the file system, holds it."""
-    try:
-        with (directory / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for a moment; `claim` waits for it
-    except BlockingIOError:
-        return True
-    except OSError:  # no lock: never started, or just removed
-        return False
-    return False
-
-
-def _locked(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    kind = kind_of(number)
+    if kind:
+        os.close(number)
+        raise NotAFileError(path, kind)
+    return os.fdopen(number, "ab" if append else "rb")
 
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, empty where there is none."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(contents(path)).hexdigest()
     except (FileNotFoundError, NotADirectoryError):
         return ""
 
@@ -107,8 +110,34 @@ def content_sha256(path: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def writable_directory(path: Path) -> Path:
+@contextmanager
+def switched_directory(path: Path) -> Iterator[Path]:
+    """A new directory to fill, which takes the place of `path` once all of it is there.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    new, old = (path.with_name(f".{path.name}.{secrets.token_hex(8)}") for _ in range(2))
+    try:
+        new.mkdir(parents=True)
+        yield new
+        with suppress(FileNotFoundError):
+            path.rename(old)
+        new.rename(path)
+    finally:
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def writable_directory(
+    path: Path, *, what: str = "results", option: str = "--results DIR or $CWBENCH_RESULTS"
+) -> Path:
     """Create `path` and prove that it can be written.
+
+    Args:
+        path: the directory.
+        what: an error calls it.
+        option: to name another by.
 
     Raises:
         UsageError: if it cannot; the reason is given.
@@ -119,7 +148,7 @@ def writable_directory(path: Path) -> Path:
             pass
     except OSError as error:
         raise UsageError(
-            f"the results directory {str(path)!r} cannot be written: {error.strerror or error}. "
-            "Name another with --results DIR or $CWBENCH_RESULTS."
+            f"the {what} directory {str(path)!r} cannot be written: {error.strerror or error}. "
+            f"Name another with {option}."
         ) from error
     return path

@@ -19,6 +19,7 @@ from pathlib import Path
 import platformdirs
 
 from cwbench.errors import UsageError
+from cwbench.machine.files import contents
 
 VARIABLE = "CWBENCH_INCEPTION_WEIGHTS"
 PART_BYTES = 2**20
@@ -88,7 +89,7 @@ def checked(path: Path, known: WeightFile) -> bytes:
         UsageError: naming the file, what it is and what it should be.
     """
     try:
-        content = path.read_bytes()
+        content = contents(path)
     except OSError as error:
         raise UsageError(
             f"the weight file {str(path)!r} cannot be read: {error.strerror or error}. Get "

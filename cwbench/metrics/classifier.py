@@ -9,16 +9,15 @@ distances are never called FID: they compare between runs on one task, and with 
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cwbench.images import to_pixels, to_x
-from cwbench.machine.files import write_atomically
+from cwbench.machine import tensors
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.ot.adam import AdamW
 from cwbench.samples import ImageSet
@@ -88,7 +87,7 @@ def classifier_of(task: Task, cache: Path | None) -> ClassifierFeatures:
     if key not in _MADE:
         _MADE[key] = ClassifierFeatures(_made(task, path))
     if path and not path.is_file():
-        write_atomically(path, save(_MADE[key].classifier.state_dict()))
+        tensors.keep(path, _MADE[key].classifier.state_dict())
     return _MADE[key]
 
 
@@ -99,14 +98,16 @@ def _made(task: Task, path: Path | None) -> Classifier:
     if path is None or not _loaded(network, path):
         _train(network, stored)
         if path:
-            path.unlink(missing_ok=True)  # it could not be read
+            with suppress(OSError):
+                path.unlink()  # it could not be read
     return network
 
 
 def _loaded(network: Classifier, path: Path) -> bool:
+    state = tensors.kept(path)
     try:
-        network.load_state_dict(load(path.read_bytes()))
-    except (OSError, SafetensorError, RuntimeError):
+        network.load_state_dict(state or {})
+    except RuntimeError:
         return False
     return True
 

@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from cwbench.errors import UsageError, missing_extra
 from cwbench.images import intensities, to_pixels
+from cwbench.machine.files import contents
 from cwbench.machine.weights import inception_weights
 
 EFFICIENTNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -209,7 +210,7 @@ def efficientnet() -> Batched:
         UsageError: if its package is missing or its file is not the known one.
     """
     path = efficientnet_file()
-    content = path.read_bytes()
+    content = contents(path)
     if hashlib.sha256(content).hexdigest() != EFFICIENTNET_SHA256:
         raise UsageError(
             f"{str(path)!r} is not the known weight file; install it again: "

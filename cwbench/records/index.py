@@ -7,7 +7,6 @@ what is damaged is read, and named, every time.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -20,16 +19,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cwbench.errors import CorruptFileError
-from cwbench.machine.files import write_atomically
+from cwbench.machine.files import contents, write_atomically
+from cwbench.machine.seals import BLANK, is_sealed, sealed
 from cwbench.version import VERSION
 
 NAME = ".index.parquet"
 LAYOUT = f"cwbench {VERSION}, layout 1"
 """Rows that another version wrote, or in another layout, are made again."""
 
-BLANK = "0" * 64
 SEAL_START = b'"sha256": "'
-SEAL = SEAL_START + b'%b"'
 
 FLOATS = ("value", "low", "high", "plug_in", "floor", "resolution", "p90")
 INTEGERS = (
@@ -57,7 +55,7 @@ def table(
         columns: of a row.
         home: of the index, where the results directory itself is not to be written.
     """
-    stamps = dict(stamps_of(results, directories))
+    stamps, unnamed = stamped(results, directories)
     place = (home or results) / NAME
     kept = _read(place, columns)
     stored = len(kept)
@@ -69,7 +67,26 @@ def table(
     complete = pd.concat([kept, _frame(fresh, columns)]) if fresh else kept
     if fresh or len(kept) != stored:
         write_sealed(place, complete, LAYOUT)
-    return _presented(complete, results, list(stamps), columns), problems
+    return _presented(complete, results, list(stamps), columns), unnamed | problems
+
+
+def stamped(
+    results: Path, directories: Iterable[Path | str]
+) -> tuple[dict[str, str], dict[Path, str]]:
+    """Runs with their stamps (`stamps_of`), and those whose place no table can name."""
+    stamps = dict(stamps_of(results, directories))
+    odd = [name for name in stamps if not _is_text(name)]
+    problems = {results / name: f"{results / name} has a name that is no UTF-8" for name in odd}
+    return {name: stamps[name] for name in stamps if name not in odd}, problems
+
+
+def _is_text(name: str) -> bool:
+    """Whether a path is UTF-8; others reach Python with lone surrogates in them."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def stamps_of(results: Path, directories: Iterable[Path | str]) -> Iterator[tuple[str, str]]:
@@ -118,7 +135,7 @@ def read_sealed(path: Path, layout: str) -> pd.DataFrame | None:
 def read_sealed_columns(path: Path, layout: str) -> pa.Table | None:
     """The same without an object for every cell."""
     try:
-        content = path.read_bytes()
+        content = contents(path)
     except OSError:
         return None
     if not _sealed(content):
@@ -138,31 +155,17 @@ def write_sealed(path: Path, table: pd.DataFrame, layout: str, noise: Iterable[s
         noise: columns that no compression makes smaller, and any makes slower to read.
     """
     content = BytesIO()
-    table.attrs = {"layout": layout, "sha256": BLANK}
+    table.attrs = {"layout": layout, "sha256": BLANK.decode()}
     compression: Any = {name: "none" if name in noise else "snappy" for name in table.columns}
     table.to_parquet(content, engine="pyarrow", index=False, compression=compression)
     with suppress(OSError):  # results that may only be read are read without an index
-        write_atomically(path, _seal(content.getvalue()))
-
-
-def _seal(content: bytes) -> bytes:
-    """Put the SHA-256 of a file, taken with a blank in its place, into the file."""
-    return content.replace(
-        SEAL % BLANK.encode(), SEAL % hashlib.sha256(content).hexdigest().encode()
-    )
+        write_atomically(path, sealed(content.getvalue(), SEAL_START))
 
 
 def _sealed(content: bytes) -> bool:
     """Whether a file is as it was written; parquet would take some changed bytes for numbers."""
-    footer = content[-8 - int.from_bytes(content[-8:-4], "little") :]
-    at = footer.rfind(SEAL_START)
-    if at < 0:
-        return False
-    digest = footer[at + len(SEAL_START) :][:64]
-    # hashed in two parts: a copy of hundreds of megabytes takes longer than its hash
-    blank = hashlib.sha256(memoryview(content)[: len(content) - len(footer)])
-    blank.update(footer.replace(SEAL % digest, SEAL % BLANK.encode()))
-    return blank.hexdigest().encode() == digest
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    return is_sealed(content, SEAL_START, max(0, footer))
 
 
 def _presented(
@@ -172,7 +175,8 @@ def _presented(
     position = index["record"].map({name: place for place, name in enumerate(names)})
     index = index.iloc[position.to_numpy().argsort(kind="stable")].reset_index(drop=True)
     places = {name: str(results / name) for name in names}
-    index["directory"] = index["record"].map(places).astype("str")
+    kind = "str" if _is_text(str(results)) else object
+    index["directory"] = pd.Series([places[name] for name in index["record"]], dtype=kind)
     whole = {name: "int64" for name in INTEGERS if not index[name].isna().any()}
     index.attrs = {}
     return index[list(columns)].astype(whole)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from cwbench.errors import UsageError, unknown
+from cwbench.machine.files import contents
 from cwbench.records.record import Record
 from cwbench.records.tables import cells_by_nfe, reading, title_of
 
@@ -47,7 +48,7 @@ class Pictures:
 
 
 def _image(path: Path) -> str:
-    data = b64encode(path.read_bytes()).decode()
+    data = b64encode(contents(path)).decode()
     return f'<p><img alt="{escape(path.stem)}" src="data:image/png;base64,{data}"></p>'
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from cwbench import registry
 from cwbench.errors import CorruptFileError, CwbenchError
-from cwbench.records import index
+from cwbench.records import beside, index
 from cwbench.records.record import Record
 from cwbench.records.runs import is_running, read, run_directories, single_writer
 
@@ -79,14 +79,21 @@ def _leftovers(directory: Path, record: Record | None) -> Iterator[Item]:
     yield from _temporary(
         (p for p in hidden if not (finished and p.parent == checkpoint)), directory
     )
+    named = record.files.items() if record else ()
+    kept = {beside.new_name(*one) for one in named}
+    yield from _temporary((p for p in directory.glob("[!.]*") if p.name not in kept), directory)
 
 
 def _temporary(paths: Iterable[Path], run: Path | None) -> Iterator[Item]:
     for path in paths:
         with suppress(OSError):
             stat = path.stat()
-            if TEMPORARY.fullmatch(path.name) and time.time() - stat.st_mtime > STALE_SECONDS:
+            if _half_written(path.name) and time.time() - stat.st_mtime > STALE_SECONDS:
                 yield Item("temporary file", path, stat.st_size, "its writer was killed", run)
+
+
+def _half_written(name: str) -> bool:
+    return bool(TEMPORARY.fullmatch(name) or beside.NEW.fullmatch(name))
 
 
 def _dispensable(record: Record | None, *, uninstalled: bool, outdated: bool) -> str | None:

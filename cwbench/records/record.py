@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from cwbench.errors import CorruptFileError, UsageError
+from cwbench.errors import CorruptFileError, NewerSchemaError, UsageError
+from cwbench.machine.seals import BLANK, is_sealed, sealed
 from cwbench.records.entry import Entries
 from cwbench.records.schema import Document, cleaned
 from cwbench.settings import SHORT
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 SCHEMA = 1
 Status = Literal["ok", "diverged", "failed", "timeout", "oom", "interrupted", "skipped"]
 Track = Literal["fixed", "open", "external"]
+SEAL_START = b'"seal": "'
+NOT_WRITTEN = ("directory", "sealed")
+OPTIONAL = {"edited", "seal"}
+"""Names that records of before 0.2.0 lack."""
 
 
 @dataclass
@@ -54,6 +59,10 @@ class Record:
     files: dict[str, str]
     started: str
     finished: str
+    edited: bool = False
+    """Whether it was changed by hand and sealed anew (`cwbench seal`)."""
+    sealed: bool = field(default=False, compare=False)
+    """Whether it was read from a file with a seal that holds; records of before 0.2.0 have none."""
     directory: Path | None = field(default=None, compare=False)
 
     @property
@@ -70,6 +79,13 @@ class Record:
     def figures(self) -> list[Path]:
         """The figures of this run."""
         return sorted((self.directory / "figures").glob("*.png")) if self.directory else []
+
+    @property
+    def seal(self) -> str:
+        """What its seal says: `sealed`, `edited by hand, then sealed`, or `unsealed`."""
+        if not self.sealed:
+            return "unsealed"
+        return "edited by hand, then sealed" if self.edited else "sealed"
 
     def __str__(self) -> str:
         """Its table, as `cwbench run` prints it."""
@@ -109,8 +125,13 @@ class Record:
 
     def to_json(self) -> str:
         """The JSON document; a number that is not finite becomes null."""
-        content = {k: v for k, v in asdict(self).items() if k != "directory"}
+        content = {k: v for k, v in asdict(self).items() if k not in NOT_WRITTEN}
         return json.dumps(finite(content), indent=1, allow_nan=False) + "\n"
+
+    def to_bytes(self) -> bytes:
+        """The content of `record.json`: the JSON document with its seal at the end."""
+        text = self.to_json().removesuffix("\n}\n")
+        return sealed(f'{text},\n "seal": "{BLANK.decode()}"\n}}\n'.encode(), SEAL_START)
 
 
 def method_label(name: str, changed: Mapping[str, Any]) -> str:
@@ -171,36 +192,66 @@ def fit_id(task: str, fit_key: str, seed: int) -> str:
     return f"{task} {fit_key} seed {seed}"
 
 
-def parse(text: str, origin: str) -> Record:
+def parse(text: str | bytes, origin: str, *, anew: bool = False) -> Record:
     """Read a record.
 
+    Args:
+        text: of `record.json`.
+        origin: what errors call it.
+        anew: whether its seal may be broken, since it is about to be sealed.
+
     Raises:
-        CorruptFileError: if it is truncated, foreign or of a newer schema.
+        CorruptFileError: if it is truncated, foreign, of a newer schema, or not as it was sealed.
     """
+    stored = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    whole = is_sealed(stored, SEAL_START)
     try:
-        content = cleaned(json.loads(text, parse_constant=_refuse_constant))
+        content = cleaned(
+            json.loads(stored.decode(errors="replace"), parse_constant=_refuse_constant)
+        )
         schema = content["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFileError(f"{origin} is not a record: {error}") from None
     if type(schema) is not int or schema != SCHEMA:
-        raise CorruptFileError(f"{origin} has schema {schema}; this cwbench reads {SCHEMA}")
-    expected = {f.name for f in fields(Record)} - {"directory"}
-    if set(content) != expected:
-        odd = sorted(set(content) ^ expected)
+        newer = type(schema) is int and schema > SCHEMA
+        refused = NewerSchemaError if newer else CorruptFileError
+        raise refused(f"{origin} has schema {schema}; this cwbench reads {SCHEMA}")
+    odd = sorted((set(content) ^ EXPECTED) - OPTIONAL)
+    if odd:
         raise CorruptFileError(f"{origin} is not a record: unexpected or missing {', '.join(odd)}")
     try:
         Document.model_validate(content)
+        holds = _sealed(content, whole=whole, anew=anew, origin=origin)
         record = _adapter().validate_python(content)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
         raise CorruptFileError(f"{origin} is not a record: {where}: {problem['msg']}") from None
+    record.sealed = holds
     return record
+
+
+def _sealed(content: dict[str, Any], *, whole: bool, anew: bool, origin: str) -> bool:
+    """Whether a record has a seal, which is taken out of the content.
+
+    Raises:
+        CorruptFileError: if the seal is broken.
+    """
+    has_seal = content.pop("seal", None) is not None
+    if has_seal and not whole and not anew:
+        raise CorruptFileError(
+            f"{origin} is not as it was sealed: damaged, or edited by hand; `cwbench seal` seals "
+            "what was edited on purpose, and marks it"
+        )
+    return whole
 
 
 @functools.cache
 def _adapter() -> TypeAdapter[Record]:
     return TypeAdapter(Record)
+
+
+EXPECTED = {f.name for f in fields(Record)} - {*NOT_WRITTEN}
 
 
 def _refuse_constant(constant: str) -> None:

@@ -11,11 +11,14 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from cwbench.errors import CorruptFileError, CwbenchError
-from cwbench.machine.files import claim, claimed, write_atomically
+from cwbench.errors import CorruptFileError, CwbenchError, NewerSchemaError
+from cwbench.machine.files import contents, write_atomically
+from cwbench.machine.locks import HOLDER, as_files, claim, claimed, released
+from cwbench.records import beside
 from cwbench.records.record import Record, parse
 
 SEED = re.compile(r"seed-(\d+)")
@@ -36,19 +39,83 @@ def read(directory: Path) -> Record | None:
 
     Raises:
         CorruptFileError: if the file is not a record.
+        OSError: if it cannot be read, or something else than a file is there.
     """
     path = directory / "record.json"
-    if not path.is_file():
+    try:
+        content = contents(path)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    record = parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    record = parse(content, str(path))
     record.directory = directory
     return record
 
 
 def write(directory: Path, record: Record) -> None:
-    """Write `record.json`, whole or not at all."""
-    write_atomically(directory / "record.json", record.to_json().encode())
-    record.directory = directory
+    """Write `record.json` with a seal, whole or not at all.
+
+    From then on its files are those that were written beside the old ones (`tidied`).
+
+    Raises:
+        NewerSchemaError: if the old one was written by a later cwbench; it stays, too.
+        OSError: if it cannot be written; the old one stays, with its files.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        refuse_newer(directory / "record.json")
+    write_atomically(directory / "record.json", record.to_bytes())
+    record.directory, record.sealed = directory, True
+
+
+@contextmanager
+def tidied(directory: Path) -> Iterator[None]:
+    """Inside, a record and its files are written; afterwards those it names are in their places.
+
+    So it ends what an earlier writer began, too.
+    """
+    try:
+        yield
+    finally:
+        with suppress(CorruptFileError, OSError):
+            record = read(directory)
+            beside.settle(directory, record.files if record else {})
+
+
+def has_its_values(record: Record) -> bool:
+    """Whether the values by observation are those that a record names, if it names any."""
+    try:
+        content = beside.stored(record.directory or Path(), beside.OBSERVATIONS, record.files)
+    except (CorruptFileError, OSError):
+        return False
+    return content is not None or beside.OBSERVATIONS not in record.files
+
+
+def refuse_newer(path: Path) -> None:
+    """Leave alone what a later cwbench wrote.
+
+    Raises:
+        NewerSchemaError: if it did.
+        OSError: if there is no record, or it cannot be read.
+    """
+    try:
+        parse(contents(path), str(path))
+    except NewerSchemaError:
+        raise
+    except CorruptFileError:
+        return
+
+
+def seal_anew(directory: Path) -> bool:
+    """Seal a record that was edited by hand, and mark it; whether it was not sealed as it is.
+
+    Raises:
+        CorruptFileError: if it is no record.
+        OSError: if it cannot be read or written.
+    """
+    path = directory / "record.json"
+    record = parse(contents(path), str(path), anew=True)
+    if not record.sealed:
+        write(directory, replace(record, edited=True))
+    return not record.sealed
 
 
 @contextmanager
@@ -60,11 +127,10 @@ def single_writer(directory: Path) -> Iterator[None]:
     """
     lock = claim(directory)
     if lock is None:
-        raise CwbenchError(f"another process computes the run in {directory}")
-    try:
+        remedy = f"; if none does, remove {directory / HOLDER}" if as_files() else ""
+        raise CwbenchError(f"another process computes the run in {directory}{remedy}")
+    with released(lock):
         yield
-    finally:
-        os.close(lock)
 
 
 def is_running(directory: Path) -> bool:

@@ -88,6 +88,8 @@ class Document(_Part):
     files: dict[FileName, Hash]
     started: Date
     finished: Date
+    edited: bool = False
+    seal: Hash | None = None
 
 
 def cleaned(value: Any, depth: int = DEEPEST) -> Any:

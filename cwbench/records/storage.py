@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +17,18 @@ import numpy as np
 import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
+from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from cwbench.errors import AnotherFitError, ContractError, CorruptFileError
-from cwbench.machine.files import write_atomically
+from cwbench.machine.files import contents, write_atomically
+from cwbench.machine.tensors import content_of, is_whole
 from cwbench.method import State
+from cwbench.records.beside import MODEL, OBSERVATIONS, SAMPLES, Named, Staged, stored
 from cwbench.records.record import finite
 
-MODEL, SAMPLES, OBSERVATIONS = "model.safetensors", "samples.safetensors", "observations.parquet"
 SAMPLES_LIMIT = 64 * 2**20
 """Bytes of samples kept with a record unless more are asked for."""
-
-
-def hashes(directory: Path) -> dict[str, str]:
-    """SHA-256 by name of the files that are there."""
-    paths = (directory / name for name in (MODEL, SAMPLES, OBSERVATIONS))
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in paths if p.is_file()}
 
 
 def save_model(directory: Path, state: State, fit: str, facts: Mapping[str, Any]) -> None:
@@ -54,22 +50,22 @@ def save_model(directory: Path, state: State, fit: str, facts: Mapping[str, Any]
         "bytes": json.dumps(raw),
         "facts": json.dumps(finite(dict(facts))),
     }
-    write_atomically(directory / MODEL, save_tensors(tensors, metadata))
+    write_atomically(directory / MODEL, content_of(tensors, metadata))
 
 
 def load_model(
     directory: Path, fit: str, sha256: str | None = None
 ) -> tuple[dict[str, Tensor | bytes], dict[str, Any]]:
-    """A stored state and what its fit said; `sha256` is what the record says, if there is one.
+    """A stored state and what its fit said; `sha256` is what the record says, else its seal counts.
 
     Raises:
         CorruptFileError: if it is truncated, changed or belongs to another fit.
     """
     path = directory / MODEL
-    if sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise CorruptFileError(
-            f"{path} is damaged (not the file its record names); type --force to fit again"
-        )
+    content = contents(path)
+    if not (hashlib.sha256(content).hexdigest() == sha256 if sha256 else is_whole(content)):
+        expected = "the file its record names" if sha256 else "as it was sealed"
+        raise CorruptFileError(f"{path} is damaged (not {expected}); type --force to fit again")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -85,34 +81,44 @@ def load_model(
     return state, json.loads(metadata["facts"])
 
 
-def load_samples(directory: Path) -> dict[str, Tensor]:
-    """Stored samples by id such as `samples@nfe=10`, each with shape `(m, 2n, *x_shape)`."""
-    if not (directory / SAMPLES).is_file():
-        return {}
-    with safe_open(directory / SAMPLES, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+def load_samples(directory: Path, named: Named) -> dict[str, Tensor]:
+    """The samples that a record names, by id such as `samples@nfe=10`.
+
+    Each has the shape `(m, 2n, *x_shape)`; empty where there are none.
+
+    Raises:
+        CorruptFileError: if they are not those that it names, or cannot be read.
+    """
+    content = stored(directory, SAMPLES, named)
+    try:
+        return load_tensors(content) if content is not None else {}
+    except SafetensorError as error:
+        raise CorruptFileError(f"{directory / SAMPLES} cannot be read: {error}") from None
 
 
-def save_samples(directory: Path, samples: Mapping[str, Tensor], *, limited: bool) -> None:
+def save_samples(staged: Staged, samples: Mapping[str, Tensor], *, limited: bool) -> None:
     """Keep samples by id; if `limited`, only where all of them stay within 64 MiB."""
     size = sum(part.numel() * part.element_size() for part in samples.values())
     if size <= SAMPLES_LIMIT or not limited:
-        content = save_tensors({name: _own(part) for name, part in samples.items()})
-        write_atomically(directory / SAMPLES, content)
+        staged.put(SAMPLES, content_of({name: _own(part) for name, part in samples.items()}))
 
 
-def load_observations(directory: Path) -> list[pd.DataFrame]:
-    """The stored values by observation, as a list of no or one table."""
-    path = directory / OBSERVATIONS
-    return [pd.read_parquet(path)] if path.is_file() else []
+def load_observations(directory: Path, named: Named) -> list[pd.DataFrame]:
+    """The values by observation that a record names, as a list of no or one table.
+
+    Raises:
+        CorruptFileError: if they are not those that it names.
+    """
+    content = stored(directory, OBSERVATIONS, named)
+    return [] if content is None else [pd.read_parquet(BytesIO(content))]
 
 
-def save_observations(directory: Path, tables: list[pd.DataFrame]) -> None:
+def save_observations(staged: Staged, tables: list[pd.DataFrame]) -> None:
     """Keep values by observation; of two for the same metric and NFE the later."""
     if tables:
         table = pd.concat(tables, ignore_index=True)
         table = table.drop_duplicates(["observation", "metric", "nfe"], keep="last")
-        write_atomically(directory / OBSERVATIONS, table.to_parquet(index=False))
+        staged.put(OBSERVATIONS, table.to_parquet(index=False))
 
 
 def _own(tensor: Tensor) -> Tensor:

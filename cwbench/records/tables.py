@@ -12,6 +12,7 @@ from rich.table import Table
 
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
+from cwbench.records.schema import shown
 
 BOX = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
 """A rule below the head and below each section, none elsewhere."""
@@ -39,9 +40,9 @@ def run_table(record: Record) -> str:
     if seconds:
         spent = (f"{name.removesuffix('_seconds')} {value:.1f}" for name, value in seconds.items())
         lines.append("seconds: " + ", ".join(spent))
-    lines += ["", f"record:  {record.directory}/record.json"]
+    lines += ["", f"record:  {shown(str(record.directory))}/record.json"]
     if record.figures:
-        lines.append(f"figures: {record.directory}/figures/")
+        lines.append(f"figures: {shown(str(record.directory))}/figures/")
         lines += [f"         {path.name}" for path in record.figures]
     return "\n".join(lines)
 

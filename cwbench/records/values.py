@@ -23,15 +23,14 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from cwbench.errors import CorruptFileError
-from cwbench.machine.files import sha256_of
 from cwbench.records import index
+from cwbench.records.beside import OBSERVATIONS, stored
 from cwbench.records.measured import Measured, measured
 from cwbench.records.record import Record
 from cwbench.records.runs import read, run_places
 
 HOME = Path(".cache") / "values"
-LAYOUT = f"{index.LAYOUT}, values 3"
-OBSERVATIONS = "observations.parquet"
+LAYOUT = f"{index.LAYOUT}, values 4"
 AGREEMENT = 1e-6
 """How far the mean of the values may be from the value on record, relative to their size."""
 
@@ -85,14 +84,14 @@ def observed(
         home: of what is derived, where the results directory itself is not to be written.
     """
     store = _Store((home or results) / HOME)
-    stamps = dict(index.stamps_of(results, run_places(results)))
+    stamps, unnamed = index.stamped(results, run_places(results))
     runs, problems = _gathered(results, store, stamps, anew=False)
     chosen = metrics(runs.values())
     found = store.measured(runs, chosen, stamps)
     if found is None:  # a table was lost or damaged
         runs, problems = _gathered(results, store, stamps, anew=True)
         found = store.measured(runs, chosen, stamps)
-    return Observed(runs, found or [], problems)
+    return Observed(runs, found or [], unnamed | problems)
 
 
 def _gathered(
@@ -198,12 +197,23 @@ def _fresh(results: Path, names: Iterable[str]) -> tuple[list[Gathered], dict[Pa
     problems: dict[Path, str] = {}
     for name in names:
         try:
-            record = read(results / name)
-            if record is not None:
-                fresh.append(gathered(name, record))
+            found = _one(name, results / name)
+            fresh += [found] if found else []
         except (CorruptFileError, OSError) as error:
             problems[results / name] = str(error)
     return fresh, problems
+
+
+def _one(name: str, directory: Path) -> Gathered | None:
+    """A run's record with its values, None where there is none; read again if one was switched."""
+    record = read(directory)
+    try:
+        return gathered(name, record) if record else None
+    except CorruptFileError:
+        again = read(directory)
+        if again is None or again == record:
+            raise
+        return gathered(name, again)
 
 
 def gathered(name: str, record: Record) -> Gathered:
@@ -216,7 +226,7 @@ def gathered(name: str, record: Record) -> Gathered:
     Raises:
         CorruptFileError: if the values are not those of the record.
     """
-    values = _values(record, (record.directory or Path()) / OBSERVATIONS)
+    values = _values(record)
     entries = list(_measured(name, record, values))
     left_out = ("metrics", "directory", "files")
     content = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in left_out}
@@ -227,23 +237,22 @@ def gathered(name: str, record: Record) -> Gathered:
 Values = dict[tuple[str, str], NDArray[np.float64]]
 
 
-def _values(record: Record, path: Path) -> Values:
+def _values(record: Record) -> Values:
     """By metric and NFE, in the order of the observations.
 
     Raises:
         CorruptFileError: if the file is not the one the record names.
     """
-    if not path.is_file():
+    directory = record.directory or Path()
+    content = stored(directory, OBSERVATIONS, record.files)
+    if content is None:
         return {}
-    wanted = record.files.get(OBSERVATIONS)
-    if wanted and sha256_of(path) != wanted:
-        raise CorruptFileError(f"{path} is not the file its record names")
     try:
-        table = pq.ParquetFile(path).read(VALUES, use_threads=False)
+        table = pq.ParquetFile(pa.BufferReader(content)).read(VALUES, use_threads=False)
         columns = [table[name].combine_chunks() for name in VALUES]
         return _by_metric(*columns)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptFileError(f"{path} cannot be read: {error}") from None
+        raise CorruptFileError(f"{directory / OBSERVATIONS} cannot be read: {error}") from None
 
 
 VALUES = ["observation", "metric", "nfe", "value"]

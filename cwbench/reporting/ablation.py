@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from cwbench.boards.statistics import crossed_interval
 from cwbench.errors import UsageError
 from cwbench.records.record import Record
-from cwbench.records.storage import OBSERVATIONS
+from cwbench.records.storage import load_observations
 from cwbench.reporting.figures import metric_against_nfe
 from cwbench.style import DPI, PALETTE, style
 from cwbench.sweeping.sweep import Planned
@@ -100,7 +100,7 @@ def _rows(
 ) -> Iterator[pd.DataFrame]:
     """The values by observation with the curve and the place on the axis that they belong to."""
     assert record.directory is not None  # noqa: S101 - records of a sweep are read from disk
-    table = pd.read_parquet(record.directory / OBSERVATIONS)
+    table = pd.concat(load_observations(record.directory, record.files))
     chosen = table[table["metric"] == metric]
     name = key.rpartition(".")[2] if key else ""
     at = _number(settings[key]) if key in settings else None

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cwbench.errors import UsageError
+from cwbench.machine.files import contents, opened
 from cwbench.records.runs import is_running
 
 LOG = "log.txt"
@@ -19,7 +20,7 @@ POLL_SECONDS = 0.3
 def last_line(directory: Path) -> str:
     """The last line of a run's log without its time, empty where there is none."""
     try:
-        with (directory / LOG).open("rb") as file:
+        with opened(directory / LOG) as file:
             file.seek(max(0, file.seek(0, 2) - TAIL_BYTES))
             found = _split(file.read())
     except OSError:
@@ -62,7 +63,7 @@ def followed(directory: Path, last: int | None = None) -> Iterator[str]:
 
 def _read(directory: Path) -> bytes:
     try:
-        return (directory / LOG).read_bytes()
+        return contents(directory / LOG)
     except OSError as error:
         raise UsageError(f"no log in {str(directory)!r}: {error.strerror or error}") from None
 

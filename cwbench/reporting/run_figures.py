@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +18,14 @@ from cwbench.errors import CwbenchError, UsageError
 from cwbench.judging.by_observation import as_samples
 from cwbench.judging.judge import Judge
 from cwbench.machine.cpu import single_threaded
-from cwbench.machine.files import write_atomically
+from cwbench.machine.files import switched_directory, writable_directory, write_atomically
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
 from cwbench.preset import NFE, Preset
+from cwbench.records.beside import MODEL
 from cwbench.records.frame import rows
 from cwbench.records.record import Record
-from cwbench.records.storage import MODEL, load_model, load_samples
+from cwbench.records.storage import load_model, load_samples
 from cwbench.reporting.figures import (
     DPI,
     ExactImages,
@@ -96,35 +98,40 @@ def subject_of(record: Record, settings: Mapping[str, Any] | None = None) -> Sub
         return Subject(task, None)
     method = configured.on(task, Preset(**record.preset_values))
     if record.directory and (record.directory / MODEL).is_file():
-        state, _ = load_model(record.directory, record.fit_id)
+        state, _ = load_model(record.directory, record.fit_id, record.files.get(MODEL))
         method.load_state_dict(state)
         return Subject(task, method)
     return Subject(task, None)
 
 
-def draw(record: Record, subject: Subject | None = None) -> list[Path]:
+def draw(record: Record, subject: Subject | None = None, output: Path | None = None) -> list[Path]:
     """Draw and write all figures of a run; the paths of the files.
+
+    Beside the record they come all at once, so that a run that has figures has all of them.
 
     Args:
         record: read from a results directory, with its samples.
         subject: its task and method, if they are at hand.
+        output: another directory to write to.
 
     Raises:
-        UsageError: if there is nothing to draw from.
+        UsageError: if there is nothing to draw from, or the directory cannot be written.
     """
     if record.directory is None:
         raise UsageError("the record was not read from a results directory")
     if record.status != "ok":
         raise UsageError(f"{record.run_id} is {record.status}: {record.error}; nothing to draw")
+    target = output or record.directory / "figures"
+    writable_directory(output or record.directory, what="figures", option="--output DIR")
     task, method = subject or subject_of(record)
-    paths = []
-    for name, figure in _figures(record, task, method):
-        content = BytesIO()
-        figure.savefig(content, format="png", dpi=DPI)
-        path = record.directory / "figures" / f"{name}.png"
-        write_atomically(path, content.getvalue())
-        paths.append(path)
-    return paths
+    names = []
+    with switched_directory(target) if output is None else nullcontext(target) as place:
+        for name, figure in _figures(record, task, method):
+            content = BytesIO()
+            figure.savefig(content, format="png", dpi=DPI)
+            write_atomically(place / f"{name}.png", content.getvalue())
+            names.append(name)
+    return [target / f"{name}.png" for name in names]
 
 
 def _figures(record: Record, task: Task, method: Method | None) -> Iterator[tuple[str, Figure]]:
@@ -223,7 +230,9 @@ def _main_samples(
     """
     assert record.directory is not None  # noqa: S101 - checked by `draw`
     nfe = _judged_nfe(record, task, method)
-    stored = load_samples(record.directory).get(f"samples@nfe={nfe}" if nfe else "samples")
+    stored = load_samples(record.directory, record.files).get(
+        f"samples@nfe={nfe}" if nfe else "samples"
+    )
     if stored is None and method is not None:
         n = min(REDRAWN, 2 * record.preset_values["samples"])
         key = (task.info.name, task.info.version, record.seed, "figure")

@@ -6,11 +6,15 @@ program answers with 2n posterior samples for each observation, in the same orde
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib import format as npy
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -18,7 +22,7 @@ from torch import Generator, Tensor
 
 from cwbench.errors import UsageError
 from cwbench.judging.by_observation import ObservationJudge
-from cwbench.machine.files import write_atomically
+from cwbench.machine.files import contents, opened, write_atomically
 from cwbench.method import tensors_of
 from cwbench.preset import Preset
 from cwbench.running.fitting import training_data
@@ -67,12 +71,30 @@ def stored_sampler(
     return lambda y, n, generator: samples
 
 
+def _array(path: Path) -> NDArray[Any]:
+    """The array in a `.npy` file.
+
+    Raises:
+        ValueError: if its header promises more than the file has.
+    """
+    with opened(path) as file:
+        version = npy.read_magic(file)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(file)
+        promised, there = math.prod(shape) * dtype.itemsize, path.stat().st_size - file.tell()
+        if promised != there:
+            raise ValueError(f"its header says {shape} of {dtype}, it has {there:,} bytes of data")
+        file.seek(0)
+        array: NDArray[Any] = np.load(file, allow_pickle=False)
+        return array
+
+
 def _read_samples(path: Path) -> Tensor:
     try:
         if path.suffix == ".npy":
-            array = np.load(path, allow_pickle=False)
+            array = _array(path)
             return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
-        return load_tensors(path.read_bytes())["samples"]
+        return load_tensors(contents(path))["samples"]
     except (OSError, EOFError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise UsageError(
             f"{path} cannot be read as samples ({type(error).__name__}: {error}); give a .npy file "

@@ -1,12 +1,27 @@
-"""A full disk, as a message that a user can act on."""
+"""How work failed: as the status of a run, or as a message that a user can act on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cwbench.errors import CwbenchError, disk_is_full
+import torch
+
+from cwbench.errors import (
+    CorruptFileError,
+    CwbenchError,
+    DivergedError,
+    Interrupted,
+    disk_is_full,
+    message_of,
+    out_of_memory,
+)
+from cwbench.records.record import Status
+
+Ending = tuple[Status, str | None]
+"""How a run ended, and the reason where it is not ok."""
 
 
 @contextmanager
@@ -21,3 +36,27 @@ def explained_full_disk(results: Path) -> Iterator[None]:
             f"the disk of {results} is full; free some room and type the same command again, "
             "it resumes"
         ) from failure
+
+
+def ended(work: Callable[[], Ending], say: Callable[[str], None]) -> Ending:
+    """How work ended: as it says, or by what it raised.
+
+    Raises:
+        CorruptFileError: if the stored model is damaged.
+        OSError: if the disk is full; a record could not be written either.
+    """
+    try:
+        return work()
+    except CorruptFileError:
+        raise
+    except (Interrupted, KeyboardInterrupt) as stopped:
+        return "interrupted", str(stopped) or "interrupted"
+    except DivergedError as diverged:
+        return "diverged", str(diverged)
+    except (MemoryError, torch.OutOfMemoryError) as memory:
+        return "oom", f"out of memory: {memory}"
+    except (Exception, SystemExit) as failure:  # a failed run is a record, never lost
+        if disk_is_full(failure):
+            raise
+        say(traceback.format_exc())
+        return ("oom" if out_of_memory(failure) else "failed"), message_of(failure)

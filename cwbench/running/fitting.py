@@ -20,7 +20,7 @@ from cwbench.machine.processes import Processes
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method, take
 from cwbench.preset import Preset
-from cwbench.records import storage
+from cwbench.records import beside, storage
 from cwbench.records.record import Record, finite
 from cwbench.running.outcome import Outcome
 from cwbench.running.request import Request, problem_spec
@@ -55,7 +55,7 @@ class Place:
     @property
     def has_model(self) -> bool:
         """Whether a fitted model is stored."""
-        return (self.directory / storage.MODEL).is_file()
+        return (self.directory / beside.MODEL).is_file()
 
 
 Follow = Callable[[], Following | None]
@@ -99,7 +99,7 @@ def fit(
         begin()
         _train_and_keep(bound, place, outcome, follow)
         return
-    sha256 = previous.files.get(storage.MODEL) if previous else None
+    sha256 = previous.files.get(beside.MODEL) if previous else None
     state, facts = storage.load_model(place.directory, bound.request.fit_id, sha256)
     with seeded_globals(*_key(bound.request), "load"):
         bound.method.load_state_dict(state)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -13,14 +14,15 @@ from cwbench.door import copied
 from cwbench.errors import ContractError, CwbenchError, DivergedError, Interrupted
 from cwbench.judging.by_image import RealImages
 from cwbench.judging.by_observation import as_samples
-from cwbench.judging.failing import Failed
+from cwbench.judging.failing import Failed, attempt
 from cwbench.judging.judge import Judge
 from cwbench.judging.measured import Measured
 from cwbench.machine.cpu import single_threaded
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.metric import Metric
 from cwbench.preset import NFE
-from cwbench.records import storage
+from cwbench.records import beside, storage
+from cwbench.records.beside import Staged
 from cwbench.records.record import Record
 from cwbench.running.fitting import Bound, Place
 from cwbench.running.outcome import Outcome, missing
@@ -98,7 +100,7 @@ class MethodSampler:
 
 def has_to_draw(request: Request, kept: Record | None, place: Place) -> bool:
     """Whether a metric that is missing needs samples that are not stored."""
-    stored = storage.load_samples(place.directory) if kept else {}
+    stored = storage.load_samples(place.directory, kept.files) if kept else {}
     return any(
         suffixed("samples", nfe) not in stored
         or not all(metric.from_stored for metric in wanted.values())
@@ -108,8 +110,8 @@ def has_to_draw(request: Request, kept: Record | None, place: Place) -> bool:
 
 def sound(previous: Record, place: Place) -> Record | None:
     """The record to go on from, or None where a file beside it is not the one it names."""
-    hashes = storage.hashes(place.directory)
-    names = set(previous.files) - {storage.MODEL}
+    hashes = beside.hashes(place.directory, previous.files)
+    names = set(previous.files) - {beside.MODEL}
     if all(hashes.get(name) == previous.files[name] for name in names):
         return previous
     place.progress.message("the files beside the record are not the ones it names; measuring anew")
@@ -128,20 +130,22 @@ def measure(
 ) -> None:
     """Sample at each NFE and add what is missing to the outcome and the files.
 
+    Where a record is gone on from, an NFE that fails leaves the others standing.
+
     Args:
         request: what to measure.
         bound: the fitted method; None where stored samples are enough.
         judge: of the task and preset.
         place: whose files hold samples and values by observation.
-        outcome: takes the entries and the costs of sampling.
+        outcome: takes the entries, the costs of sampling, and the hashes of the files.
         kept: the record whose files and entries are gone on from.
         keep_samples: whether samples of any size are stored.
 
     Raises:
         Interrupted: if it is stopped between two NFE.
     """
-    observations = storage.load_observations(place.directory) if kept else []
-    samples = storage.load_samples(place.directory) if kept else {}
+    observations = storage.load_observations(place.directory, kept.files) if kept else []
+    samples = storage.load_samples(place.directory, kept.files) if kept else {}
     if kept:
         outcome.cost["sampling"] = dict(kept.cost.get("sampling", {}))
     lacking = missing(request, kept)
@@ -149,24 +153,54 @@ def measure(
         if place.stop.is_set():
             raise Interrupted("stopped while measuring; the same command goes on")
         place.progress.update(_phase(nfe), 0.0, {})
-        key = suffixed("samples", nfe)
+        key, failed = suffixed("samples", nfe), None
         if bound and key not in samples:
-            judge.settle()
-            n = 2 * request.preset.samples
-            samples[key], cost = counted_draw(bound, judge.observations.y, n, nfe)
-            outcome.cost["sampling"][str(nfe) if nfe else "1"] = cost
-        sampler = MethodSampler(
-            bound, nfe, samples[key], place.progress, _most_images(wanted.values())
-        )
-        for name, metric, (entry, scores, trace) in _each(judge, sampler, wanted):
+            fill = partial(_fill, samples, bound, judge, outcome, nfe)
+            failed = _failure(fill) if kept else fill()
+        if failed:
+            found = _failed(judge, wanted, failed)
+        else:
+            most = _most_images(wanted.values())
+            sampler = MethodSampler(bound, nfe, samples[key], place.progress, most)
+            found = _each(judge, sampler, wanted)
+        for name, metric, (entry, scores, trace) in found:
             outcome.metrics[metric_id(metric, nfe)] = entry
             if entry.error:
                 place.progress.message(f"{trace}{metric_id(metric, nfe)}: {entry.error}")
             if scores is not None:
                 observations.append(score_table(name, nfe, scores))
         place.progress.update("measure all", (index + 1) / len(lacking), {})
-    storage.save_observations(place.directory, observations)
-    storage.save_samples(place.directory, samples, limited=not keep_samples)
+    staged = Staged(place.directory)
+    storage.save_observations(staged, observations)
+    storage.save_samples(staged, samples, limited=not keep_samples)
+    outcome.files = staged.files
+
+
+def _fill(
+    samples: dict[str, Tensor], bound: Bound, judge: Judge, outcome: Outcome, nfe: NFE | None
+) -> None:
+    """Draw the samples of an NFE, with what that cost."""
+    judge.settle()
+    n = 2 * bound.request.preset.samples
+    drawn, cost = counted_draw(bound, judge.observations.y, n, nfe)
+    samples[suffixed("samples", nfe)] = drawn
+    outcome.cost["sampling"][str(nfe) if nfe else "1"] = cost
+
+
+def _failure(draw: Callable[[], None]) -> Failed | None:
+    """How drawing at an NFE failed, if it did; as `cwbench.judging.failing.attempt`."""
+    try:
+        return attempt(draw)
+    except DivergedError as diverged:
+        return Failed(str(diverged), "")
+
+
+def _failed(
+    judge: Judge, wanted: Mapping[str, Metric], failed: Failed
+) -> Iterator[tuple[str, Metric, Measured]]:
+    """The entries of an NFE at which nothing could be drawn."""
+    for name, metric in wanted.items():
+        yield name, metric, judge.failed(metric, failed)
 
 
 def _each(

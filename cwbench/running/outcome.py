@@ -21,6 +21,8 @@ class Outcome:
     metrics: dict[str, Entry] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     diagnostics: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 by name of what is written and not on record yet (`cwbench.records.beside`)."""
 
 
 def missing(

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from cwbench.machine.files import opened
 from cwbench.training.context import Progress
 
 BAR_SECONDS = 0.1
@@ -26,8 +27,9 @@ class _Log:
 
     def __call__(self, message: str) -> None:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(f"{stamp}  {line}\n" for line in message.splitlines()))
+        text = "".join(f"{stamp}  {line}\n" for line in message.splitlines())
+        with opened(self.path, append=True) as file:
+            file.write(text.encode(errors="backslashreplace"))
 
 
 @contextmanager

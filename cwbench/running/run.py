@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,25 +25,22 @@ from torch import Tensor
 from cwbench.errors import (
     CorruptFileError,
     CwbenchError,
-    DivergedError,
-    Interrupted,
+    NewerSchemaError,
     UsageError,
-    disk_is_full,
-    message_of,
-    out_of_memory,
 )
 from cwbench.judging.judge import Judge
 from cwbench.judging.units import scale_facts
-from cwbench.machine import environment
+from cwbench.machine import environment, locks
+from cwbench.machine.files import writable_directory
 from cwbench.machine.processes import Processes
 from cwbench.machine.signals import stop_on_signal
 from cwbench.machine.torch_state import plain_torch
 from cwbench.method import Method
 from cwbench.preset import NFE
-from cwbench.records import runs, storage
-from cwbench.records.record import Record, Status, finite, method_label
+from cwbench.records import beside, runs
+from cwbench.records.record import Record, finite, method_label
 from cwbench.running import fitting, measuring
-from cwbench.running.failures import explained_full_disk
+from cwbench.running.failures import Ending, ended, explained_full_disk
 from cwbench.running.fitting import Bound, Place, bind
 from cwbench.running.outcome import Outcome, missing, verdict
 from cwbench.running.progress import progress_of
@@ -66,10 +62,6 @@ class Done(NamedTuple):
 
     record: Record
     method: Method | None = None
-
-
-Ending = tuple[Status, str | None]
-"""How a run ended, and the reason where it is not ok."""
 
 
 @dataclass(frozen=True)
@@ -111,23 +103,59 @@ class Runner:
         """
         if not self.processes.leads:
             return Done(self._help())
-        held = nullcontext() if self.claimed else runs.single_writer(self.directory)
-        with explained_full_disk(self.results), held, self._group() as begin:
-            if force:
-                self._forget()
-            previous, problem = self.previous()
-            if previous and previous.status in ("ok", "skipped") and self.complete(previous):
-                self._refuse_to_follow(previous)
+        with explained_full_disk(self.results), self._group() as begin:
+            previous, _ = self.previous()
+            if not force and previous and self._is_done(previous):
+                self._tidy_up()
                 return Done(previous)
-            with self._working(quiet=quiet) as place:
-                if problem:
-                    place.progress.message(f"ignored: {problem}")
-                return self._tracked(previous, place, begin)
+            writable_directory(self.results)
+            writable_directory(self.directory, what="run's")
+            with self._held(), runs.tidied(self.directory):
+                return self._written(begin, force=force, quiet=quiet)
+
+    def _written(self, begin: Callable[[], None], *, force: bool, quiet: bool) -> Done:
+        """The record once the directory is held."""
+        if force:
+            self._forget()
+        previous, problem = self.previous()
+        if previous and self._is_done(previous):  # by somebody else, meanwhile
+            return Done(previous)
+        with self._working(quiet=quiet) as place:
+            if problem:
+                place.progress.message(f"ignored: {problem}")
+            return self._tracked(previous, place, begin)
+
+    def _tidy_up(self) -> None:
+        """End what a writer that was killed left undone, where this process may write."""
+        if beside.left(self.directory):
+            with suppress(CwbenchError, OSError), self._held(), runs.tidied(self.directory):
+                pass
+
+    def _held(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.claimed else runs.single_writer(self.directory)
+
+    def _is_done(self, previous: Record) -> bool:
+        """Whether a record, which needs no lock to be read, is all there is to do.
+
+        Raises:
+            UsageError: if the fit is to be followed that is over.
+        """
+        done = previous.status in ("ok", "skipped") and self.complete(previous)
+        if done:
+            self._refuse_to_follow(previous)
+        return done
 
     def previous(self) -> tuple[Record | None, str | None]:
-        """The record on disk; None and the reason if it cannot be used."""
+        """The record on disk; None and the reason if it cannot be used.
+
+        Raises:
+            NewerSchemaError: if a later cwbench wrote it.
+            NotAFileError: if it is none.
+        """
         try:
             previous = runs.read(self.directory)
+        except NewerSchemaError:
+            raise
         except CorruptFileError as error:
             return None, str(error)
         wanted = self.request.run_id, self.request.fit_key
@@ -136,8 +164,8 @@ class Runner:
         return previous, None
 
     def complete(self, previous: Record) -> bool:
-        """Whether a record holds all that the request wants."""
-        return not missing(self.request, previous)
+        """Whether a record holds all that the request wants, and its values are those it names."""
+        return not missing(self.request, previous) and runs.has_its_values(previous)
 
     @plain_torch()
     def score_again(self, *, quiet: bool = False) -> Record:
@@ -148,11 +176,19 @@ class Runner:
         Raises:
             CwbenchError: if there are neither; the record stays as it is.
         """
-        with explained_full_disk(self.results), runs.single_writer(self.directory):
+        recorded, _ = self.previous()
+        if recorded and self.complete(recorded):
+            return recorded
+        writable_directory(self.directory, what="run's")
+        with (
+            explained_full_disk(self.results),
+            runs.single_writer(self.directory),
+            runs.tidied(self.directory),
+        ):
             previous, problem = self.previous()
             if previous is None:
                 raise CorruptFileError(problem or f"no record.json in {self.directory}")
-            if not missing(self.request, previous):
+            if self.complete(previous):
                 return previous
             with self._working(quiet=quiet) as place:
                 return self._scored(previous, place)
@@ -213,10 +249,11 @@ class Runner:
 
     def _forget(self) -> None:
         """Empty the directory, but for the lock and the log, which may be in use."""
+        (self.directory / "record.json").unlink(missing_ok=True)  # half of a run is none
         for path in self.directory.iterdir():
             if path.name == "log.txt":
                 path.write_bytes(b"")  # a worker may be writing to it
-            elif path.name != ".lock":
+            elif path.name not in locks.NAMES:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _tracked(self, previous: Record | None, place: Place, begin: Callable[[], None]) -> Done:
@@ -265,12 +302,14 @@ class Runner:
             self._measure(bound, judge, place, outcome, kept)
             outcome.diagnostics |= scale_facts(judge.observations.x / judge.units)
             measured.append(bound.method)
-            return verdict(request, outcome.metrics)
+            return ("ok", None) if kept else verdict(request, outcome.metrics)
 
         status, error = ended(work, say)
-        record = self._record((status, error), outcome, started)
-        runs.write(self.directory, record)
         say(f"{status}{f': {error}' if error else ''}")
+        if kept and status != "ok":  # what is on record stays as it is, with its files
+            return Done(replace(kept, status=status, error=error))
+        record = self._record((status, error), outcome, started, kept)
+        runs.write(self.directory, record)
         return Done(record, *measured)
 
     def _scored(self, previous: Record, place: Place) -> Record:
@@ -285,11 +324,11 @@ class Runner:
         measurable = {metric_id(m, n) for n, some in missing(request, None) for m in some.values()}
         outcome.metrics = {i: e for i, e in previous.metrics.items() if kept or i not in measurable}
         self._measure(bound, self._judge(), place, outcome, kept)
-        status, error = verdict(request, outcome.metrics)
+        status, error = ("ok", None) if kept else verdict(request, outcome.metrics)
         record = replace(
             previous, status=status, error=error, metrics=outcome.metrics,
             cost=finite(previous.cost | {"sampling": outcome.cost["sampling"]}),
-            files=storage.hashes(self.directory),
+            files=self._files(outcome, kept),
         )  # fmt: skip
         record = published(record, request)
         runs.write(self.directory, record)
@@ -321,7 +360,15 @@ class Runner:
             self.request, bound, judge, place, outcome, kept, keep_samples=self.keep_samples
         )
 
-    def _record(self, ending: Ending, outcome: Outcome, started: datetime) -> Record:
+    def _files(self, outcome: Outcome, kept: Record | None) -> dict[str, str]:
+        """SHA-256 by name of the model, of what was written now, and of what is kept."""
+        there = beside.hashes(self.directory, kept.files if kept else None)
+        names = {beside.MODEL, *(kept.files if kept else ())}
+        return {name: there[name] for name in there if name in names} | outcome.files
+
+    def _record(
+        self, ending: Ending, outcome: Outcome, started: datetime, kept: Record | None = None
+    ) -> Record:
         if outcome.cost:
             outcome.cost["peak_memory_bytes"] = environment.peak_memory_bytes(self.device)
         status, error = ending
@@ -333,32 +380,9 @@ class Runner:
             diagnostics=outcome.diagnostics,
             cost=finite(outcome.cost),
             environment=environment.describe(self.device, self.parallel),
-            files=storage.hashes(self.directory),
+            files=self._files(outcome, kept),
             started=started.isoformat(timespec="seconds"),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            edited=kept is not None and kept.edited,
         )
         return published(record, self.request)
-
-
-def ended(work: Callable[[], Ending], say: Callable[[str], None]) -> Ending:
-    """How work ended: as it says, or by what it raised.
-
-    Raises:
-        CorruptFileError: if the stored model is damaged.
-        OSError: if the disk is full; a record could not be written either.
-    """
-    try:
-        return work()
-    except CorruptFileError:
-        raise
-    except (Interrupted, KeyboardInterrupt) as stopped:
-        return "interrupted", str(stopped) or "interrupted"
-    except DivergedError as diverged:
-        return "diverged", str(diverged)
-    except (MemoryError, torch.OutOfMemoryError) as memory:
-        return "oom", f"out of memory: {memory}"
-    except (Exception, SystemExit) as failure:  # a failed run is a record, never lost
-        if disk_is_full(failure):
-            raise
-        say(traceback.format_exc())
-        return ("oom" if out_of_memory(failure) else "failed"), message_of(failure)

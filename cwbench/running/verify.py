@@ -25,8 +25,8 @@ from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.judging.by_observation import ObservationJudge
 from cwbench.metric import Metric
 from cwbench.preset import NFE
+from cwbench.records import beside, storage
 from cwbench.records import runs as records
-from cwbench.records import storage
 from cwbench.records.record import Record, key_of
 from cwbench.records.values import gathered
 from cwbench.running.outcome import is_present
@@ -129,6 +129,7 @@ def _check(record: Record, found: Verified, *, fresh: bool, given: Mapping[str, 
     found.problems += _misplaced(record, directory)
     found.problems += _changed_files(record, directory)
     found.notes += _origin(record)
+    found.notes += [record.seal] * (record.seal != "sealed")
     try:
         gathered("", record)
     except CorruptFileError as error:
@@ -149,7 +150,7 @@ def _check(record: Record, found: Verified, *, fresh: bool, given: Mapping[str, 
         return
     try:
         _score(record, request, found)
-        if fresh and (directory / storage.MODEL).is_file():
+        if fresh and (directory / beside.MODEL).is_file():
             _score_fresh(record, request, found)
     except Exception as failure:  # noqa: BLE001 - of a plugin; the next record is checked
         found.problems.append(f"scoring failed: {type(failure).__name__}: {failure}")
@@ -172,7 +173,7 @@ def _misplaced(record: Record, directory: Path) -> list[str]:
 
 
 def _changed_files(record: Record, directory: Path) -> list[str]:
-    hashes = storage.hashes(directory)
+    hashes = beside.hashes(directory, record.files)
     changed = [n for n, sha in hashes.items() if record.files.get(n, sha) != sha]
     unnamed = sorted(hashes.keys() - record.files.keys())
     return [f"{name} is not the file the record names" for name in changed] + [
@@ -200,7 +201,7 @@ def _versions(record: Record, request: Request) -> list[str]:
 
 def _score(record: Record, request: Request, found: Verified) -> None:
     """Score stored samples again."""
-    samples = storage.load_samples(found.directory)
+    samples = storage.load_samples(found.directory, record.files)
     judge = ObservationJudge(request.task, request.preset)
     again = 0
     for nfe in request.nfe:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cwbench.errors import UsageError, unknown
+from cwbench.machine.files import contents
 
 TABLES = ("set", "slurm")
 FLAGS = ("force", "keep-samples", "quiet", "json", "dry-run")
@@ -35,7 +36,7 @@ def read(path: Path, keys: Iterable[str]) -> dict[str, Any]:
         UsageError: if it cannot be read, or has an unknown key or a value of the wrong kind.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(contents(path).decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{str(path)!r} cannot be read as a TOML file: {error}") from None
     allowed = sorted(keys)

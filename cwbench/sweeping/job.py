@@ -126,6 +126,7 @@ def _stop_when_closed(lifeline: int, grace: float) -> None:
 
 def _carry_out(job: Job) -> None:
     from cwbench.machine.environment import device_of
+    from cwbench.records import runs
     from cwbench.running.request import resolve
     from cwbench.running.run import Runner
 
@@ -141,7 +142,10 @@ def _carry_out(job: Job) -> None:
         request, Path(job.results), device_of(job.device), job.keep_samples,
         job.checkpoint_seconds, job.parallel, claimed=True,
     )  # fmt: skip
-    runner.carry_out(force=job.force, quiet=True)
+    record = runner.carry_out(force=job.force, quiet=True).record
+    left = runs.read(runner.directory)
+    if left is not None and left.status != record.status:  # what was added failed; the run stands
+        raise CwbenchError(f"{record.status}: {record.error}")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 import re
 import types
 import typing
@@ -28,6 +29,9 @@ from cwbench import registry
 from cwbench.errors import UsageError, unknown
 from cwbench.preset import NFE, Preset
 from cwbench.running.request import Request, resolve
+
+MOST = 100_000
+"""Combinations of a sweep."""
 
 Alternatives = dict[str, list[Any]]
 """The values of each key as typed."""
@@ -71,6 +75,7 @@ class Matrix:
             owners = _owners(task, method)
             values = _values_by_key(self.settings, owners)
             used |= values.keys()
+            self._refuse_too_many(values)
             for settings in _expanded(values):
                 for combination in self._seeds(task, method, settings):
                     request = combination.request
@@ -106,6 +111,13 @@ class Matrix:
         }.items():
             if not given:
                 raise UsageError(f"--{flag} names nothing; e.g. {_EXAMPLES[flag]}")
+
+    def _refuse_too_many(self, values: Alternatives) -> None:
+        """Refuse a matrix that would take hours to write down."""
+        names = len(self.tasks), len(self.methods), len(self.seeds)
+        count = math.prod([*names, *map(len, values.values())])
+        if count > MOST:
+            raise UsageError(f"the sweep has {count:,} combinations; {MOST:,} are the most at once")
 
     def _refuse_unused(self, used: set[str]) -> None:
         owners = [_owners(t, m) for t, m in itertools.product(self.tasks, self.methods)]

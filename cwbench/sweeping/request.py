@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,9 +114,9 @@ def _engine(given: Mapping[str, Any]) -> EngineOptions:
     jobs, timeout = given.get("jobs"), given.get("timeout")
     return EngineOptions(
         name=given.get("engine", "local"),
-        jobs=None if jobs is None else int(_number("jobs", jobs)),
+        jobs=None if jobs is None else _whole("jobs", jobs),
         gpus=_texts(given.get("gpus", ())),
-        threads=int(_number("threads", given.get("threads", 1))),
+        threads=_whole("threads", given.get("threads", 1)),
         memory=bytes_of(given["memory"]) if "memory" in given else None,
         timeout=None if timeout is None else _number("timeout", timeout),
         grace=_number("grace", given.get("grace", 10.0)),
@@ -132,10 +134,18 @@ def _texts(given: Any) -> tuple[str, ...]:
 
 
 def _number(name: str, given: Any) -> float:
-    try:
-        return float(given)
-    except (TypeError, ValueError):
-        raise UsageError(f"--{name} is {given!r}; a number is needed") from None
+    with suppress(TypeError, ValueError, OverflowError):
+        number = float(given)
+        if math.isfinite(number):
+            return number
+    raise UsageError(f"--{name} is {given!r}; a number is needed")
+
+
+def _whole(name: str, given: Any) -> int:
+    number = _number(name, given)
+    if not number.is_integer():
+        raise UsageError(f"--{name} is {given!r}; a whole number is needed")
+    return int(number)
 
 
 def bytes_of(given: int | str) -> int:
@@ -144,7 +154,7 @@ def bytes_of(given: int | str) -> int:
     Raises:
         UsageError: for anything else.
     """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", str(given).strip())
+    match = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*([A-Za-z]*)", str(given).strip())
     unit = match and (match[2] or "B")
     if not match or unit not in UNITS:
         raise UsageError(
@@ -160,9 +170,9 @@ def checkpoint_seconds(given: float | None) -> float:
         UsageError: if the variable holds no number.
     """
     if given is not None:
-        return given
+        return _number("checkpoint-seconds", given)
     text = os.environ.get("CWBENCH_CHECKPOINT_SECONDS", "30")
     try:
-        return float(text)
-    except ValueError:
+        return _number("checkpoint-seconds", text)
+    except UsageError:
         raise UsageError(f"$CWBENCH_CHECKPOINT_SECONDS is {text!r}, not a number") from None

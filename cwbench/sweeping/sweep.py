@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from cwbench.errors import UsageError, unknown
+from cwbench.errors import NewerSchemaError, UsageError, unknown
 from cwbench.machine.environment import device_of
 from cwbench.machine.files import sha256_of
 from cwbench.machine.signals import stop_on_signal
@@ -94,7 +94,7 @@ class Planned:
         self.replaces = sha256_of(self.runner.directory / "record.json")
         try:
             self.record, _ = self.runner.previous()
-        except OSError:
+        except (NewerSchemaError, OSError):
             self.record = None
         if self.record is None or self.record.status == "interrupted":
             return True
@@ -252,7 +252,7 @@ def _record_of(run: Planned, job: Job, outcome: Outcome) -> Record:
     """The record on disk, or in its place one that says what the worker said."""
     try:
         left, _ = run.runner.previous()
-    except OSError:
+    except (NewerSchemaError, OSError):
         left = None
     if left is not None and left.status == outcome.status:
         return left

@@ -32,8 +32,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cwbench.errors import CorruptFileError
-from cwbench.machine.files import claim, sha256_of
+from cwbench.errors import CorruptFileError, CwbenchError
+from cwbench.machine.files import opened, sha256_of
+from cwbench.machine.locks import claim, released
 from cwbench.machine.signals import stop_on_signal
 from cwbench.sweeping.job import TOLD, Job, from_json
 
@@ -101,9 +102,9 @@ def lost(job: Job, error: str) -> Outcome:
     try:
         lock = claim(job.directory)
         if lock is not None:
-            with os.fdopen(lock):
+            with released(lock):
                 _leave_record(job, "failed", error, started)
-    except OSError as problem:
+    except (CwbenchError, OSError) as problem:
         error = f"{error}; no record could be written: {problem}"
     return Outcome("lost", "failed", error)
 
@@ -147,18 +148,18 @@ def _supervised(job: Job, stop_asked: threading.Event) -> Outcome:
         lock = claim(job.directory)
         if lock is None:
             return Outcome("busy")
-        with os.fdopen(lock):
+        with released(lock):
             if sha256_of(job.directory / "record.json") != job.replaces:
                 return Outcome("changed")
             return _carried_out(job, lock, stop_asked)
-    except OSError as error:
-        reason = f"{job.directory} cannot be written: {error.strerror or error}"
-        return Outcome("run", "failed", reason)
+    except (CwbenchError, OSError) as error:
+        problem = getattr(error, "strerror", None) or error
+        return Outcome("run", "failed", f"{job.directory} cannot be written: {problem}")
 
 
 def _carried_out(job: Job, lock: int, stop_asked: threading.Event) -> Outcome:
     started, kills = datetime.now(UTC), _kernel_kills()
-    with (job.directory / "log.txt").open("ab") as log:
+    with opened(job.directory / "log.txt", append=True) as log:
         child = subprocess.Popen(
             [sys.executable, "-P", "-X", "faulthandler", "-m", "cwbench.sweeping.job"],
             stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment(job),
@@ -285,7 +286,7 @@ def _end_of(returncode: int | None) -> str:
 
 def _last_line(log: Path) -> str:
     """The last line that tells something."""
-    with suppress(OSError), log.open("rb") as file:
+    with suppress(OSError), opened(log) as file:
         file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
         lines = file.read().decode(errors="replace").splitlines()
         fatal = [line for line in lines if line.startswith("Fatal Python error")]
@@ -304,8 +305,9 @@ def _concluded(
         return Outcome(ended, left.status, left.error)
     try:
         _leave_record(job, status, error, started)
-    except OSError as problem:
-        error = f"{error}; no record could be written: {problem.strerror or problem}"
+    except (CwbenchError, OSError) as problem:
+        why = getattr(problem, "strerror", None) or problem
+        error = f"{error}; no record could be written: {why}"
     return Outcome(ended, status, error)
 
 

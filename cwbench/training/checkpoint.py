@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from cwbench.errors import AnotherFitError
-from cwbench.machine.files import write_atomically
+from cwbench.machine.files import contents, write_atomically
 
 NAME = re.compile(r"step-(\d{9})-([0-9a-f]{16})\.pt")
 GENERATIONS = 2
@@ -40,7 +40,7 @@ def load(directory: Path, fit: str = "") -> dict[str, Any] | None:
         AnotherFitError: if it is of another fit than `fit`.
     """
     for path in _generations(directory):
-        content = path.read_bytes()
+        content = contents(path)
         match = NAME.fullmatch(path.name)
         if match and hashlib.sha256(content).hexdigest()[:16] == match[2]:
             with suppress(pickle.UnpicklingError, RuntimeError, EOFError):  # foreign
@@ -53,4 +53,7 @@ def load(directory: Path, fit: str = "") -> dict[str, Any] | None:
 
 def _generations(directory: Path) -> list[Path]:
     """Newest first."""
-    return sorted((p for p in directory.glob("step-*.pt") if NAME.fullmatch(p.name)), reverse=True)
+    return sorted(
+        (p for p in directory.glob("step-*.pt") if NAME.fullmatch(p.name) and p.is_file()),
+        reverse=True,
+    )

@@ -200,7 +200,7 @@ def test_a_full_disk_is_told_and_the_same_command_resumes(
     original = Path.replace
 
     def full(self: Path, target: Path) -> Path:
-        if Path(target).name == name:
+        if Path(target).name.startswith(name):  # samples have digits behind it at first
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return original(self, target)
 
@@ -292,6 +292,7 @@ def test_metrics_that_came_later_are_added_from_the_stored_samples(
 
     old = new | {"metrics": {k: v for k, v in new["metrics"].items() if k not in later}}
     path = only(results, "record.json")
+    del old["seal"]
     path.write_text(json.dumps(old))
     samples = only(results, "samples.safetensors").read_bytes()
     again = json.loads(cli(*arguments, "--json").stdout)

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 import cwbench
+from cwbench.machine.seals import BLANK, sealed
 from cwbench.records import index
 from cwbench.records.frame import COLUMNS, rows
 from cwbench.records.runs import iterate, run_directories
@@ -139,9 +140,9 @@ def _foreign(path: Path) -> None:
 def _sealed(path: Path, layout: str, **changes: Any) -> None:
     """Another index than ours, its seal unbroken."""
     frame = pd.read_parquet(path).assign(**changes)
-    frame.attrs = {"layout": layout, "sha256": index.BLANK}
+    frame.attrs = {"layout": layout, "sha256": BLANK.decode()}
     frame.to_parquet(path)
-    path.write_bytes(index._seal(path.read_bytes()))
+    path.write_bytes(sealed(path.read_bytes(), index.SEAL_START))
     assert index._sealed(path.read_bytes())
 
 

@@ -190,7 +190,7 @@ def test_a_sweep_waits_for_what_another_process_has(tmp_path: Path) -> None:
     first, second = (run.runner.directory for run in request.planned())
     process = subprocess.Popen(
         [sys.executable, "-c", "import sys, time; from pathlib import Path; "
-         "from cwbench.machine.files import claim; claim(Path(sys.argv[1])); print(flush=True); "
+         "from cwbench.machine.locks import claim; claim(Path(sys.argv[1])); print(flush=True); "
          "time.sleep(30)", str(first)], stdout=subprocess.PIPE,
     )  # fmt: skip
     with process:

@@ -1,0 +1,109 @@
+"""The files beside a record, and how a record and its files are switched at once.
+
+A new file is written beside the old one, under its name and the first digits of its hash. The
+record that names it is the switch: until then the old record has its old files, and from then on
+the new one is found, under either name. So whatever ends a writer, what is on record is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cwbench.errors import CorruptFileError
+from cwbench.machine.files import contents, write_atomically
+
+MODEL, SAMPLES, OBSERVATIONS = "model.safetensors", "samples.safetensors", "observations.parquet"
+SWITCHED = (SAMPLES, OBSERVATIONS)
+"""What may change under a record; a model is written once."""
+NEW = re.compile(rf"({'|'.join(map(re.escape, SWITCHED))})\.[0-9a-f]{{16}}")
+
+Named = Mapping[str, str]
+"""SHA-256 by name, as a record has it."""
+
+
+def new_name(name: str, sha256: str) -> str:
+    """Under which a file is written."""
+    return f"{name}.{sha256[:16]}"
+
+
+def _places(name: str, sha256: str | None) -> list[str]:
+    """Where to look for a file, the new place first."""
+    return [new_name(name, sha256), name] if sha256 else [name]
+
+
+def stored(directory: Path, name: str, named: Named) -> bytes | None:
+    """The content of a file that a record names, None where there is none.
+
+    A file that the record does not name is taken as it is: older records name none.
+
+    Raises:
+        CorruptFileError: if it is not the one that the record names.
+        OSError: if it cannot be read.
+    """
+    wanted = named.get(name)
+    for place in _places(name, wanted):
+        try:
+            content = contents(directory / place)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if wanted and hashlib.sha256(content).hexdigest() != wanted:
+            raise CorruptFileError(f"{directory / place} is not the file its record names")
+        return content
+    return None
+
+
+def hashes(directory: Path, named: Named | None = None) -> dict[str, str]:
+    """SHA-256 by name of the files that are there, in either place if a record names them."""
+    found = {}
+    for name in (MODEL, SAMPLES, OBSERVATIONS):
+        for place in _places(name, (named or {}).get(name)):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                found[name] = hashlib.sha256(contents(directory / place)).hexdigest()
+                break
+    return found
+
+
+def left(directory: Path) -> bool:
+    """Whether a writer left files beside those of the record."""
+    with suppress(OSError):
+        return any(NEW.fullmatch(path.name) for path in directory.iterdir())
+    return False
+
+
+def settle(directory: Path, named: Named) -> None:
+    """End a switch, as far as possible: what a record names goes to its place, the rest goes."""
+    for name in SWITCHED:
+        if named and name not in named:
+            with suppress(OSError):
+                (directory / name).unlink()
+    with suppress(OSError):
+        for path in [each for each in directory.iterdir() if NEW.fullmatch(each.name)]:
+            name = path.name.rpartition(".")[0]
+            with suppress(OSError):
+                if path.name == new_name(name, named.get(name, "")):
+                    path.replace(directory / name)
+                else:
+                    path.unlink()
+
+
+@dataclass
+class Staged:
+    """Files that are written and not on record yet: SHA-256 by name."""
+
+    directory: Path
+    files: dict[str, str] = field(default_factory=dict)
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file beside the one that is on record.
+
+        Raises:
+            OSError: if the disk is full or the directory cannot be written.
+        """
+        sha256 = hashlib.sha256(content).hexdigest()
+        write_atomically(self.directory / new_name(name, sha256), content)
+        self.files[name] = sha256

@@ -1,0 +1,232 @@
+"""Results directories that belong to somebody else, may only be read, or have no file locks.
+
+What a file system would refuse is refused by patched calls: whoever runs the tests may be root.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from matplotlib.figure import Figure
+
+import cwbench
+from cwbench.check.doctor import results_findings
+from cwbench.errors import CwbenchError, NewerSchemaError, UsageError
+from cwbench.machine import locks
+from cwbench.records import runs
+from cwbench.reporting import run_figures
+from cwbench.reporting.run_figures import draw
+
+Run = Callable[..., cwbench.Record]
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int], None]:
+    """Let nothing be written below a directory, as on a mount that may only be read."""
+
+    def refuse(below: Path, number: int = errno.EROFS) -> None:
+        def guarded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+            def call(path: Any, *given: Any, **options: Any) -> Any:
+                flags = given[0] if given and isinstance(given[0], int) else os.O_RDONLY
+                writes = name != "open" or flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+                if writes and str(path).startswith(str(below)):
+                    raise OSError(number, os.strerror(number), str(path))
+                return original(path, *given, **options)
+
+            return call
+
+        for name in ("open", "mkdir", "unlink", "replace", "rename"):
+            monkeypatch.setattr(os, name, guarded(name, getattr(os, name)))
+        opened = Path.open
+
+        def path_open(self: Path, mode: str = "r", *given: Any, **options: Any) -> Any:
+            if set(mode) & set("wax+") and str(self).startswith(str(below)):
+                raise OSError(number, os.strerror(number), str(self))
+            return opened(self, mode, *given, **options)
+
+        monkeypatch.setattr(Path, "open", path_open)
+
+    return refuse
+
+
+def test_what_can_be_done_where_nothing_can_be_written(
+    run: Run, cli: Callable[..., Result], results: Path, tmp_path: Path,
+    read_only: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    record = run("prior")
+    monkeypatch.setattr(run_figures, "_figures", lambda *_: iter([("one", Figure())]))
+    read_only(results)
+    assert run("prior") == record
+    assert cli("leaderboard", "--results", results).exit_code == 0
+    scored = cli("score", record.run_id)
+    assert (scored.exit_code, "nothing was missing" in scored.output) == (0, True)
+    refused = cli("run", "--task", "gaussian-linear", "--method", "prior", "--preset", "smoke",
+                  "--seed", "1")  # fmt: skip
+    assert refused.exit_code == 2
+    assert "Read-only file system. Name another with --results DIR" in refused.stderr
+    with pytest.raises(UsageError, match=r"figures directory .* --output DIR"):
+        draw(record)
+    assert draw(record, output=tmp_path / "mine") == [tmp_path / "mine" / "one.png"]
+
+
+def test_a_cache_that_cannot_be_written_costs_the_caching_alone(
+    run: Run, results: Path, tmp_path: Path, read_only: Callable[..., None]
+) -> None:
+    (results / ".cache").mkdir(parents=True)
+    read_only(results / ".cache", errno.EACCES)
+    record = run("prior")
+    assert record.status == "ok"
+    assert not list((results / ".cache").iterdir())
+    assert record.metrics == run("prior", results=tmp_path / "other").metrics
+
+
+def test_a_run_of_another_user_is_refused_before_its_fit(
+    run: Run, results: Path, read_only: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = run("prior")
+    assert record.directory
+    (record.directory / "record.json").unlink()
+    read_only(record.directory, errno.EACCES)
+    monkeypatch.setattr("cwbench.running.fitting.fit", lambda *_: pytest.fail("it was fitted"))
+    with pytest.raises(UsageError, match=r"the run's directory .* Permission denied"):
+        run("prior")
+
+
+def test_a_lock_that_another_user_made_is_held_by_reading_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = os.open
+
+    def refusing(path: Any, flags: int, *given: Any) -> int:
+        if str(path).endswith(".lock") and flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return original(path, flags, *given)
+
+    (tmp_path / locks.LOCK).touch()
+    monkeypatch.setattr(os, "open", refusing)
+    with runs.single_writer(tmp_path):
+        assert runs.is_running(tmp_path)
+        assert locks.claim(tmp_path) is None
+    assert not runs.is_running(tmp_path)
+
+
+@pytest.fixture
+def no_flock(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+
+
+@pytest.mark.usefixtures("no_flock")
+def test_without_flock_it_says_what_to_do_and_the_way_out_works(
+    run: Run, results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(CwbenchError, match=r"no file locks \(flock\).*CWBENCH_LOCKS=files"):
+        run("prior")
+    found = {each.name: each for each in results_findings(results)}
+    assert found["locks"].state == "broken"
+    monkeypatch.setenv(locks.VARIABLE, "files")
+    record = run("prior")
+    assert record.status == "ok"
+    assert record.directory
+    assert not (record.directory / locks.HOLDER).exists()
+    found = {each.name: each for each in results_findings(results)}
+    assert (found["locks"].state, found["locks"].detail) == ("ok", "files, by CWBENCH_LOCKS")
+
+
+def test_a_lock_file_keeps_others_out_until_its_holder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(locks.VARIABLE, "files")
+    lock = locks.claim(tmp_path)
+    assert lock is not None
+    assert locks.claimed(tmp_path)
+    assert locks.claim(tmp_path) is None
+    with (
+        pytest.raises(CwbenchError, match=r"another process .*remove .*\.lock\.holder"),
+        runs.single_writer(tmp_path),
+    ):
+        pass
+    locks.release(lock)
+    assert not locks.claimed(tmp_path)
+    (tmp_path / locks.HOLDER).write_text(f"{os.uname().nodename} {2**22 + 1}\n")  # no such process
+    assert not locks.claimed(tmp_path)
+    with runs.single_writer(tmp_path):
+        assert locks.claimed(tmp_path)
+    (tmp_path / locks.HOLDER).write_text(f"elsewhere {2**22 + 1}\n")
+    assert locks.claimed(tmp_path)
+    monkeypatch.setenv(locks.VARIABLE, "hope")
+    with pytest.raises(UsageError, match="files or flock"):
+        locks.claim(tmp_path)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_record_of_a_newer_schema_is_never_overwritten(run: Run, force: bool) -> None:
+    record = run("prior")
+    assert record.directory
+    path = record.directory / "record.json"
+    text = json.dumps({"schema": 99, "precious": True})
+    path.write_text(text)
+    with pytest.raises(NewerSchemaError, match="has schema 99"):
+        run("prior", force=force)
+    with pytest.raises(NewerSchemaError):
+        runs.write(record.directory, record)
+    assert path.read_text() == text
+
+
+@pytest.mark.slow
+def test_a_sweep_leaves_a_record_of_a_newer_schema_alone(run: Run) -> None:
+    record = run("prior")
+    assert record.directory
+    (record.directory / "record.json").write_text('{"schema": 99}')
+    (swept,) = cwbench.sweep(
+        "gaussian-linear", "prior", "smoke", results=record.directory.parents[5], quiet=True
+    )
+    assert swept.status == "failed"
+    assert (record.directory / "record.json").read_text() == '{"schema": 99}'
+
+
+def test_killed_while_figures_are_drawn_the_same_command_draws_them(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, original = [], run_figures.write_atomically
+
+    def killed(path: Path, content: bytes) -> None:
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(path.name)
+        original(path, content)
+
+    empty = [(f"figure-{number}", Figure()) for number in range(4)]
+    monkeypatch.setattr(run_figures, "_figures", lambda *_: iter(empty))
+    monkeypatch.setattr(run_figures, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run("prior", figures=True)
+    monkeypatch.setattr(run_figures, "write_atomically", original)
+    record = run("prior", figures=True)
+    names = {path.name for path in record.figures}
+    assert set(drawn) < names
+    before = {path: path.stat().st_mtime_ns for path in record.figures}
+    again = run("prior", figures=True)
+    assert {path: path.stat().st_mtime_ns for path in again.figures} == before
+    assert {path.name for path in run("prior", figures=True, force=True).figures} == names
+
+
+def test_a_path_that_is_no_utf_8(run: Run, tmp_path: Path, cli: Callable[..., Result]) -> None:
+    results = tmp_path / os.fsdecode(b"results-\xff")
+    record = run("prior", results=results)
+    assert record.status == "ok"
+    assert set(cwbench.load_records(results).status) == {"ok"}
+    assert not cwbench.leaderboard(results).empty
+    again = ["run", "--task", "gaussian-linear", "--method", "prior", "--preset", "smoke"]
+    for command in (again, ["status"], ["leaderboard"], ["status", "--json"], ["doctor"]):
+        assert not isinstance(cli(*command, "--results", results).exception, UnicodeError)
