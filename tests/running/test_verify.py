@@ -58,14 +58,15 @@ def rewrite(place: Path, change: Callable[[dict], object], *, hashes: bool = Tru
 
 
 def improve(place: Path) -> None:
-    """Claim a better score: halve the values on record and by observation."""
+    """Claim a better score: lower all that is on record of it, and the values by observation."""
     path = place / "observations.parquet"
     table = pd.read_parquet(path)
     table.loc[table.metric == "ew2sq", "value"] -= 10
     table.to_parquet(path, index=False)
 
     def lower(record: dict) -> None:
-        record["metrics"]["ew2sq"]["value"] -= 10
+        for name in ("value", "low", "high", "p90"):
+            record["metrics"]["ew2sq"][name] -= 10
 
     rewrite(place, lower)
 
@@ -94,7 +95,7 @@ def test_a_better_score_than_the_model_gives_is_found(results: Path, place: Path
     (place / "samples.safetensors").unlink()
     found = only(results)
     assert not found.sound
-    assert "standard errors apart" in found.problems[0]
+    assert any("standard errors apart" in problem for problem in found.problems)
     (unasked,) = verify(results, fresh=False)
     assert unasked.verdict == "hashes only"
 
@@ -133,7 +134,7 @@ def test_a_copy_is_found(results: Path, place: Path) -> None:
     shutil.copytree(place, place.with_name("seed-1"))
     found = list(verify(results))
     assert [one.sound for one in found] == [True, False]
-    assert any("again" in problem for problem in found[1].problems)
+    assert any("again, as in" in problem for problem in found[1].problems)
 
 
 def test_other_versions_are_told(results: Path, place: Path) -> None:
