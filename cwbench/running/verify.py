@@ -24,13 +24,12 @@ from typing import Any
 from cwbench import registry
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.records import runs as records
-from cwbench.records import storage
 from cwbench.records.record import Record
 from cwbench.records.schema import LARGEST
 from cwbench.running.remade import OtherDataError, refuse_other_settings
 from cwbench.running.request import Request
 from cwbench.running.score import request_of
-from cwbench.verifying import identity, numbers, scoring
+from cwbench.verifying import identity, numbers, scoring, stored
 from cwbench.verifying.found import Finding, Problem, Unchecked, Verified
 from cwbench.verifying.neighbours import Neighbours
 
@@ -112,7 +111,8 @@ class _Verification:
     def _check(self, record: Record, found: Verified) -> None:
         """Everything, in the order of what it costs; what is not as recorded costs no more time."""
         for part in (identity.place, _changed_files, _origin, identity.key, identity.origin,
-                     identity.newer, numbers.consistent):  # fmt: skip
+                     identity.newer, identity.data,
+                     numbers.consistent):  # fmt: skip
             found.take(_told(part, record))
         values = {} if found.refused else numbers.values_of(record)
         found.take(_told(self.neighbours.against, record, values))
@@ -148,7 +148,7 @@ class _Verification:
             again = scoring.rescored(record, request, values)
             found.take(again.findings)
             found.rescored = again.values > 0
-            if (found.directory / storage.MODEL).is_file():
+            if stored.has_model(record):
                 found.take(self._fresh(record, request, values, found))
         except Exception as failure:  # noqa: BLE001 - of a plugin; the next record is checked
             found.take([Problem(f"scoring failed: {type(failure).__name__}: {failure}")])
@@ -175,8 +175,7 @@ def _told(check: Callable[..., Iterable[Finding]], *arguments: Any) -> Iterator[
 
 
 def _changed_files(record: Record) -> Iterator[Finding]:
-    assert record.directory is not None  # noqa: S101 - it was read from there
-    hashes = storage.hashes(record.directory)
+    hashes = stored.hashes(record)
     for name, sha in hashes.items():
         if record.files.get(name, sha) != sha:
             yield Problem(f"{name} is not the file the record names")

@@ -8,6 +8,7 @@ and the preset that are installed, where they are of the version on record.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,7 +18,8 @@ from cwbench.errors import CwbenchError, UsageError
 from cwbench.preset import NOT_KEYED, Preset
 from cwbench.records.record import Record, key_of
 from cwbench.running.recorded import identity_of
-from cwbench.running.request import Request, keyed_preset, nfe_grid
+from cwbench.running.request import Request, configured_task, keyed_preset, nfe_grid
+from cwbench.verifying import stored
 from cwbench.verifying.found import Finding, Problem, Unchecked
 
 FACTS = {
@@ -29,8 +31,7 @@ FACTS = {
 
 def place(record: Record) -> Iterator[Finding]:
     """Names in the record that are not those of its directory."""
-    assert record.directory is not None  # noqa: S101 - it was read from there
-    task, method, preset, key, seed = record.directory.parts[-5:]
+    task, method, preset, key, seed = stored.place(record).parts[-5:]
     wanted = {
         "task": (record.task["name"], task), "method": (record.method["name"], method),
         "preset": (record.preset, preset), "fit_key": (record.fit_key[:16], key),
@@ -100,11 +101,39 @@ def origin(record: Record) -> Iterator[Finding]:
     if external != (record.track == "external"):
         made = "comes from outside" if external else "was fitted here"
         yield Problem(f"it is on track {record.track}, but its method {made}")
+    if (record.status == "ok") != (record.error is None):
+        yield Problem(f"it is {record.status}, its error {record.error!r}")
     for name, part in (("task", record.task), ("method", record.method)):
+        if _ours(part) and part.get("source_sha256"):
+            yield Problem(f"{name} is of cwbench, whose source is in no key, and names one")
         for key, value in part["changed"].items():
             kept = part["params"].get(key)
             if kept is not None and kept != value:
                 yield Problem(f"{name}.{key} is {kept!r} in its params, {value!r} in its label")
+
+
+def _ours(part: Mapping[str, Any]) -> bool:
+    return str(part.get("distribution", "")).startswith("cwbench ")
+
+
+def data(record: Record) -> Iterator[Finding]:
+    """Whether the data of a built-in task of this version follow from its settings."""
+    try:
+        task, loaded = configured_task(record.task["name"], record.task["params"])
+    except CwbenchError:
+        return
+    here = f"{loaded.distribution} {loaded.version}"
+    if (
+        _ours(record.task)
+        and record.task["distribution"] == here
+        and not settings.path_fields(type(task.params))
+    ):
+        said = record.task.get("fingerprint")
+        if record.task["version"] == task.info.version and task.fingerprint() != said:
+            yield Problem(
+                f"its data are others ({said}) than its task makes of its settings "
+                f"({task.fingerprint()})"
+            )
 
 
 def facts(record: Record, request: Request) -> Iterator[Finding]:
@@ -162,9 +191,10 @@ def preset(record: Record, request: Request) -> Iterator[Finding]:
             f"not checked: its preset against its settings, which cannot be read back: {error}"
         )
         return
-    for name, value in (keyed_preset(asked) | {"metrics": asked.metrics}).items():
-        found = getattr(request.preset, name)
-        if settings.json_values(request.preset)[name] != value and found != value:
+    same = record.environment.get("cwbench") == version("cwbench")
+    for name in Preset.model_fields if same else [*keyed_preset(asked), "metrics"]:
+        found, value = getattr(request.preset, name), getattr(asked, name)
+        if found != value:
             yield Problem(f"preset.{name} is {found!r}, by its name and settings {value!r}")
 
 
@@ -180,8 +210,7 @@ def _asked(record: Record, request: Request, base: Preset) -> Preset:
         "preset": Preset.model_fields,
     }
     owned = settings.split(record.settings, fields)["preset"]
-    kept = {k: v for k, v in owned.items() if k not in NOT_KEYED or k == "metrics"}
-    return settings.validated(Preset, base.model_dump() | kept, "preset")
+    return settings.validated(Preset, base.model_dump() | owned, "preset")
 
 
 def versions(record: Record, request: Request) -> Iterator[Finding]:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cwbench.records import storage
 from cwbench.records.record import Record
 from cwbench.records.values import AGREEMENT
+from cwbench.verifying import stored
 from cwbench.verifying.found import Finding, Problem
 from cwbench.verifying.numbers import Values
 
@@ -135,8 +135,7 @@ def _judged_on(record: Record) -> tuple[Any, ...]:
 
 def _of_samples(record: Record) -> dict[tuple[str, str], str]:
     """A hash of each set of stored samples."""
-    stored = storage.load_samples(record.directory) if record.directory else {}
-    parts = {name: part.float().contiguous().numpy() for name, part in stored.items()}
+    parts = {n: part.float().contiguous().numpy() for n, part in stored.samples(record).items()}
     return {("samples", name): _digest(part) for name, part in parts.items()}
 
 

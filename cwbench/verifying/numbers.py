@@ -17,13 +17,13 @@ from cwbench.judging.judge import Judge
 from cwbench.judging.measured import RESOLUTION_WANTED, Scores
 from cwbench.judging.uniformity import least_error
 from cwbench.metric import CalibrationMetric, ImageMetric, Metric, SetMetric
-from cwbench.records import storage
 from cwbench.records.entry import LEVEL, Entry
 from cwbench.records.record import Record
 from cwbench.records.values import AGREEMENT, gathered
 from cwbench.running.outcome import verdict
 from cwbench.running.recorded import metric_id
 from cwbench.running.request import Request
+from cwbench.verifying import stored
 from cwbench.verifying.found import Finding, Problem, Unchecked
 
 Values = dict[str, NDArray[np.float64]]
@@ -84,7 +84,7 @@ def _alone(entry: Entry) -> Iterator[str]:
 
 def _table(record: Record) -> Iterator[Finding]:
     """Whether the rows by observation are those of the entries, each observation once."""
-    for table in storage.load_observations(record.directory or _nowhere()):
+    for table in stored.observations(record):
         for (metric, nfe), rows in table.groupby(["metric", "nfe"], sort=False):
             identifier = f"{metric}@nfe={nfe}" if nfe else str(metric)
             entry = record.metrics.get(identifier)
@@ -94,10 +94,6 @@ def _table(record: Record) -> Iterator[Finding]:
                 yield Problem(f"{identifier} by observation has rows twice, or lacks some")
             else:
                 yield from _means(identifier, entry, rows)
-
-
-def _nowhere() -> Any:
-    raise CorruptFileError("it was not read from a directory")
 
 
 def _means(identifier: str, entry: Entry, rows: pd.DataFrame) -> Iterator[Finding]:

@@ -13,13 +13,13 @@ from torch import Tensor
 from cwbench.judging.by_observation import ObservationJudge
 from cwbench.metric import Metric
 from cwbench.preset import NFE
-from cwbench.records import storage
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
 from cwbench.running.outcome import is_present
 from cwbench.running.recorded import metric_id, suffixed
 from cwbench.running.request import Request
 from cwbench.running.run import Runner
+from cwbench.verifying import stored
 from cwbench.verifying.found import Finding, Problem, Unchecked
 from cwbench.verifying.numbers import AGREEMENT, Values, differing
 
@@ -47,15 +47,13 @@ def _present(record: Record, request: Request, metric: Metric, nfe: NFE | None) 
 
 def rescored(record: Record, request: Request, values: Values) -> Again:
     """The entries of stored samples, computed again; values by observation too."""
-    directory = record.directory
-    assert directory is not None  # noqa: S101 - it was read from there
-    stored = storage.load_samples(directory)
-    if not stored:
-        model = "" if (directory / storage.MODEL).is_file() else "no model, "
+    kept = stored.samples(record)
+    if not kept:
+        model = "" if stored.has_model(record) else "no model, "
         return Again([Unchecked(f"not rescored: {model}no samples")])
     judge, again, left = ObservationJudge(request.task, request.preset), Again([]), []
     for nfe in request.nfe:
-        drawn = stored.get(suffixed("samples", nfe))
+        drawn = kept.get(suffixed("samples", nfe))
         for metric in request.metrics.values():
             entry = _present(record, request, metric, nfe)
             if entry is None:
@@ -116,9 +114,8 @@ def redrawn(record: Record, request: Request, values: Values, seed: int) -> Agai
         return Again([Unchecked("not redrawn: the main metric has no value by observation")])
     judge = ObservationJudge(request.task, request.preset)
     judge.key = (*judge.key, "verify", seed)
-    assert record.directory is not None  # noqa: S101 - its model lies there
-    device = torch.device("cpu")
-    runner = Runner(request, record.directory, device, recorded_in=record.directory)
+    place = stored.place(record)
+    runner = Runner(request, place, torch.device("cpu"), recorded_in=place)
     for nfe in request.nfe:
         found = values.get(metric_id(metric, nfe))
         if _present(record, request, metric, nfe) is None or found is None:

@@ -1,6 +1,6 @@
 """All attacks in full, as the table of counts in `docs/trust.md`; a part of a title chooses some.
 
-python -m tests.attacks [TITLE]
+python tests/attacks [TITLE]
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # as pytest has it
 
+import click  # noqa: E402
 from attacks.counts import Attack, Counts  # noqa: E402
 
 COLUMNS = [part.name for part in fields(Counts)]
@@ -34,14 +35,14 @@ def row(title: str, counts: Counts) -> str:
 
 def main(wanted: str = "") -> int:
     """Print the table, row by row; 1 if anything fell."""
-    print(f"| attack | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}")
+    click.echo(f"| attack | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}")
     total = Counts()
     for attack in (each for each in listed() if wanted in each.title):
         with tempfile.TemporaryDirectory() as place:
             counts = attack.counts(Path(place), attack.full)
-        print(row(attack.title, counts), flush=True)
+        click.echo(row(attack.title, counts))
         total += counts
-    print(row("**all**", total))
+    click.echo(row("**all**", total))
     return int(total != Counts(tried=total.tried))
 
 

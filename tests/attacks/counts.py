@@ -1,7 +1,7 @@
 """What came of attacks, counted; every count but `tried` is to be 0.
 
 A module `test_*.py` here lists its attacks in `ATTACKS`; its tests hold them at 0, and
-`python -m tests.attacks` runs all of them in full and prints the table of the guide's page.
+`python tests/attacks` runs all of them in full and prints the table of the guide's page.
 """
 
 from __future__ import annotations
