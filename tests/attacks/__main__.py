@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # as pytest has it
@@ -21,11 +22,22 @@ from attacks.counts import Attack, Counts  # noqa: E402
 COLUMNS = [part.name for part in fields(Counts)]
 
 
-def listed() -> Iterator[Attack]:
-    """The attacks of all modules here, by the name of the module."""
+def modules() -> Iterator[ModuleType]:
+    """All modules of attacks here."""
     for path in sorted(HERE.glob("test_*.py")):
-        module = importlib.import_module(f"attacks.{path.stem}")
+        yield importlib.import_module(f"attacks.{path.stem}")
+
+
+def listed() -> Iterator[Attack]:
+    """The attacks of all modules."""
+    for module in modules():
         yield from getattr(module, "ATTACKS", ())
+
+
+def beyond() -> str:
+    """What no check finds, by the modules that say so."""
+    found = [each for module in modules() for each in getattr(module, "BEYOND", {}).items()]
+    return "\n".join(["| | |", "|---|---|", *(f"| {what} | {why} |" for what, why in found)])
 
 
 def row(title: str, counts: Counts) -> str:
@@ -35,6 +47,9 @@ def row(title: str, counts: Counts) -> str:
 
 def main(wanted: str = "") -> int:
     """Print the table, row by row; 1 if anything fell."""
+    if wanted == "--beyond":
+        click.echo(beyond())
+        return 0
     click.echo(f"| attack | {' | '.join(COLUMNS)} |\n|---|{'---:|' * len(COLUMNS)}")
     total = Counts()
     for attack in (each for each in listed() if wanted in each.title):
