@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -141,3 +142,22 @@ def test_what_is_skipped_is_named(tmp_path: Path) -> None:
     (place / "record.json").write_text(malformed(content, ("metrics", "ew2sq", "value"), "a text"))
     done = CliRunner().invoke(main, ["leaderboard", "--results", str(tmp_path)])
     assert str(place / "record.json") in done.output
+
+
+def test_a_directory_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest is shown; the superuser, who runs tests in containers, reads everything."""
+    two_honest(tmp_path)
+    closed, scandir = str(tmp_path / "runs" / "t" / "honest-2"), os.scandir
+
+    def refusing(place: str) -> Any:
+        if place == closed:
+            raise PermissionError(13, "Permission denied", place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.warns(UserWarning, match=r"skipped: .*honest-2 cannot be read"):
+        done = CliRunner().invoke(main, ["leaderboard", "--results", str(tmp_path)])
+    assert done.exit_code == 0
+    assert "honest" in done.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,30 @@ def test_an_honest_run_passes_by_samples_and_by_model(results: Path, place: Path
     assert found.redrawn
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
     assert not (results / ".cache" / "values").exists()
+
+
+def test_fresh_observations_are_of_a_seed_that_is_told(
+    results: Path, place: Path, cli: Callable
+) -> None:
+    """Two calls draw others, and the seed that the first one prints repeats it."""
+
+    def told(*options: object) -> tuple[list[str], str]:
+        done = cli("verify", results, *options)
+        return re.findall(r"on fresh observations -?[.0-9e+-]+", done.stdout), done.stderr
+
+    first, seed = told()
+    second, _ = told()
+    again, _ = told("--fresh-seed", *re.findall(r"--fresh-seed (\d+)", seed))
+    assert first == again != second
+
+
+def test_what_was_not_computed_again_is_never_called_sound(results: Path, place: Path) -> None:
+    for path in place.glob("*.safetensors"):
+        path.unlink()
+    found = only(results)
+    assert (found.refused, found.sound, found.how) == (False, False, "hashes only")
+    assert "not rescored: no model, no samples" in found.unchecked
+    assert found.as_json()["verdict"] == "hashes only"
 
 
 def test_a_better_score_than_the_samples_give_is_found(results: Path, place: Path) -> None:
