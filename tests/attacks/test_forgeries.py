@@ -352,7 +352,10 @@ def accepted(place: Path, n: int) -> tuple[Counts, list[str]]:
     origin = honest(place / "honest")
     every = generated(content_of(forged(origin)))
     order = random.Random(3)  # noqa: S311 - no secret
-    chosen = every if n >= len(every) else [*COMPOUND, *order.sample(every[len(COMPOUND) :], n)]
+    half = n // 2
+    some = order.sample(COMPOUND, min(half, len(COMPOUND)))
+    some += order.sample(every[len(COMPOUND) :], min(n - half, len(every) - len(COMPOUND)))
+    chosen = every if n >= len(every) else some
     passed, crashed = [], 0
     for one in chosen:
         copy = place / "forged"
