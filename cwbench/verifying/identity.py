@@ -240,7 +240,8 @@ def _known(identifier: str, installed: Mapping[str, int]) -> str:
 
 def newer(record: Record) -> Iterator[Finding]:
     """A task or method of a version that nobody here knows."""
-    for kind, part in (("task", record.task), ("method", record.method)):
+    parts: dict[registry.Kind, dict[str, Any]] = {"task": record.task, "method": record.method}
+    for kind, part in parts.items():
         try:
             latest = registry.load(kind, part["name"]).cls.info.version
         except CwbenchError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cwbench.judging.by_observation import ObservationJudge
@@ -128,7 +129,9 @@ def redrawn(record: Record, request: Request, values: Values, seed: int) -> Agai
     return again
 
 
-def _gap(identifier: str, recorded: np.ndarray, fresh: np.ndarray, *, ranks: bool) -> Finding:
+def _gap(
+    identifier: str, recorded: NDArray[np.float64], fresh: NDArray[np.float64], *, ranks: bool
+) -> Finding:
     """How many standard errors lie between two means over independent observations."""
     gap = abs(float(fresh.mean() - recorded.mean()))
     error = math.hypot(*(float(v.std(ddof=1) / len(v) ** 0.5) for v in (fresh, recorded)))
