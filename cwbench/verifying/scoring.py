@@ -16,13 +16,14 @@ from cwbench.metric import Metric
 from cwbench.preset import NFE
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
+from cwbench.records.values import AGREEMENT
 from cwbench.running.outcome import is_present
 from cwbench.running.recorded import metric_id, suffixed
 from cwbench.running.request import Request
 from cwbench.running.run import Runner
 from cwbench.verifying import stored
 from cwbench.verifying.found import Finding, Problem, Unchecked
-from cwbench.verifying.numbers import AGREEMENT, Values, differing
+from cwbench.verifying.numbers import Values, differing
 
 GAP = 3.0
 """Standard errors between the score on record and the one on fresh observations."""
