@@ -180,29 +180,52 @@ def compare(
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--fresh/--no-fresh", default=True, help="Score stored models on fresh observations.")
+@click.option(
+    "--fresh-seed", type=click.IntRange(min=0, max=2**63 - 1),
+    help="Of the fresh observations, to repeat those of before; default a new one, which is shown.",
+)  # fmt: skip
 @where_option
 @json_option
 @reports_errors
-def verify(directory: Path, fresh: bool, assignments: tuple[str, ...], as_json: bool) -> None:
-    """Check records before they are submitted: schema, hashes, versions, scores.
+def verify(
+    directory: Path,
+    fresh: bool,
+    fresh_seed: int | None,
+    assignments: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Check records before they are submitted: whether they fit themselves and each other.
 
-    Samples that are stored are scored again; a stored model is scored on fresh observations, and a
-    gap above three standard errors is flagged. DIRECTORY is a results directory.
+    Key, track, intervals, floors and counts have to follow from settings and values. Samples that
+    are stored are scored again; a stored model is scored on fresh observations, and a gap above
+    three standard errors is flagged. What cannot be checked is counted apart. DIRECTORY is a
+    results directory.
     """
+    from cwbench.running.verify import chosen_seed
     from cwbench.running.verify import verify as verify_all
     from cwbench.settings import parse
 
-    found = list(verify_all(directory, fresh=fresh, settings=parse(assignments)))
+    seed = chosen_seed() if fresh_seed is None else fresh_seed
+    given = parse(assignments)
+    found = list(verify_all(directory, fresh=fresh, settings=given, fresh_seed=seed))
     if as_json:
-        click.echo(json.dumps([one.as_json() for one in found], indent=1))
+        told = [one.as_json() | {"fresh_seed": seed if fresh else None} for one in found]
+        click.echo(json.dumps(told, indent=1))
     else:
         for one in found:
             click.echo(str(one))
-    flawed = sum(not one.sound for one in found)
-    rescored, drawn = (sum(getattr(one, how) for one in found) for how in ("rescored", "fresh"))
-    message = f"scored again from samples: {rescored}, on fresh observations: {drawn}"
-    click.echo(f"{len(found)} runs, {flawed} with problems; {message}", err=as_json)
-    if flawed:
+    refused, rescored, drawn = (
+        sum(getattr(one, how) for one in found) for how in ("refused", "rescored", "redrawn")
+    )
+    hashes = sum(one.verdict == "hashes only" for one in found)
+    click.echo(
+        f"{len(found)} runs, {refused} with problems; scored again from samples: {rescored}, on "
+        f"fresh observations: {drawn}, by hashes only: {hashes}",
+        err=as_json,
+    )
+    if drawn:
+        click.echo(f"fresh observations of seed {seed}; --fresh-seed {seed} repeats them", err=True)
+    if refused:
         sys.exit(1)
 
 

@@ -20,6 +20,7 @@ from cwbench.metric import (
     Metric,
     SetMetric,
 )
+from cwbench.records.entry import Entry
 
 
 class Sampler(Protocol):
@@ -73,8 +74,11 @@ class Judge(ObservationJudge):
 
     def failed(self, metric: Metric, failed: Failed) -> Measured:
         """The entry of a metric that failed."""
-        without = metric.measured_by(_WithoutValue(self)).entry
-        return Measured(replace(without, error=failed.reason), trace=failed.trace)
+        return Measured(replace(self.blank(metric), error=failed.reason), trace=failed.trace)
+
+    def blank(self, metric: Metric) -> Entry:
+        """The entry without a value: what the metric, the task and the preset decide of it."""
+        return metric.measured_by(_WithoutValue(self)).entry
 
     def _image_scores(
         self, metrics: list[ImageMetric], sampler: Sampler

@@ -61,8 +61,12 @@ def uniformity(ranks: Tensor, weights: Tensor) -> Uniformity:
     values, plug_ins = zip(*(_pseudo_values(column) for column in ranks.T), strict=True)
     value = torch.stack(values, 1) @ weights
     plug_in = torch.stack(plug_ins, 1) @ weights
-    least_error = (45 * m * (m - 1)) ** -0.5
-    return Uniformity(value, plug_in, torch.full_like(value, 1 / (6 * m)), least_error)
+    return Uniformity(value, plug_in, torch.full_like(value, 1 / (6 * m)), least_error(m))
+
+
+def least_error(m: int) -> float:
+    """The standard deviation of U for m uniform ranks."""
+    return float((45 * m * (m - 1)) ** -0.5)
 
 
 def highest(value: float, m: int, least_error: float, quantile: float) -> float:

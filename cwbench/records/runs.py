@@ -156,7 +156,10 @@ def _subdirectories(place: str) -> list[str]:
     try:
         with os.scandir(place) as entries:
             return [e.path for e in entries if e.is_dir() and not e.name.startswith(".")]
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        warnings.warn(f"skipped: {place} cannot be read ({error.strerror})", stacklevel=2)
         return []
 
 

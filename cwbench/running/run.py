@@ -194,8 +194,10 @@ class Runner:
                 return self._scored(previous, place)
 
     @plain_torch()
-    def draw_again(self, previous: Record, y: Tensor, nfe: NFE | None) -> Tensor:
+    def draw_again(self, previous: Record, y: Tensor, nfe: NFE | None, purpose: str) -> Tensor:
         """Samples of the stored model for any observations, `(m, 2n, *x_shape)`.
+
+        Those of each purpose are others.
 
         Raises:
             CwbenchError: if the model is not stored, or not the one the record names.
@@ -204,7 +206,7 @@ class Runner:
         if not place.has_model:
             raise CwbenchError("its model is not stored")
         bound = self._restored(previous, place, Outcome())
-        return measuring.draw(bound, y, 2 * self.request.preset.samples, nfe, "verify")
+        return measuring.draw(bound, y, 2 * self.request.preset.samples, nfe, purpose)
 
     @contextmanager
     def _working(self, *, quiet: bool) -> Iterator[Place]:

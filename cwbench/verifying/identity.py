@@ -1,0 +1,253 @@
+"""What a record says it is: key, settings, track and facts have to follow from each other.
+
+A record's key is a hash of what stands in the record itself, so that it is checked without the
+plugins, and for records of any version of cwbench. The rest is held against the task, the method
+and the preset that are installed, where they are of the version on record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel
+
+from cwbench import registry, settings
+from cwbench.errors import CwbenchError, UsageError
+from cwbench.preset import NOT_KEYED, Preset
+from cwbench.records.record import Record, key_of
+from cwbench.running.recorded import identity_of
+from cwbench.running.request import Request, configured_task, keyed_preset, nfe_grid
+from cwbench.verifying import stored
+from cwbench.verifying.found import Finding, Problem, Unchecked
+
+FACTS = {
+    "task": ("main_metric", "main_nfe", "second_nfe", "group", "x_shape", "params", "changed"),
+    "method": ("role", "params", "changed"),
+}
+"""What follows from an installed plugin of the same version and settings."""
+
+
+def place(record: Record) -> Iterator[Finding]:
+    """Names in the record that are not those of its directory."""
+    task, method, preset, key, seed = stored.place(record).parts[-5:]
+    wanted = {
+        "task": (record.task["name"], task), "method": (record.method["name"], method),
+        "preset": (record.preset, preset), "fit_key": (record.fit_key[:16], key),
+        "seed": (f"seed-{record.seed}", seed),
+        "run_id": (record.run_id, f"{record.fit_key[:16]}-{record.seed}"),
+    }  # fmt: skip
+    for name, (said, there) in wanted.items():
+        if said != there:
+            yield Problem(f"{name} is {said!r} in the record, {there!r} by its place")
+    if record.started > record.finished:
+        yield Problem(f"it was finished at {record.finished}, before it started")
+
+
+def key(record: Record) -> Iterator[Finding]:
+    """Whether the key follows from what the record says of itself."""
+    params = _params_of("method", record)
+    hidden = sorted(record.method["changed"].keys() & settings.path_fields(params))
+    if hidden:  # their contents are in the key, and only their first digits on record
+        yield Unchecked(
+            f"not checked: its key, which holds what {', '.join(hidden)} of the method leads to"
+        )
+        return
+    keyed = {
+        "task": [*_named(record.task), _task_values(record), *_data(record.task)],
+        "method": [*_named(record.method), record.method["params"],
+                   record.method.get("source_sha256")],
+        "preset": {k: v for k, v in record.preset_values.items() if k not in NOT_KEYED},
+        "world_size": record.environment.get("world_size", 1),
+    }  # fmt: skip
+    if key_of(keyed) != record.fit_key:
+        yield Problem("its key does not follow from its task, method, preset and settings")
+
+
+def _named(part: Mapping[str, Any]) -> list[Any]:
+    return [part["name"], part["version"]]
+
+
+def _data(task: Mapping[str, Any]) -> list[Any]:
+    return [task.get("fingerprint"), task.get("source_sha256")]
+
+
+def _params_of(owner: registry.Kind, record: Record) -> type[BaseModel]:
+    """The settings of an installed plugin, or none where it is not installed."""
+    part = record.task if owner == "task" else record.method
+    try:
+        found: type[BaseModel] = registry.load(owner, part["name"]).cls.Params
+    except CwbenchError:
+        return BaseModel
+    return found
+
+
+def _task_values(record: Record) -> dict[str, Any]:
+    """The task's settings as they are in its key: `cwbench.settings.keyed_values`."""
+    fields = _params_of("task", record).model_fields
+    values = dict.fromkeys(name for name, field in fields.items() if field.exclude)
+    values |= record.task["params"]
+    for name in settings.path_fields(_params_of("task", record)):
+        was_set = name in record.task["changed"] or fields[name].get_default() is not None
+        if was_set and not fields[name].exclude:
+            values.pop(name, None)
+    return values
+
+
+def origin(record: Record) -> Iterator[Finding]:
+    """Track, settings and what is named after them, by the record alone."""
+    external = record.method.get("distribution") == "external"
+    if external != (record.track == "external"):
+        made = "comes from outside" if external else "was fitted here"
+        yield Problem(f"it is on track {record.track}, but its method {made}")
+    if (record.status == "ok") != (record.error is None):
+        yield Problem(f"it is {record.status}, its error {record.error!r}")
+    for name, part in (("task", record.task), ("method", record.method)):
+        if _ours(part) and part.get("source_sha256"):
+            yield Problem(f"{name} is of cwbench, whose source is in no key, and names one")
+        for key, value in part["changed"].items():
+            kept = part["params"].get(key)
+            if kept is not None and kept != value:
+                yield Problem(f"{name}.{key} is {kept!r} in its params, {value!r} in its label")
+
+
+def _ours(part: Mapping[str, Any]) -> bool:
+    return str(part.get("distribution", "")).startswith("cwbench ")
+
+
+def data(record: Record) -> Iterator[Finding]:
+    """Whether the data of a built-in task of this version follow from its settings."""
+    try:
+        task, loaded = configured_task(record.task["name"], record.task["params"])
+    except CwbenchError:
+        return
+    here = f"{loaded.distribution} {loaded.version}"
+    if (
+        _ours(record.task)
+        and record.task["distribution"] == here
+        and not settings.path_fields(type(task.params))
+    ):
+        said = record.task.get("fingerprint")
+        if record.task["version"] == task.info.version and task.fingerprint() != said:
+            yield Problem(
+                f"its data are others ({said}) than its task makes of its settings "
+                f"({task.fingerprint()})"
+            )
+
+
+def facts(record: Record, request: Request) -> Iterator[Finding]:
+    """What the installed task and method say of the same settings."""
+    said = identity_of(request)
+    owners = ("task",) if record.track == "external" or gone(request) else ("task", "method")
+    for owner in owners:
+        part = record.task if owner == "task" else record.method
+        for name in FACTS[owner]:
+            if part[name] != said[owner][name]:
+                yield Problem(
+                    f"{owner}.{name} is {part[name]!r} on record, {said[owner][name]!r} by the "
+                    f"{owner} of this version and its settings"
+                )
+    if gone(request) and record.track != "external":
+        yield Unchecked(f"not redrawn: {getattr(request.method, 'reason', '')}")
+    yield from _grid(record, request)
+
+
+def gone(request: Request) -> bool:
+    """Whether its method is not here as it was."""
+    return hasattr(request.method, "reason")
+
+
+def _grid(record: Record, request: Request) -> Iterator[Finding]:
+    """NFE that the method does not have."""
+    measured = [nfe for nfe in request.nfe if nfe is not None]
+    if gone(request) or record.track == "external":
+        return
+    try:
+        wanted = nfe_grid(request.method, request.method_params, measured or None, request.preset)
+    except UsageError as error:
+        yield Problem(f"NFE on record that its method does not have: {error}")
+        return
+    if not measured and wanted != (None,):
+        yield Problem(f"its method is measured at NFE, and its metrics name none of {wanted}")
+    if measured and (wanted == (None,) or None in request.nfe):
+        yield Problem("its metrics name NFE, and not all of them do")
+
+
+def preset(record: Record, request: Request) -> Iterator[Finding]:
+    """Whether track and values of the preset follow from its name and the settings."""
+    base = request.task.info.presets.get(record.preset)
+    if base is None:
+        yield Problem(f"{record.task['name']} has no preset {record.preset!r}")
+        return
+    opened = keyed_preset(request.preset) != keyed_preset(base)
+    track = "open" if opened else "fixed"
+    if record.track not in ("external", track):
+        yield Problem(f"it is on track {record.track}, by the values of its preset on {track}")
+    try:
+        asked = _asked(record, request, base)
+    except UsageError as error:
+        yield Unchecked(
+            f"not checked: its preset against its settings, which cannot be read back: {error}"
+        )
+        return
+    same = record.environment.get("cwbench") == version("cwbench")
+    for name in Preset.model_fields if same else [*keyed_preset(asked), "metrics"]:
+        found, value = getattr(request.preset, name), getattr(asked, name)
+        if found != value:
+            yield Problem(f"preset.{name} is {found!r}, by its name and settings {value!r}")
+
+
+def _asked(record: Record, request: Request, base: Preset) -> Preset:
+    """The preset that the settings make of the installed one.
+
+    Raises:
+        UsageError: if they cannot be read.
+    """
+    fields = {
+        "task": type(request.task.params).model_fields,
+        "method": record.method["params"],
+        "preset": Preset.model_fields,
+    }
+    owned = settings.split(record.settings, fields)["preset"]
+    return settings.validated(Preset, base.model_dump() | owned, "preset")
+
+
+def versions(record: Record, request: Request) -> Iterator[Finding]:
+    """What is of another version here than on record."""
+    installed = {m.info.name: m.info.version for m in request.metrics.values()}
+    on_record: dict[str, set[int]] = {}
+    for identifier, entry in record.metrics.items():
+        on_record.setdefault(_known(identifier, installed), set()).add(entry.version)
+    for name, found in sorted(on_record.items()):
+        present = installed.get(name)
+        if present is None:
+            yield Unchecked(f"not checked: {name}, which is not installed")
+        elif max(found) > present or min(found) < 1:
+            yield Problem(f"{name} is version {sorted(found)}, {present} is the latest known here")
+        elif found != {present}:
+            yield Unchecked(
+                f"not checked: {name} is version {sorted(found)}, {present} is installed"
+            )
+
+
+def _known(identifier: str, installed: Mapping[str, int]) -> str:
+    """The name of the metric of an id; that of a set metric has its size at the end."""
+    name = identifier.partition("@")[0]
+    shorter, _, size = name.rpartition("-")
+    return shorter if name not in installed and size.isdigit() and shorter in installed else name
+
+
+def newer(record: Record) -> Iterator[Finding]:
+    """A task or method of a version that nobody here knows."""
+    parts: dict[registry.Kind, dict[str, Any]] = {"task": record.task, "method": record.method}
+    for kind, part in parts.items():
+        try:
+            latest = registry.load(kind, part["name"]).cls.info.version
+        except CwbenchError:
+            continue
+        if part["version"] > latest and record.track != "external":
+            yield Problem(
+                f"its {kind} {part['name']!r} was version {part['version']}, {latest} is the "
+                "latest known here"
+            )

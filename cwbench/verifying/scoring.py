@@ -1,0 +1,151 @@
+"""What is computed again: stored samples are scored, a stored model draws for new observations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cwbench.judging.by_observation import ObservationJudge
+from cwbench.metric import Metric
+from cwbench.preset import NFE
+from cwbench.records.entry import Entry
+from cwbench.records.record import Record
+from cwbench.records.values import AGREEMENT
+from cwbench.running.outcome import is_present
+from cwbench.running.recorded import metric_id, suffixed
+from cwbench.running.request import Request
+from cwbench.running.run import Runner
+from cwbench.verifying import stored
+from cwbench.verifying.found import Finding, Problem, Unchecked
+from cwbench.verifying.numbers import Values, differing
+
+GAP = 3.0
+"""Standard errors between the score on record and the one on fresh observations."""
+OTHER_GAP = 4.0
+"""The same at NFE that do not rank: there are several."""
+
+
+@dataclass
+class Again:
+    """What was found by computing again, and how many values were."""
+
+    findings: list[Finding]
+    values: int = 0
+
+
+def _present(record: Record, request: Request, metric: Metric, nfe: NFE | None) -> Entry | None:
+    """The entry on record with a value, if its metric is the one that is installed."""
+    if not is_present(record.metrics, request, metric, nfe):
+        return None
+    entry = record.metrics[metric_id(metric, nfe)]
+    return None if entry.value is None else entry
+
+
+def rescored(record: Record, request: Request, values: Values) -> Again:
+    """The entries of stored samples, computed again; values by observation too."""
+    kept = stored.samples(record)
+    if not kept:
+        model = "" if stored.has_model(record) else "no model, "
+        return Again([Unchecked(f"not rescored: {model}no samples")])
+    judge, again, left = ObservationJudge(request.task, request.preset), Again([]), []
+    for nfe in request.nfe:
+        drawn = kept.get(suffixed("samples", nfe))
+        for metric in request.metrics.values():
+            entry = _present(record, request, metric, nfe)
+            if entry is None:
+                continue
+            identifier = metric_id(metric, nfe)
+            if drawn is None or not metric.from_stored:
+                left.append(identifier)
+                continue
+            again.findings += _scored(judge, metric, drawn, identifier, entry, values)
+            again.values += 1
+    if again.values:
+        again.findings.append(Finding(f"{again.values} values scored again from samples"))
+    if left:
+        again.findings.append(Unchecked(f"not rescored: {', '.join(left)} (not of what is stored)"))
+    return again
+
+
+def _scored(
+    judge: ObservationJudge,
+    metric: Metric,
+    drawn: Tensor,
+    identifier: str,
+    entry: Entry,
+    values: Values,
+) -> Iterator[Finding]:
+    """Where an entry, or its values, differ from those of the samples beside it."""
+    if not drawn.isfinite().all():
+        yield Problem(f"{identifier} has a value, and the samples beside it are not finite")
+        return
+    measured = judge.measured(metric, drawn)
+    assert measured.scores is not None  # noqa: S101 - of samples by observation
+    found = measured.scores.value.numpy()
+    scale = float(np.abs(found).max())
+    differs = differing(entry, measured.entry, scale)
+    if differs:
+        name, said, again = differs
+        yield Problem(
+            f"{identifier}: {name} is {said!r} on record, {again!r} from the samples beside it"
+        )
+    by_observation = values.get(identifier)
+    if by_observation is not None and not np.allclose(
+        by_observation, found, rtol=AGREEMENT, atol=max(AGREEMENT * scale, 1e-9)
+    ):
+        yield Problem(f"{identifier} by observation is not what the samples beside it give")
+
+
+def redrawn(record: Record, request: Request, values: Values, seed: int) -> Again:
+    """The main metric of the stored model on observations that nobody has seen before.
+
+    Args:
+        record: with a model beside it.
+        request: made from it.
+        values: of the record, by observation.
+        seed: of the fresh observations, chosen after the record was made.
+    """
+    metric, again = request.metrics.get(request.task.main_metric), Again([])
+    if metric is None or not metric.by_observation:
+        return Again([Unchecked("not redrawn: the main metric has no value by observation")])
+    judge = ObservationJudge(request.task, request.preset)
+    judge.key = (*judge.key, "verify", seed)
+    place = stored.place(record)
+    runner = Runner(request, place, torch.device("cpu"), recorded_in=place)
+    for nfe in request.nfe:
+        found = values.get(metric_id(metric, nfe))
+        if _present(record, request, metric, nfe) is None or found is None:
+            continue
+        samples = runner.draw_again(record, judge.observations.y, nfe, f"verify {seed}")
+        fresh = judge.score(metric, samples).value.numpy()
+        ranks = nfe == _judged(request)
+        again.findings.append(_gap(metric_id(metric, nfe), found, fresh, ranks=ranks))
+        again.values += 1
+    return again
+
+
+def _gap(
+    identifier: str, recorded: NDArray[np.float64], fresh: NDArray[np.float64], *, ranks: bool
+) -> Finding:
+    """How many standard errors lie between two means over independent observations."""
+    gap = abs(float(fresh.mean() - recorded.mean()))
+    error = math.hypot(*(float(v.std(ddof=1) / len(v) ** 0.5) for v in (fresh, recorded)))
+    errors = gap / error if error else math.inf if gap else 0.0
+    text = (
+        f"{identifier} on fresh observations {fresh.mean():.4g}, on record "
+        f"{recorded.mean():.4g}: {errors:.1f} standard errors apart"
+    )
+    close = gap <= (GAP if ranks else OTHER_GAP) * error
+    return (Finding if close else Problem)(text)
+
+
+def _judged(request: Request) -> NFE | None:
+    """The NFE that ranks, or the last on record."""
+    main = request.task.info.main_nfe
+    return main if main in request.nfe else request.nfe[-1]
