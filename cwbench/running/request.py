@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from pydantic import BaseModel
+from torch import Tensor
 
 from cwbench import registry, settings
 from cwbench.door import Behind, copied, copying
@@ -25,6 +26,9 @@ from cwbench.records.schema import LARGEST
 from cwbench.samples import ImageSet, Part
 from cwbench.task import Task, checked_pairs, checked_shapes, checked_tensor
 from cwbench.training.networks import Meter, networks_of
+
+Drawn = tuple[Tensor, dict[str, Any]]
+"""Samples `(m, 2n, *x_shape)`, and what they cost."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Request:
     """What is taken during the fit, where the preset asks for it."""
     metric_hashes: Mapping[str, str | None] = field(default_factory=dict)
     """By metric name the hash of its source, where it comes from a file or an editable package."""
+    drawn: Mapping[NFE | None, Drawn] = field(default_factory=dict)
+    """What a sampler from outside drew for the observations, by NFE: its key holds their hash."""
 
     def keyed(self) -> dict[str, Any]:
         """What decides the fit."""

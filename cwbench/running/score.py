@@ -167,7 +167,7 @@ def _gone(record: Record, reason: str) -> tuple[type[Method], BaseModel, registr
     name, version = record.method["name"], record.method["version"]
     info = MethodInfo(name=name, version=version, title=name, citation="")
     cls = type("Gone", (_Gone,), {"info": info, "reason": reason})
-    return cls, Params(), registry.Loaded(cls, "", "", None)
+    return cls, Params(), registry.Loaded(cls, "", "", record.method.get("source_sha256"))
 
 
 def _on_record(record: Record) -> list[str]:
