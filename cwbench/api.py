@@ -24,6 +24,7 @@ from cwbench.records import runs as records
 from cwbench.records.interruption import RunInterruptedError
 from cwbench.records.record import Record
 from cwbench.running.exchange import stored_sampler
+from cwbench.running.named import Named
 from cwbench.running.outside import external, identified
 from cwbench.running.request import (
     ConfiguredMethod,
@@ -291,8 +292,9 @@ def _carried_out(runner: Runner, *, force: bool, quiet: bool, figures: bool) -> 
 def _draw_figures(record: Record, request: Request, method: Method | None) -> None:
     from cwbench.reporting.run_figures import Subject, draw, subject_of
 
+    files = Named({"": request.task_origin}, {"": request.method_origin})
     try:
         fitted = Subject(request.task, method) if method else None
-        draw(record, fitted or subject_of(record, request.settings))
+        draw(record, fitted or subject_of(record, request.settings, files))
     except Exception as error:  # noqa: BLE001 - a plugin's figure must not cost a finished record
         warnings.warn(f"no figures: {type(error).__name__}: {error}", stacklevel=3)

@@ -155,8 +155,16 @@ def load(kind: Kind, name: str) -> Loaded:
         UsageError: if there is no such name or file.
         ContractError: if it cannot be imported or does not keep the contract.
     """
-    if in_file(name):
-        return _load_file(kind, name)
+    return _load_file(kind, name) if in_file(name) else load_installed(kind, name)
+
+
+def load_installed(kind: Kind, name: str) -> Loaded:
+    """Load a registered name, such as a record's: never a file, whatever the name looks like.
+
+    Raises:
+        UsageError: if there is no such name.
+        ContractError: if it cannot be imported or does not keep the contract.
+    """
     plugin = find(kind, name)
     cls = plugin.load()
     own = plugin.distribution == "cwbench"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cwbench.cli.options import json_option, names, reports_errors, where_option
+from cwbench.cli.options import json_option, names, recorded, reports_errors, where_option
 from cwbench.errors import UsageError
 from cwbench.machine.cpu import without_collection
 
@@ -180,19 +180,33 @@ def compare(
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--fresh/--no-fresh", default=True, help="Score stored models on fresh observations.")
+@recorded("task")
+@recorded("method")
+@recorded("metric")
 @where_option
 @json_option
 @reports_errors
-def verify(directory: Path, fresh: bool, assignments: tuple[str, ...], as_json: bool) -> None:
+def verify(
+    directory: Path,
+    fresh: bool,
+    tasks: list[str],
+    methods: list[str],
+    metrics: list[str],
+    assignments: tuple[str, ...],
+    as_json: bool,
+) -> None:
     """Check records before they are submitted: schema, hashes, versions, scores.
 
     Samples that are stored are scored again; a stored model is scored on fresh observations, and a
-    gap above three standard errors is flagged. DIRECTORY is a results directory.
+    gap above three standard errors is flagged. What came from a file is named again, by --task,
+    --method or --metrics, and has to be what is on record. DIRECTORY is a results directory.
     """
+    from cwbench.running.named import named
     from cwbench.running.verify import verify as verify_all
     from cwbench.settings import parse
 
-    found = list(verify_all(directory, fresh=fresh, settings=parse(assignments)))
+    files = named(tasks, methods, metrics)
+    found = list(verify_all(directory, fresh=fresh, settings=parse(assignments), files=files))
     if as_json:
         click.echo(json.dumps([one.as_json() for one in found], indent=1))
     else:

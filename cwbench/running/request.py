@@ -183,8 +183,12 @@ def _stored_images(task: Task) -> Callable[[Part], ImageSet] | None:
 def configured_task(name: str, params: Mapping[str, Any]) -> tuple[Task, registry.Loaded]:
     """A task by name with its settings checked."""
     origin = registry.load("task", name)
-    checked = settings.validated(origin.cls.Params, params, "task")
-    return _made(origin, checked), origin
+    return task_from(origin, params), origin
+
+
+def task_from(origin: registry.Loaded, params: Mapping[str, Any]) -> Task:
+    """A task of a class that is loaded, with its settings checked."""
+    return _made(origin, settings.validated(origin.cls.Params, params, "task"))
 
 
 def _made(origin: registry.Loaded, params: BaseModel) -> Task:
@@ -207,7 +211,11 @@ def _made(origin: registry.Loaded, params: BaseModel) -> Task:
 
 def configured_method(name: str, params: Mapping[str, Any]) -> ConfiguredMethod:
     """A method by name with its settings checked."""
-    origin = registry.load("method", name)
+    return method_from(registry.load("method", name), params)
+
+
+def method_from(origin: registry.Loaded, params: Mapping[str, Any]) -> ConfiguredMethod:
+    """A method of a class that is loaded, with its settings checked."""
     checked = settings.validated(origin.cls.Params, params, "method")
     return ConfiguredMethod(origin.cls, checked, origin)
 

@@ -29,9 +29,10 @@ from cwbench.records import runs as records
 from cwbench.records import storage
 from cwbench.records.record import Record, key_of
 from cwbench.records.values import gathered
+from cwbench.running.named import NOTHING, Named, OtherDataError, refuse_unasked
 from cwbench.running.outcome import is_present
 from cwbench.running.recorded import metric_id
-from cwbench.running.remade import OtherDataError, refuse_other_settings
+from cwbench.running.remade import refuse_other_settings
 from cwbench.running.request import Request
 from cwbench.running.run import Runner
 from cwbench.running.score import request_of
@@ -76,7 +77,11 @@ class Verified:
 
 
 def verify(
-    results: Path, *, fresh: bool = True, settings: Mapping[str, Any] | None = None
+    results: Path,
+    *,
+    fresh: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    files: Named = NOTHING,
 ) -> Iterator[Verified]:
     """Check the runs below a results directory, one by one; nothing is written there.
 
@@ -84,9 +89,10 @@ def verify(
         results: the directory that holds `runs`.
         fresh: score stored models on fresh observations.
         settings: where files or folders of tasks and methods lie, `{"root": "pictures"}`.
+        files: of tasks, methods and metrics that came from files.
 
     Raises:
-        UsageError: if there is no run, or none has such a setting.
+        UsageError: if there is no run, or none has such a setting or plugin.
     """
     directories = records.run_directories(results)
     if not directories:
@@ -96,7 +102,8 @@ def verify(
         )
     given = settings or {}
     if given:
-        refuse_other_settings(_readable(directories), given)
+        refuse_other_settings(_readable(directories), given, files)
+    refuse_unasked(_readable(directories), files)
     seen: dict[str, Path] = {}
     for directory in directories:
         found = Verified(directory)
@@ -108,7 +115,7 @@ def verify(
             if record is None:
                 found.problems.append(f"{directory} has no record.json")
             else:
-                _check(record, found, fresh=fresh, given=given)
+                _check(record, found, fresh=fresh, given=given, files=files)
                 if record.run_id in seen:
                     found.problems.append(f"run {record.run_id} again, as in {seen[record.run_id]}")
                 seen.setdefault(record.run_id, directory)
@@ -123,7 +130,9 @@ def _readable(directories: Iterable[Path]) -> Iterator[Record]:
                 yield record
 
 
-def _check(record: Record, found: Verified, *, fresh: bool, given: Mapping[str, Any]) -> None:
+def _check(
+    record: Record, found: Verified, *, fresh: bool, given: Mapping[str, Any], files: Named
+) -> None:
     directory = found.directory
     found.name = f"{record.task['name']} / {record.label} / {record.preset} / seed {record.seed}"
     found.problems += _misplaced(record, directory)
@@ -137,7 +146,7 @@ def _check(record: Record, found: Verified, *, fresh: bool, given: Mapping[str, 
         found.notes.append(f"{record.status}: {(record.error or '').partition(chr(10))[0]}")
         return
     try:
-        request = request_of(record, settings=given)
+        request = request_of(record, settings=given, files=files)
     except OtherDataError as error:
         found.problems.append(str(error))
         return
