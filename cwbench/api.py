@@ -26,6 +26,7 @@ from cwbench.records.record import Record
 from cwbench.running.exchange import stored_sampler
 from cwbench.running.named import Named
 from cwbench.running.outside import external, identified
+from cwbench.running.remade import other_distributions
 from cwbench.running.request import (
     ConfiguredMethod,
     Request,
@@ -281,6 +282,11 @@ def _label(sampler: object, file: Path | None, name: str | None) -> str:
 
 
 def _carried_out(runner: Runner, *, force: bool, quiet: bool, figures: bool) -> Record:
+    previous = None if force else runner.previous()[0]
+    if previous is not None and previous.status == "ok":
+        request = runner.request
+        for told in other_distributions(previous, request.task_origin, request.method_origin):
+            warnings.warn(f"{previous.run_id} is on record: {told}", stacklevel=3)
     record, method = runner.carry_out(force=force, quiet=quiet)
     if record.status == "interrupted":
         raise RunInterruptedError(record)

@@ -142,6 +142,11 @@ class Loaded:
     version: str
     source_sha256: str | None
 
+    @property
+    def label(self) -> str:
+        """The distribution with its version, as records name it; of a file its last name."""
+        return f"{self.distribution} {self.version}".strip()
+
 
 def in_file(name: str) -> bool:
     """Whether a plugin is named as `./file.py:ClassName`."""

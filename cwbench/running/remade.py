@@ -7,7 +7,7 @@ task or method that is not installed (`cwbench.running.named`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -55,6 +55,28 @@ def remade_method(
                 _other({name: places[name]}, part["changed"].get(name), contents.get(name))
             )
     return found
+
+
+def other_distributions(
+    record: Record, task: registry.Loaded, method: registry.Loaded
+) -> Iterator[str]:
+    """What is to be told of a task and method whose package is of another version than on record.
+
+    A class says its own `version`, and a package that can change in place has its source in the
+    key; of one that was installed anew, another version is all there is to see. What cwbench ships
+    is told by the versions of its classes.
+    """
+    parts: tuple[tuple[Owner, Mapping[str, Any], registry.Loaded], ...] = (
+        ("task", record.task, task), ("method", record.method, method),
+    )  # fmt: skip
+    for owner, part, origin in parts:
+        recorded, here = str(part.get("distribution", "")), origin.label
+        packaged = origin.version and origin.distribution != "cwbench"
+        if packaged and recorded and recorded != here:
+            yield (
+                f"its {owner} {part['name']!r} was of {recorded}, {here} is installed: the code "
+                "may be another; install that version, or run it anew by --force"
+            )
 
 
 def refuse_other_settings(

@@ -8,6 +8,7 @@ refused, because its observations and posterior are no longer those of the task 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,7 +27,7 @@ from cwbench.preset import NFE, Preset
 from cwbench.records.lookup import results_of
 from cwbench.records.record import Record
 from cwbench.running.named import NOTHING, Named, OtherDataError, refuse_other_metrics
-from cwbench.running.remade import remade_method, remade_task
+from cwbench.running.remade import other_distributions, remade_method, remade_task
 from cwbench.running.request import Request, parse_nfe
 from cwbench.running.run import Runner
 from cwbench.task import Params, Task
@@ -60,6 +61,8 @@ def score(
         raise CwbenchError(f"it is {record.status}: {record.error}; there is nothing to score")
     try:
         request = request_of(record, metrics, settings, files)
+        for told in other_distributions(record, request.task_origin, request.method_origin):
+            warnings.warn(f"{record.run_id}: {told}", stacklevel=2)
         runner = Runner(
             request, results_of(record.directory) or results, _device(record),
             recorded_in=record.directory,

@@ -32,7 +32,7 @@ from cwbench.records.values import gathered
 from cwbench.running.named import NOTHING, Named, OtherDataError, refuse_unasked
 from cwbench.running.outcome import is_present
 from cwbench.running.recorded import metric_id
-from cwbench.running.remade import refuse_other_settings
+from cwbench.running.remade import other_distributions, refuse_other_settings
 from cwbench.running.request import Request
 from cwbench.running.run import Runner
 from cwbench.running.score import request_of
@@ -154,6 +154,7 @@ def _check(
         found.notes.append(f"not scored again: {error}")
         return
     found.notes += _versions(record, request)
+    found.notes += other_distributions(record, request.task_origin, request.method_origin)
     if found.problems:  # what is not as recorded is not worth the time
         return
     try:

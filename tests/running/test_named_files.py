@@ -15,6 +15,7 @@ from cwbench.records.record import Record
 from cwbench.records.runs import read
 from cwbench.reporting.run_figures import subject_of
 from cwbench.running.score import score
+from cwbench.templates.scaffold import create
 
 TASK = """
 import torch
@@ -168,3 +169,26 @@ def test_a_file_method_called_like_an_installed_one_is_never_taken_for_it(
     (bare.directory / "samples.safetensors").unlink()
     with pytest.raises(CwbenchError, match=r"came from the file mine\.py.* type --method"):
         score(bare, results, quiet=True)
+
+
+def test_another_version_of_a_package_is_told(
+    run: Callable, cli: Callable, results: Path, installed_here: Callable, tmp_path: Path
+) -> None:
+    """A package that is not editable: nothing but its version says that the code may be another."""
+    create("method", "mine", tmp_path / "mine")
+    installed_here(tmp_path / "mine")
+    settings = {"preset.samples": 10, "preset.observations": 4, "preset.steps": 2}
+    record = run("mine", settings=settings)
+    assert record.method["distribution"] == "cwbench-mine 0.1.0"
+    assert run("mine", settings=settings) == record  # no word, which would be an error here
+    path = record.directory / "record.json"
+    path.write_text(path.read_text().replace("cwbench-mine 0.1.0", "cwbench-mine 0.0.9"))
+    told = "method 'mine' was of cwbench-mine 0.0.9, cwbench-mine 0.1.0 is installed"
+    (found,) = json.loads(cli("verify", results, "--json", "--no-fresh").stdout)
+    assert any(told in note for note in found["notes"])
+    old = read(record.directory)
+    assert old is not None
+    with pytest.warns(UserWarning, match=told):
+        score(old, results, quiet=True)
+    with pytest.warns(UserWarning, match=told):
+        run("mine", settings=settings, metrics=["mmd-sbibm"])
