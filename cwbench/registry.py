@@ -6,6 +6,7 @@ nothing but itself.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import importlib.util
@@ -15,6 +16,7 @@ import os
 import re
 import subprocess
 import sys
+import typing
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -304,14 +306,51 @@ def checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:
     info = getattr(loaded, "info", None)
     if not isinstance(info, getattr(module, f"{base.__name__}Info")):
         raise ContractError(f"{origin} needs an `info`, a cwbench.{base.__name__}Info")
-    names = [info.name, *getattr(info, "presets", ())]
-    if not all(NAME.fullmatch(str(each)) for each in names):
-        raise ContractError(f"{origin}: its names {names} have to match {NAME.pattern}")
+    wrong = _wrong(info, getattr(module, f"{base.__name__}Info"))
+    if wrong:
+        raise ContractError(f"{origin}: {wrong}")
     if name is not None and info.name != name:
         raise ContractError(f"{origin} is registered as {name!r} but calls itself {info.name!r}")
     if info.contract != 1:
         raise ContractError(f"{origin} keeps contract {info.contract}; this cwbench knows 1")
     return loaded
+
+
+LARGEST_VERSION = 2**31 - 1
+
+
+def _wrong(info: Any, declared: type) -> str | None:
+    """What of an `info` no record could hold, if anything: it is told before anything is fitted."""
+    for name, adapter in _adapters(declared).items():
+        value = getattr(info, name)
+        if not _fits(adapter, value):
+            return f"info.{name} is {value!r}, a {type(value).__name__}"
+    if not 1 <= info.version <= LARGEST_VERSION:
+        return f"info.version is {info.version}; versions count 1, 2, 3, ..."
+    names = [info.name, *getattr(info, "presets", ())]
+    names += [info.main_metric] if hasattr(info, "main_metric") else []
+    if not all(NAME.fullmatch(each) for each in names):
+        return f"its names {names} have to match {NAME.pattern}"
+    return None
+
+
+@functools.cache
+def _adapters(cls: type) -> dict[str, Any]:
+    """What validates each field of an `info`; what a subclass of it adds is in no record."""
+    from pydantic import TypeAdapter
+
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: TypeAdapter(hints[field.name]) for field in dataclasses.fields(cls)}
+
+
+def _fits(adapter: Any, value: Any) -> bool:
+    """Whether a value is of its type as it is: 1 is no truth value, True no number, "1" neither."""
+    try:
+        found = adapter.validate_python(value)
+    except ValueError:  # pydantic's is one
+        return False
+    plain = isinstance(found, bool | int | str)
+    return type(found) is type(value) and found == value if plain else True
 
 
 def check_all(chosen: Sequence[Plugin]) -> dict[str, str | None]:

@@ -12,6 +12,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
+import cwbench
 from cwbench import registry
 from cwbench.citations import entries_of
 from cwbench.errors import ContractError, CwbenchError, UsageError
@@ -199,6 +200,30 @@ FILE_ERRORS = {
         "class Good(Mine):\n    info = MethodInfo('../up', 1, '', '')",
         "mine.py:Good", ContractError, r"names \['\.\./up'\] have to match",
     ),
+    "bool version": (
+        "class Good(Mine):\n    info = MethodInfo('mine', True, '', '')",
+        "mine.py:Good", ContractError, r"info\.version is True, a bool",
+    ),
+    "text version": (
+        "class Good(Mine):\n    info = MethodInfo('mine', '1', '', '')",
+        "mine.py:Good", ContractError, r"info\.version is '1', a str",
+    ),
+    "version 0": (
+        "class Good(Mine):\n    info = MethodInfo('mine', 0, '', '')",
+        "mine.py:Good", ContractError, r"info\.version is 0; versions count 1, 2, 3",
+    ),
+    "huge version": (
+        "class Good(Mine):\n    info = MethodInfo('mine', 10**400, '', '')",
+        "mine.py:Good", ContractError, r"info\.version is 1000",
+    ),
+    "no such role": (
+        "class Good(Mine):\n    info = MethodInfo('mine', 1, '', '', role='best')",
+        "mine.py:Good", ContractError, r"info\.role is 'best', a str",
+    ),
+    "number for a title": (
+        "class Good(Mine):\n    info = MethodInfo('mine', 1, 3, '')",
+        "mine.py:Good", ContractError, r"info\.title is 3, a int",
+    ),
     "wrong contract": (
         "class Good(Mine):\n    info = MethodInfo('mine', 1, '', '', contract=2)",
         "mine.py:Good", ContractError, "keeps contract 2; this cwbench knows 1",
@@ -300,6 +325,60 @@ def test_a_task_that_cannot_be_made_is_told(tmp_path: Path, run: Callable) -> No
     (tmp_path / "shift.py").write_text(TASK.format(presets="vector_presets()") + broken)
     with pytest.raises(ContractError, match="task 'shift' cannot be made: KeyError: 'data'"):
         run("oracle", f"{tmp_path}/shift.py:Shift")
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (r"its names .*'../ew2'.* have to match", {"main_metric": "../ew2"}),
+        (r"info\.main_nfe is 0, a int", {"main_nfe": 0}),
+        (r"info\.group is None, a NoneType", {"group": None}),
+        (r"info\.presets is \{'smoke': 3\}, a dict", {"presets": {"smoke": 3}}),
+    ],
+)
+def test_what_no_record_of_a_task_could_hold_is_refused_at_once(
+    tmp_path: Path, told: str, words: dict[str, object]
+) -> None:
+    changed = f"\n    import dataclasses\n    info = dataclasses.replace(info, **{words!r})\n"
+    (tmp_path / "shift.py").write_text(TASK.format(presets="vector_presets()") + changed)
+    with pytest.raises(ContractError, match=told):
+        registry.load("task", f"{tmp_path}/shift.py:Shift")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            "main_metric = 'no such'",
+            "main_metric of task 'shift' is 'no such', no name of a metric",
+        ),
+        ("def fingerprint(self): return 7", "fingerprint of task 'shift' returns int, not str"),
+    ],
+)
+def test_what_an_instance_says_for_the_record_is_checked(
+    tmp_path: Path, run: Callable, body: str, told: str
+) -> None:
+    (tmp_path / "shift.py").write_text(TASK.format(presets="vector_presets()") + f"    {body}\n")
+    with pytest.raises(ContractError, match=told):
+        run("oracle", f"{tmp_path}/shift.py:Shift")
+
+
+def test_a_file_method_called_like_an_installed_one_is_shown_with_its_file(
+    method_file: Callable, run: Callable, results: Path
+) -> None:
+    """Beside it, in every table; and it is no control that others are scaled by."""
+    small = {"preset.samples": 10, "preset.observations": 4}
+    own = run(method_file("info = MethodInfo('prior', 1, '', '', role='lower')"), settings=small)
+    mine = run(method_file(name="other.py"), settings=small)
+    assert (own.label, mine.label) == ("prior [mine.py]", "mine")
+    alone = cwbench.leaderboard(results, metric="ew2sq")
+    assert alone.scaled.isna().all()
+    installed = run("prior", settings=small)
+    assert installed.label == "prior"
+    board = cwbench.leaderboard(results, metric="ew2sq").set_index("method")
+    assert set(board.index) == {"prior", "prior [mine.py]", "mine"}
+    assert board.scaled["prior"] == pytest.approx(0, abs=1e-12)
+    assert abs(board.scaled["prior [mine.py]"]) > 1e-9
 
 
 @pytest.mark.parametrize("plugin", SHIPPED, ids=IDS)

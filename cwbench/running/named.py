@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from cwbench import registry
 from cwbench.errors import CwbenchError, UsageError
-from cwbench.records.record import Record
+from cwbench.records.record import Record, from_file
 
 Owner = Literal["task", "method"]
 SHORT = 8
@@ -94,11 +94,6 @@ def _refuse(kind: str, typed: Mapping[str, registry.Loaded], there: set[str]) ->
                 f"{name} calls itself {called!r}; no record has a {kind} of that name from a file "
                 f"({kind}s from files on record: {known})"
             )
-
-
-def from_file(part: Mapping[str, Any]) -> bool:
-    """Whether the task or method on record came from a file."""
-    return str(part.get("distribution", "")).endswith(".py")
 
 
 def origin_of(owner: Owner, part: Mapping[str, Any], given: Named = NOTHING) -> registry.Loaded:

@@ -162,6 +162,13 @@ def refuse_broken(task: Task) -> None:
         ContractError: if they are not; it says what to write.
     """
     checked_shapes(task)
+    if not registry.NAME.fullmatch(str(task.main_metric)):
+        raise ContractError(
+            f"main_metric of task {task.info.name!r} is {task.main_metric!r}, no name of a metric"
+        )
+    if not isinstance(task.fingerprint(), str):
+        kind = type(task.fingerprint()).__name__
+        raise ContractError(f"fingerprint of task {task.info.name!r} returns {kind}, not str")
     latents = task.sample_latent(2, torch.Generator().manual_seed(0))
     checked_tensor(latents, f"what sample_latent of task {task.info.name!r} returns")
     shape = tuple(latents.shape)
