@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 
 from cwbench import registry
+from cwbench.declared import NAME
 from cwbench.errors import UsageError
 from cwbench.machine.environment import device_of
 from cwbench.machine.files import writable_directory
@@ -272,11 +273,9 @@ def _label(sampler: object, file: Path | None, name: str | None) -> str:
     if name is None and found == "<lambda>":
         raise UsageError("a lambda has no name of its own; give name='mine'")
     label = name or re.sub(r"[^a-z0-9]+", "-", found.lower()).strip("-")
-    if not registry.NAME.fullmatch(label):
-        raise UsageError(
-            f"the name {label!r} does not match {registry.NAME.pattern}; give name='mine'"
-        )
-    if any(plugin.name == label for plugin in registry.plugins()):
+    if not NAME.fullmatch(label):
+        raise UsageError(f"the name {label!r} does not match {NAME.pattern}; give name='mine'")
+    if label in registry.refused() or any(p.name == label for p in registry.plugins()):
         raise UsageError(f"{label!r} is a registered name; give the sampler another: name='mine'")
     return label
 

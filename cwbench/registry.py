@@ -6,7 +6,6 @@ nothing but itself.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import importlib.util
@@ -16,17 +15,17 @@ import os
 import re
 import subprocess
 import sys
-import typing
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from cwbench.declared import refusal_of, wrong_in
 from cwbench.errors import ContractError, UsageError, unknown
 from cwbench.machine.sources import digests_of, modules_of, source_sha256
 
@@ -40,7 +39,6 @@ KINDS: tuple[Kind, ...] = ("task", "method", "metric")
 CHECK_SECONDS = 120
 IMPORTED = "all imported"
 """Printed last by a process that imports plugins: one of them may end it with status 0."""
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -75,60 +73,95 @@ class Plugin:
 
 @functools.cache
 def plugins() -> tuple[Plugin, ...]:
-    """Every registered task, method and metric, from metadata alone, sorted by kind and name.
+    """Every task, method and metric that can be had by its name, sorted by kind and name.
 
-    Raises:
-        UsageError: if a name is malformed or two distributions claim it; both are named.
+    From metadata alone. What claims a name that is malformed, or that another claims as well, is
+    not among them and costs no other name: `refused`.
     """
+    usable = [found[0] for name, found in _claims().items() if refusal_of(name, found) is None]
+    return tuple(sorted(usable, key=_order))
+
+
+def refused() -> dict[str, str]:
+    """By name why it is not to be had; no name of what is installed soundly is among them."""
+    reasons = {name: refusal_of(name, found) for name, found in _claims().items()}
+    return {name: reason for name, reason in sorted(reasons.items()) if reason is not None}
+
+
+def _order(plugin: Plugin) -> tuple[int, str]:
+    return KINDS.index(plugin.kind), plugin.name
+
+
+def _claims() -> dict[str, list[Plugin]]:
+    """What is installed, by the names that it claims."""
     found: dict[tuple[str, str, str], Plugin] = {}
     seen: set[str] = set()
     for distribution in distributions():
-        own = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+        own = re.sub(r"[-_.]+", "-", _called(distribution)).lower()
         if own in seen:  # a copy further down sys.path, which no import reaches
             continue
         seen.add(own)
-        for entry_point in distribution.entry_points:
+        for entry_point in _entry_points(distribution):
             kind = entry_point.group.removeprefix("cwbench.").removesuffix("s")
             if entry_point.group == f"cwbench.{kind}s" and kind in KINDS:
                 plugin = _plugin(kind, entry_point, distribution)
                 found[entry_point.name, plugin.distribution, plugin.target] = plugin
-    claims = defaultdict(list)
+    claims: dict[str, list[Plugin]] = defaultdict(list)
     for plugin in found.values():
         claims[plugin.name].append(plugin)
-    for name, claimants in claims.items():
-        _refuse_clash(name, claimants)
-    return tuple(sorted(found.values(), key=lambda p: (KINDS.index(p.kind), p.name)))
+    return claims
+
+
+def _called(distribution: Distribution) -> str:
+    """The name of a distribution, empty where its metadata cannot be read."""
+    with suppress(Exception):
+        return distribution.metadata["Name"] or ""
+    return ""
+
+
+def _entry_points(distribution: Distribution) -> list[EntryPoint]:
+    """What a distribution registers; nothing where that cannot be read, as pip would tell."""
+    with suppress(Exception):
+        return list(distribution.entry_points)
+    return []
 
 
 def _plugin(kind: Kind, entry_point: EntryPoint, distribution: Distribution) -> Plugin:
-    direct_url = distribution.read_text("direct_url.json")
-    editable = bool(direct_url and json.loads(direct_url).get("dir_info", {}).get("editable"))
     return Plugin(
         kind, entry_point.name, entry_point.value,
-        distribution.metadata["Name"], distribution.version, entry_point, editable,
+        _called(distribution), distribution.version, entry_point, _editable(distribution),
     )  # fmt: skip
 
 
-def _refuse_clash(name: str, claimants: list[Plugin]) -> None:
-    owners = " and ".join(f"{p.kind} of {p.distribution} ({p.target})" for p in claimants)
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{owners}: the name {name!r} does not match {NAME.pattern}")
-    if len(claimants) > 1:
-        raise UsageError(
-            f"the name {name!r} is claimed twice: {owners}. Uninstall one of them: "
-            f"pip uninstall {claimants[-1].distribution}"
-        )
+def _editable(distribution: Distribution) -> bool:
+    """Whether its code can change in place; what pip did not write so is an installed copy."""
+    with suppress(ValueError, AttributeError):
+        direct_url = json.loads(distribution.read_text("direct_url.json") or "{}")
+        return bool(direct_url.get("dir_info", {}).get("editable"))
+    return False
+
+
+def refuse_clash(name: str) -> None:
+    """Go on if a name is not one that is refused.
+
+    Raises:
+        UsageError: with the reason, and what to do.
+    """
+    reason = refused().get(name)
+    if reason is not None:
+        raise UsageError(reason)
 
 
 def find(kind: Kind, name: str) -> Plugin:
     """The plugin of that name.
 
     Raises:
-        UsageError: if there is none; near names and all names are listed.
+        UsageError: if there is none, near names and all names are listed; or if it is refused.
     """
     for plugin in plugins():
         if plugin.kind == kind and plugin.name == name:
             return plugin
+    refuse_clash(name)
     elsewhere = [p.kind for p in plugins() if p.name == name]
     if elsewhere:
         raise UsageError(f"{name!r} is a {elsewhere[0]}, not a {kind}.")
@@ -189,6 +222,7 @@ def load_any(name: str) -> tuple[Kind, Loaded]:
     if not in_file(name):
         found = next((p for p in plugins() if p.name == name), None)
         if found is None:
+            refuse_clash(name)
             raise unknown("name", name, (p.name for p in plugins()))
         return found.kind, load(found.kind, name)
     bases: dict[Kind, type] = {
@@ -306,7 +340,7 @@ def checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:
     info = getattr(loaded, "info", None)
     if not isinstance(info, getattr(module, f"{base.__name__}Info")):
         raise ContractError(f"{origin} needs an `info`, a cwbench.{base.__name__}Info")
-    wrong = _wrong(info, getattr(module, f"{base.__name__}Info"))
+    wrong = wrong_in(info, getattr(module, f"{base.__name__}Info"))
     if wrong:
         raise ContractError(f"{origin}: {wrong}")
     if name is not None and info.name != name:
@@ -314,43 +348,6 @@ def checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:
     if info.contract != 1:
         raise ContractError(f"{origin} keeps contract {info.contract}; this cwbench knows 1")
     return loaded
-
-
-LARGEST_VERSION = 2**31 - 1
-
-
-def _wrong(info: Any, declared: type) -> str | None:
-    """What of an `info` no record could hold, if anything: it is told before anything is fitted."""
-    for name, adapter in _adapters(declared).items():
-        value = getattr(info, name)
-        if not _fits(adapter, value):
-            return f"info.{name} is {value!r}, a {type(value).__name__}"
-    if not 1 <= info.version <= LARGEST_VERSION:
-        return f"info.version is {info.version}; versions count 1, 2, 3, ..."
-    names = [info.name, *getattr(info, "presets", ())]
-    names += [info.main_metric] if hasattr(info, "main_metric") else []
-    if not all(NAME.fullmatch(each) for each in names):
-        return f"its names {names} have to match {NAME.pattern}"
-    return None
-
-
-@functools.cache
-def _adapters(cls: type) -> dict[str, Any]:
-    """What validates each field of an `info`; what a subclass of it adds is in no record."""
-    from pydantic import TypeAdapter
-
-    hints = typing.get_type_hints(cls, include_extras=True)
-    return {field.name: TypeAdapter(hints[field.name]) for field in dataclasses.fields(cls)}
-
-
-def _fits(adapter: Any, value: Any) -> bool:
-    """Whether a value is of its type as it is: 1 is no truth value, True no number, "1" neither."""
-    try:
-        found = adapter.validate_python(value)
-    except ValueError:  # pydantic's is one
-        return False
-    plain = isinstance(found, bool | int | str)
-    return type(found) is type(value) and found == value if plain else True
 
 
 def check_all(chosen: Sequence[Plugin]) -> dict[str, str | None]:

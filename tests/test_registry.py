@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -103,19 +104,75 @@ def test_a_name_of_another_kind_says_so() -> None:
 
 
 @pytest.mark.parametrize("group", ["methods", "tasks"])
-def test_a_name_claimed_twice_names_both(distribution: Callable, group: str) -> None:
-    distribution("out-there", "", **{group: {"cot-fm": "out_there:Outside"}})
+def test_a_name_claimed_twice_is_refused_and_no_other(
+    distribution: Callable, cli: Callable, run: Callable, group: str
+) -> None:
+    outside = {group: {"cot-fm": "out_there:Outside", "mine": "out_there:Outside"}}
+    distribution("out-there", METHOD.format(name="mine"), **outside)
     with pytest.raises(UsageError, match=r"'cot-fm' is claimed twice: ") as caught:
-        registry.plugins()
+        registry.load("method", "cot-fm")
     assert "of cwbench (" in str(caught.value)
     assert f"{group[:-1]} of out-there (out_there:Outside)" in str(caught.value)
+    assert str(caught.value).endswith("uninstall one of them: pip uninstall out-there")
+    names = {plugin.name for plugin in registry.plugins()}
+    assert {p.name for p in SHIPPED} | {"mine"} == names | {"cot-fm"}
+    assert "cot-fm" not in names
+    assert registry.load("method", "fm").cls.info.name == "fm"
+    done = cli("list")
+    assert done.exit_code == 0
+    assert "refused\n  'cot-fm': the name 'cot-fm' is claimed twice" in done.stdout
+    assert "  ot-fm " in done.stdout
+    assert "uninstall cwbench" not in done.stdout
+    rows = json.loads(cli("list", "--json").stdout)
+    assert [row["name"] for row in rows if "error" in row] == ["cot-fm"]
+    with pytest.raises(UsageError, match="'cot-fm' is a registered name"):
+        cwbench.evaluate(lambda *_: None, "gaussian-linear", "smoke", name="cot-fm")
+
+
+def test_a_metric_that_ranks_and_is_claimed_twice_is_told(
+    distribution: Callable, run: Callable
+) -> None:
+    distribution("out-there", "", metrics={"energy": "out_there:M", "ew2sq": "out_there:M"})
+    with pytest.raises(UsageError, match="'ew2sq' is claimed twice"):
+        run("prior")
+
+
+def test_a_run_of_a_name_that_is_refused_is_not_uninstalled(
+    distribution: Callable, cli: Callable, run: Callable
+) -> None:
+    record = run("prior", settings={"preset.samples": 10, "preset.observations": 4})
+    distribution("out-there", "", methods={"prior": "out_there:Outside"})
+    done = cli("prune", "--uninstalled")
+    assert done.exit_code == 0
+    assert (record.directory / "record.json").is_file()
+
+
+def test_a_clash_of_one_package_with_itself_says_to_rename(distribution: Callable) -> None:
+    distribution("out-there", "", methods={"mine": "out_there:A"}, tasks={"mine": "out_there:B"})
+    told = registry.refused()["mine"]
+    assert told.endswith("give one of them another name in the entry points of out-there")
 
 
 @pytest.mark.parametrize("name", ["Mine", "my_method", "-mine", "a/b", "..", "x" * 64])
-def test_a_malformed_name_is_refused(distribution: Callable, name: str) -> None:
-    distribution("out-there", "", methods={name: "out_there:Outside"})
+def test_a_malformed_name_is_refused_and_no_other(distribution: Callable, name: str) -> None:
+    distribution("out-there", "", methods={name: "out_there:Outside", "mine": "out_there:Outside"})
     with pytest.raises(UsageError, match=rf"method of out-there .*{re.escape(name)}.*match"):
-        registry.plugins()
+        registry.find("method", name)
+    assert {p.name for p in registry.plugins()} == {p.name for p in SHIPPED} | {"mine"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("entry_points.txt", "[cwbench.methods]\nno equals sign\n"), ("METADATA", ""),
+     ("direct_url.json", "{"), ("direct_url.json", "[]"), ("direct_url.json", '{"dir_info": 3}')],
+)  # fmt: skip
+def test_metadata_that_cannot_be_read_costs_nobody_else(
+    distribution: Callable, tmp_path: Path, file: str, text: str
+) -> None:
+    distribution("out-there", "", methods={"mine": "out_there:Outside"})
+    (tmp_path / "out_there-1.5.dist-info" / file).write_text(text)
+    registry.plugins.cache_clear()
+    assert {p.name for p in registry.plugins()} - {"mine"} == {p.name for p in SHIPPED}
 
 
 @pytest.mark.parametrize(
@@ -213,8 +270,8 @@ FILE_ERRORS = {
         "mine.py:Good", ContractError, r"info\.version is 0; versions count 1, 2, 3",
     ),
     "huge version": (
-        "class Good(Mine):\n    info = MethodInfo('mine', 10**400, '', '')",
-        "mine.py:Good", ContractError, r"info\.version is 1000",
+        "class Good(Mine):\n    info = MethodInfo('mine', 10**5000, '', '')",
+        "mine.py:Good", ContractError, r"info\.version is too large",
     ),
     "no such role": (
         "class Good(Mine):\n    info = MethodInfo('mine', 1, '', '', role='best')",

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from cwbench import registry, settings
+from cwbench.declared import NAME
 from cwbench.door import Behind, copied, copying
 from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
 from cwbench.judging.choice import chosen_metrics, sized
@@ -162,7 +163,7 @@ def refuse_broken(task: Task) -> None:
         ContractError: if they are not; it says what to write.
     """
     checked_shapes(task)
-    if not registry.NAME.fullmatch(str(task.main_metric)):
+    if not NAME.fullmatch(str(task.main_metric)):
         raise ContractError(
             f"main_metric of task {task.info.name!r} is {task.main_metric!r}, no name of a metric"
         )
