@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cwbench.registry import Plugin
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
-LARGEST_VERSION = 2**31 - 1
+LARGEST = 2**31 - 1
+"""Of versions and other counts."""
 
 
 def refusal_of(name: str, claimants: Sequence[Plugin]) -> str | None:
@@ -48,10 +49,9 @@ def wrong_in(info: Any, declared: type) -> str | None:
     for name, adapter in _adapters(declared).items():
         value = getattr(info, name)
         if not _fits(adapter, value):
-            return f"info.{name} is {reprlib.repr(value)}, a {type(value).__name__}"
-    if not 1 <= info.version <= LARGEST_VERSION:
-        shown = info.version if abs(info.version) < 2**63 else "too large"
-        return f"info.version is {shown}; versions count 1, 2, 3, ..."
+            return f"info.{name} is {_shown(value)}"
+    if info.version < 1:
+        return f"info.version is {info.version}; versions count 1, 2, 3, ..."
     names = [info.name, *getattr(info, "presets", ())]
     names += [info.main_metric] if hasattr(info, "main_metric") else []
     if not all(NAME.fullmatch(each) for each in names):
@@ -74,5 +74,18 @@ def _fits(adapter: Any, value: Any) -> bool:
         found = adapter.validate_python(value)
     except ValueError:  # pydantic's is one
         return False
+    if isinstance(found, int) and abs(found) > LARGEST:
+        return False
     plain = isinstance(found, bool | int | str)
     return type(found) is type(value) and found == value if plain else True
+
+
+def _shown(value: Any) -> str:
+    """A value that is not what it should be, short, with its type."""
+    kind = type(value).__name__
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"too large a {kind}"
+    try:
+        return f"{reprlib.repr(value)}, a {kind}"
+    except Exception:  # noqa: BLE001 - of a plugin's own type, or of numbers inside
+        return f"a {kind}"

@@ -94,7 +94,7 @@ def _order(plugin: Plugin) -> tuple[int, str]:
 
 def _claims() -> dict[str, list[Plugin]]:
     """What is installed, by the names that it claims."""
-    found: dict[tuple[str, str, str], Plugin] = {}
+    found: dict[tuple[str, str, str, str], Plugin] = {}
     seen: set[str] = set()
     for distribution in distributions():
         own = re.sub(r"[-_.]+", "-", _called(distribution)).lower()
@@ -105,7 +105,7 @@ def _claims() -> dict[str, list[Plugin]]:
             kind = entry_point.group.removeprefix("cwbench.").removesuffix("s")
             if entry_point.group == f"cwbench.{kind}s" and kind in KINDS:
                 plugin = _plugin(kind, entry_point, distribution)
-                found[entry_point.name, plugin.distribution, plugin.target] = plugin
+                found[kind, entry_point.name, plugin.distribution, plugin.target] = plugin
     claims: dict[str, list[Plugin]] = defaultdict(list)
     for plugin in found.values():
         claims[plugin.name].append(plugin)

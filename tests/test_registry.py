@@ -271,7 +271,7 @@ FILE_ERRORS = {
     ),
     "huge version": (
         "class Good(Mine):\n    info = MethodInfo('mine', 10**5000, '', '')",
-        "mine.py:Good", ContractError, r"info\.version is too large",
+        "mine.py:Good", ContractError, r"info\.version is too large a int",
     ),
     "no such role": (
         "class Good(Mine):\n    info = MethodInfo('mine', 1, '', '', role='best')",
