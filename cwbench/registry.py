@@ -258,7 +258,17 @@ def load_metric(name: str) -> type[Metric]:
 def _load_file(kind: Kind, name: str) -> Loaded:
     path = Path(name.rsplit(":", 1)[0])
     cls = checked(kind, _class_in_file(kind, name), name, None)
-    return Loaded(cls, path.name, "", source_sha256(path, cls.__module__))
+    source = source_sha256(path, cls.__module__)
+    if _shares_its_name(cls):
+        source = hashlib.sha256(f"{source} {cls.__qualname__}".encode()).hexdigest()
+    return Loaded(cls, path.name, "", source)
+
+
+def _shares_its_name(cls: Any) -> bool:
+    """Whether another class of the file calls itself so: then the source does not say which."""
+    beside = [v for v in vars(sys.modules[cls.__module__]).values() if inspect.isclass(v)]
+    infos = [getattr(each, "info", None) for each in beside if each is not cls]
+    return cls.info.name in [getattr(info, "name", None) for info in infos]
 
 
 def _class_in_file(kind: str, name: str) -> Any:

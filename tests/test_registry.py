@@ -305,6 +305,19 @@ def test_a_method_file_is_keyed_by_its_source(method_file: Callable) -> None:
     assert first.distribution == "mine.py"
 
 
+def test_two_classes_of_one_name_in_one_file_do_not_serve_each_other(
+    method_file: Callable, run: Callable
+) -> None:
+    """The source is the same: it does not say which of them was run."""
+    typed = method_file("def sample(self, *given): return super().sample(*given) + 9")
+    other = typed.replace(":Bad", ":Mine")
+    small = {"preset.samples": 10, "preset.observations": 4}
+    far, near = run(typed, settings=small), run(other, settings=small)
+    assert far.method["name"] == near.method["name"] == "mine"
+    assert far.value("ew2sq") > near.value("ew2sq") + 100
+    assert registry.load("method", typed).source_sha256 == far.method["source_sha256"]
+
+
 @pytest.fixture
 def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A module that a method file imports."""
