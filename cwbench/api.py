@@ -7,25 +7,27 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
-from torch import Generator, Tensor
-from torch.utils.data import Dataset
 
 from cwbench import registry
+from cwbench.declared import NAME
 from cwbench.errors import UsageError
 from cwbench.machine.environment import device_of
 from cwbench.machine.files import writable_directory
 from cwbench.machine.processes import joined
 from cwbench.machine.torch_state import plain_torch
 from cwbench.machine.weights import use_inception_weights
-from cwbench.method import FitContext, Method, MethodInfo, State
+from cwbench.method import Method
 from cwbench.preset import NFE
 from cwbench.records import runs as records
 from cwbench.records.interruption import RunInterruptedError
 from cwbench.records.record import Record
 from cwbench.running.exchange import stored_sampler
+from cwbench.running.named import Named
+from cwbench.running.outside import external, identified
+from cwbench.running.remade import other_distributions
 from cwbench.running.request import (
     ConfiguredMethod,
     Request,
@@ -220,6 +222,10 @@ def evaluate(
 ) -> Record:
     """Judge any sampler on the observations that methods are judged on; nothing is fitted.
 
+    Its record is known by what it draws: another sampler of that name gets a record of its own, and
+    the same one evaluated again replaces its own. So a sampler has to draw with the generator it is
+    handed; with another seed than 0 it draws twice, since it is known by what it draws with seed 0.
+
     Args:
         sampler: `sampler(y, n, generator)` returns posterior samples with shape `(m, n, *x_shape)`
             for observations `(m, *y_shape)`; with `nfe` it is called with `nfe=` as well. Or a file
@@ -229,7 +235,8 @@ def evaluate(
         preset: a named size of the task.
         seed: of the generator that the sampler is handed.
         settings: of the task and the preset.
-        name: what the record calls it; default the name of the function.
+        name: what the record calls it; default the name of the function or file. A lambda needs
+            one.
         nfe: network evaluations per sample to measure at; default none.
         results: the results directory; default `$CWBENCH_RESULTS`, else `./cwbench-results`.
         metrics: opt-in metrics to compute besides the default ones.
@@ -243,26 +250,42 @@ def evaluate(
         UsageError: for an unknown name, key or value; it says what is allowed.
     """
     file = Path(sampler) if isinstance(sampler, (str, os.PathLike)) else None
-    given_name = file.stem if file else getattr(sampler, "__name__", "")
-    label = name or re.sub(r"[^a-z0-9]+", "-", given_name.lower()).strip("-")
-    if not registry.NAME.fullmatch(label):
-        label_error = f"the name {label!r} does not match {registry.NAME.pattern}; give name='mine'"
-        raise UsageError(label_error)
-    if any(plugin.name == label for plugin in registry.plugins()):
-        raise UsageError(f"{label!r} is a registered name; give the sampler another: name='mine'")
-    external = _external(label, with_nfe=nfe is not None)
+    cls = external(_label(sampler, file, name), with_nfe=nfe is not None)
     request = resolve(
-        task, registry.Loaded(external, "external", "", None),
+        task, registry.Loaded(cls, "external", "", None),
         preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics, track="external",
     )  # fmt: skip
     draw = stored_sampler(file, request.task, request.preset) if file else sampler
-    external.draw = staticmethod(cast("Callable[..., Any]", draw))
+    cls.draw = staticmethod(cast("Callable[..., Any]", draw))
+    request = identified(request)
     root = writable_directory(records.results_directory(results))
     runner = Runner(request, root, torch.device("cpu"))
     return _carried_out(runner, force=True, quiet=quiet, figures=figures)
 
 
+def _label(sampler: object, file: Path | None, name: str | None) -> str:
+    """What the record calls a sampler: as given, else after its file or its function.
+
+    Raises:
+        UsageError: if that is no name, or one that is registered.
+    """
+    found = file.stem if file else str(getattr(sampler, "__name__", ""))
+    if name is None and found == "<lambda>":
+        raise UsageError("a lambda has no name of its own; give name='mine'")
+    label = name or re.sub(r"[^a-z0-9]+", "-", found.lower()).strip("-")
+    if not NAME.fullmatch(label):
+        raise UsageError(f"the name {label!r} does not match {NAME.pattern}; give name='mine'")
+    if label in registry.refused() or any(p.name == label for p in registry.plugins()):
+        raise UsageError(f"{label!r} is a registered name; give the sampler another: name='mine'")
+    return label
+
+
 def _carried_out(runner: Runner, *, force: bool, quiet: bool, figures: bool) -> Record:
+    previous = None if force else runner.previous()[0]
+    if previous is not None and previous.status == "ok":
+        request = runner.request
+        for told in other_distributions(previous, request.task_origin, request.method_origin):
+            warnings.warn(f"{previous.run_id} is on record: {told}", stacklevel=3)
     record, method = runner.carry_out(force=force, quiet=quiet)
     if record.status == "interrupted":
         raise RunInterruptedError(record)
@@ -282,36 +305,9 @@ def _has_figures(record: Record) -> bool:
 def _draw_figures(record: Record, request: Request, method: Method | None) -> None:
     from cwbench.reporting.run_figures import Subject, draw, subject_of
 
+    files = Named({"": request.task_origin}, {"": request.method_origin})
     try:
         fitted = Subject(request.task, method) if method else None
-        draw(record, fitted or subject_of(record, request.settings))
+        draw(record, fitted or subject_of(record, request.settings, files))
     except Exception as error:  # noqa: BLE001 - a plugin's figure must not cost a finished record
         warnings.warn(f"no figures: {type(error).__name__}: {error}", stacklevel=3)
-
-
-class _External(Method):
-    """A method around a callable."""
-
-    draw: ClassVar[Callable[..., Any]]
-
-    def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
-        """Nothing is fitted."""
-
-    def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
-        """What the callable returns; the harness checks it."""
-        extra = {"nfe": nfe} if self.info.nfe else {}
-        samples: Tensor = self.draw(y, n, generator, **extra)
-        return samples
-
-    def state_dict(self) -> State:
-        """Nothing is kept."""
-        return {}
-
-    def load_state_dict(self, state: State) -> None:
-        """Nothing was kept."""
-
-
-def _external(name: str, *, with_nfe: bool) -> type[_External]:
-    """A class of its own for each sampler."""
-    info = MethodInfo(name=name, version=1, title=name, citation="", nfe=with_nfe)
-    return type("External", (_External,), {"info": info})

@@ -18,13 +18,14 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
+from cwbench.declared import refusal_of, wrong_in
 from cwbench.errors import ContractError, UsageError, unknown
 from cwbench.machine.sources import digests_of, modules_of, source_sha256
 
@@ -38,7 +39,6 @@ KINDS: tuple[Kind, ...] = ("task", "method", "metric")
 CHECK_SECONDS = 120
 IMPORTED = "all imported"
 """Printed last by a process that imports plugins: one of them may end it with status 0."""
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True)
@@ -73,60 +73,95 @@ class Plugin:
 
 @functools.cache
 def plugins() -> tuple[Plugin, ...]:
-    """Every registered task, method and metric, from metadata alone, sorted by kind and name.
+    """Every task, method and metric that can be had by its name, sorted by kind and name.
 
-    Raises:
-        UsageError: if a name is malformed or two distributions claim it; both are named.
+    From metadata alone. What claims a name that is malformed, or that another claims as well, is
+    not among them and costs no other name: `refused`.
     """
-    found: dict[tuple[str, str, str], Plugin] = {}
+    usable = [found[0] for name, found in _claims().items() if refusal_of(name, found) is None]
+    return tuple(sorted(usable, key=_order))
+
+
+def refused() -> dict[str, str]:
+    """By name why it is not to be had; no name of what is installed soundly is among them."""
+    reasons = {name: refusal_of(name, found) for name, found in _claims().items()}
+    return {name: reason for name, reason in sorted(reasons.items()) if reason is not None}
+
+
+def _order(plugin: Plugin) -> tuple[int, str]:
+    return KINDS.index(plugin.kind), plugin.name
+
+
+def _claims() -> dict[str, list[Plugin]]:
+    """What is installed, by the names that it claims."""
+    found: dict[tuple[str, str, str, str], Plugin] = {}
     seen: set[str] = set()
     for distribution in distributions():
-        own = re.sub(r"[-_.]+", "-", distribution.metadata["Name"] or "").lower()
+        own = re.sub(r"[-_.]+", "-", _called(distribution)).lower()
         if own in seen:  # a copy further down sys.path, which no import reaches
             continue
         seen.add(own)
-        for entry_point in distribution.entry_points:
+        for entry_point in _entry_points(distribution):
             kind = entry_point.group.removeprefix("cwbench.").removesuffix("s")
             if entry_point.group == f"cwbench.{kind}s" and kind in KINDS:
                 plugin = _plugin(kind, entry_point, distribution)
-                found[entry_point.name, plugin.distribution, plugin.target] = plugin
-    claims = defaultdict(list)
+                found[kind, entry_point.name, plugin.distribution, plugin.target] = plugin
+    claims: dict[str, list[Plugin]] = defaultdict(list)
     for plugin in found.values():
         claims[plugin.name].append(plugin)
-    for name, claimants in claims.items():
-        _refuse_clash(name, claimants)
-    return tuple(sorted(found.values(), key=lambda p: (KINDS.index(p.kind), p.name)))
+    return claims
+
+
+def _called(distribution: Distribution) -> str:
+    """The name of a distribution, empty where its metadata cannot be read."""
+    with suppress(Exception):
+        return distribution.metadata["Name"] or ""
+    return ""
+
+
+def _entry_points(distribution: Distribution) -> list[EntryPoint]:
+    """What a distribution registers; nothing where that cannot be read, as pip would tell."""
+    with suppress(Exception):
+        return list(distribution.entry_points)
+    return []
 
 
 def _plugin(kind: Kind, entry_point: EntryPoint, distribution: Distribution) -> Plugin:
-    direct_url = distribution.read_text("direct_url.json")
-    editable = bool(direct_url and json.loads(direct_url).get("dir_info", {}).get("editable"))
     return Plugin(
         kind, entry_point.name, entry_point.value,
-        distribution.metadata["Name"], distribution.version, entry_point, editable,
+        _called(distribution), distribution.version, entry_point, _editable(distribution),
     )  # fmt: skip
 
 
-def _refuse_clash(name: str, claimants: list[Plugin]) -> None:
-    owners = " and ".join(f"{p.kind} of {p.distribution} ({p.target})" for p in claimants)
-    if not NAME.fullmatch(name):
-        raise UsageError(f"{owners}: the name {name!r} does not match {NAME.pattern}")
-    if len(claimants) > 1:
-        raise UsageError(
-            f"the name {name!r} is claimed twice: {owners}. Uninstall one of them: "
-            f"pip uninstall {claimants[-1].distribution}"
-        )
+def _editable(distribution: Distribution) -> bool:
+    """Whether its code can change in place; what pip did not write so is an installed copy."""
+    with suppress(ValueError, AttributeError):
+        direct_url = json.loads(distribution.read_text("direct_url.json") or "{}")
+        return bool(direct_url.get("dir_info", {}).get("editable"))
+    return False
+
+
+def refuse_clash(name: str) -> None:
+    """Go on if a name is not one that is refused.
+
+    Raises:
+        UsageError: with the reason, and what to do.
+    """
+    reason = refused().get(name)
+    if reason is not None:
+        raise UsageError(reason)
 
 
 def find(kind: Kind, name: str) -> Plugin:
     """The plugin of that name.
 
     Raises:
-        UsageError: if there is none; near names and all names are listed.
+        UsageError: if there is none, near names and all names are listed; or if it is refused.
     """
     for plugin in plugins():
         if plugin.kind == kind and plugin.name == name:
             return plugin
+    refuse_clash(name)
     elsewhere = [p.kind for p in plugins() if p.name == name]
     if elsewhere:
         raise UsageError(f"{name!r} is a {elsewhere[0]}, not a {kind}.")
@@ -142,6 +177,11 @@ class Loaded:
     version: str
     source_sha256: str | None
 
+    @property
+    def label(self) -> str:
+        """The distribution with its version, as records name it; of a file its last name."""
+        return f"{self.distribution} {self.version}".strip()
+
 
 def in_file(name: str) -> bool:
     """Whether a plugin is named as `./file.py:ClassName`."""
@@ -155,8 +195,16 @@ def load(kind: Kind, name: str) -> Loaded:
         UsageError: if there is no such name or file.
         ContractError: if it cannot be imported or does not keep the contract.
     """
-    if in_file(name):
-        return _load_file(kind, name)
+    return _load_file(kind, name) if in_file(name) else load_installed(kind, name)
+
+
+def load_installed(kind: Kind, name: str) -> Loaded:
+    """Load a registered name, such as a record's: never a file, whatever the name looks like.
+
+    Raises:
+        UsageError: if there is no such name.
+        ContractError: if it cannot be imported or does not keep the contract.
+    """
     plugin = find(kind, name)
     cls = plugin.load()
     own = plugin.distribution == "cwbench"
@@ -174,6 +222,7 @@ def load_any(name: str) -> tuple[Kind, Loaded]:
     if not in_file(name):
         found = next((p for p in plugins() if p.name == name), None)
         if found is None:
+            refuse_clash(name)
             raise unknown("name", name, (p.name for p in plugins()))
         return found.kind, load(found.kind, name)
     bases: dict[Kind, type] = {
@@ -209,7 +258,17 @@ def load_metric(name: str) -> type[Metric]:
 def _load_file(kind: Kind, name: str) -> Loaded:
     path = Path(name.rsplit(":", 1)[0])
     cls = checked(kind, _class_in_file(kind, name), name, None)
-    return Loaded(cls, path.name, "", source_sha256(path, cls.__module__))
+    source = source_sha256(path, cls.__module__)
+    if _shares_its_name(cls):
+        source = hashlib.sha256(f"{source} {cls.__qualname__}".encode()).hexdigest()
+    return Loaded(cls, path.name, "", source)
+
+
+def _shares_its_name(cls: Any) -> bool:
+    """Whether another class of the file calls itself so: then the source does not say which."""
+    beside = [v for v in vars(sys.modules[cls.__module__]).values() if inspect.isclass(v)]
+    infos = [getattr(each, "info", None) for each in beside if each is not cls]
+    return cls.info.name in [getattr(info, "name", None) for info in infos]
 
 
 def _class_in_file(kind: str, name: str) -> Any:
@@ -291,9 +350,9 @@ def checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:
     info = getattr(loaded, "info", None)
     if not isinstance(info, getattr(module, f"{base.__name__}Info")):
         raise ContractError(f"{origin} needs an `info`, a cwbench.{base.__name__}Info")
-    names = [info.name, *getattr(info, "presets", ())]
-    if not all(NAME.fullmatch(str(each)) for each in names):
-        raise ContractError(f"{origin}: its names {names} have to match {NAME.pattern}")
+    wrong = wrong_in(info, getattr(module, f"{base.__name__}Info"))
+    if wrong:
+        raise ContractError(f"{origin}: {wrong}")
     if name is not None and info.name != name:
         raise ContractError(f"{origin} is registered as {name!r} but calls itself {info.name!r}")
     if info.contract != 1:

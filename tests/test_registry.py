@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
+import cwbench
 from cwbench import registry
 from cwbench.citations import entries_of
 from cwbench.errors import ContractError, CwbenchError, UsageError
@@ -102,19 +104,75 @@ def test_a_name_of_another_kind_says_so() -> None:
 
 
 @pytest.mark.parametrize("group", ["methods", "tasks"])
-def test_a_name_claimed_twice_names_both(distribution: Callable, group: str) -> None:
-    distribution("out-there", "", **{group: {"cot-fm": "out_there:Outside"}})
+def test_a_name_claimed_twice_is_refused_and_no_other(
+    distribution: Callable, cli: Callable, run: Callable, group: str
+) -> None:
+    outside = {group: {"cot-fm": "out_there:Outside", "mine": "out_there:Outside"}}
+    distribution("out-there", METHOD.format(name="mine"), **outside)
     with pytest.raises(UsageError, match=r"'cot-fm' is claimed twice: ") as caught:
-        registry.plugins()
+        registry.load("method", "cot-fm")
     assert "of cwbench (" in str(caught.value)
     assert f"{group[:-1]} of out-there (out_there:Outside)" in str(caught.value)
+    assert str(caught.value).endswith("uninstall one of them: pip uninstall out-there")
+    names = {plugin.name for plugin in registry.plugins()}
+    assert {p.name for p in SHIPPED} | {"mine"} == names | {"cot-fm"}
+    assert "cot-fm" not in names
+    assert registry.load("method", "fm").cls.info.name == "fm"
+    done = cli("list")
+    assert done.exit_code == 0
+    assert "refused\n  'cot-fm': the name 'cot-fm' is claimed twice" in done.stdout
+    assert "  ot-fm " in done.stdout
+    assert "uninstall cwbench" not in done.stdout
+    rows = json.loads(cli("list", "--json").stdout)
+    assert [row["name"] for row in rows if "error" in row] == ["cot-fm"]
+    with pytest.raises(UsageError, match="'cot-fm' is a registered name"):
+        cwbench.evaluate(lambda *_: None, "gaussian-linear", "smoke", name="cot-fm")
+
+
+def test_a_metric_that_ranks_and_is_claimed_twice_is_told(
+    distribution: Callable, run: Callable
+) -> None:
+    distribution("out-there", "", metrics={"energy": "out_there:M", "ew2sq": "out_there:M"})
+    with pytest.raises(UsageError, match="'ew2sq' is claimed twice"):
+        run("prior")
+
+
+def test_a_run_of_a_name_that_is_refused_is_not_uninstalled(
+    distribution: Callable, cli: Callable, run: Callable
+) -> None:
+    record = run("prior", settings={"preset.samples": 10, "preset.observations": 4})
+    distribution("out-there", "", methods={"prior": "out_there:Outside"})
+    done = cli("prune", "--uninstalled")
+    assert done.exit_code == 0
+    assert (record.directory / "record.json").is_file()
+
+
+def test_a_clash_of_one_package_with_itself_says_to_rename(distribution: Callable) -> None:
+    distribution("out-there", "", methods={"mine": "out_there:A"}, tasks={"mine": "out_there:B"})
+    told = registry.refused()["mine"]
+    assert told.endswith("give one of them another name in the entry points of out-there")
 
 
 @pytest.mark.parametrize("name", ["Mine", "my_method", "-mine", "a/b", "..", "x" * 64])
-def test_a_malformed_name_is_refused(distribution: Callable, name: str) -> None:
-    distribution("out-there", "", methods={name: "out_there:Outside"})
+def test_a_malformed_name_is_refused_and_no_other(distribution: Callable, name: str) -> None:
+    distribution("out-there", "", methods={name: "out_there:Outside", "mine": "out_there:Outside"})
     with pytest.raises(UsageError, match=rf"method of out-there .*{re.escape(name)}.*match"):
-        registry.plugins()
+        registry.find("method", name)
+    assert {p.name for p in registry.plugins()} == {p.name for p in SHIPPED} | {"mine"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("entry_points.txt", "[cwbench.methods]\nno equals sign\n"), ("METADATA", ""),
+     ("direct_url.json", "{"), ("direct_url.json", "[]"), ("direct_url.json", '{"dir_info": 3}')],
+)  # fmt: skip
+def test_metadata_that_cannot_be_read_costs_nobody_else(
+    distribution: Callable, tmp_path: Path, file: str, text: str
+) -> None:
+    distribution("out-there", "", methods={"mine": "out_there:Outside"})
+    (tmp_path / "out_there-1.5.dist-info" / file).write_text(text)
+    registry.plugins.cache_clear()
+    assert {p.name for p in registry.plugins()} - {"mine"} == {p.name for p in SHIPPED}
 
 
 @pytest.mark.parametrize(
@@ -199,6 +257,30 @@ FILE_ERRORS = {
         "class Good(Mine):\n    info = MethodInfo('../up', 1, '', '')",
         "mine.py:Good", ContractError, r"names \['\.\./up'\] have to match",
     ),
+    "bool version": (
+        "class Good(Mine):\n    info = MethodInfo('mine', True, '', '')",
+        "mine.py:Good", ContractError, r"info\.version is True, a bool",
+    ),
+    "text version": (
+        "class Good(Mine):\n    info = MethodInfo('mine', '1', '', '')",
+        "mine.py:Good", ContractError, r"info\.version is '1', a str",
+    ),
+    "version 0": (
+        "class Good(Mine):\n    info = MethodInfo('mine', 0, '', '')",
+        "mine.py:Good", ContractError, r"info\.version is 0; versions count 1, 2, 3",
+    ),
+    "huge version": (
+        "class Good(Mine):\n    info = MethodInfo('mine', 10**5000, '', '')",
+        "mine.py:Good", ContractError, r"info\.version is too large a int",
+    ),
+    "no such role": (
+        "class Good(Mine):\n    info = MethodInfo('mine', 1, '', '', role='best')",
+        "mine.py:Good", ContractError, r"info\.role is 'best', a str",
+    ),
+    "number for a title": (
+        "class Good(Mine):\n    info = MethodInfo('mine', 1, 3, '')",
+        "mine.py:Good", ContractError, r"info\.title is 3, a int",
+    ),
     "wrong contract": (
         "class Good(Mine):\n    info = MethodInfo('mine', 1, '', '', contract=2)",
         "mine.py:Good", ContractError, "keeps contract 2; this cwbench knows 1",
@@ -221,6 +303,19 @@ def test_a_method_file_is_keyed_by_its_source(method_file: Callable) -> None:
     second = registry.load("method", method_file("x = 1"))
     assert first.source_sha256 != second.source_sha256
     assert first.distribution == "mine.py"
+
+
+def test_two_classes_of_one_name_in_one_file_do_not_serve_each_other(
+    method_file: Callable, run: Callable
+) -> None:
+    """The source is the same: it does not say which of them was run."""
+    typed = method_file("def sample(self, *given): return super().sample(*given) + 9")
+    other = typed.replace(":Bad", ":Mine")
+    small = {"preset.samples": 10, "preset.observations": 4}
+    far, near = run(typed, settings=small), run(other, settings=small)
+    assert far.method["name"] == near.method["name"] == "mine"
+    assert far.value("ew2sq") > near.value("ew2sq") + 100
+    assert registry.load("method", typed).source_sha256 == far.method["source_sha256"]
 
 
 @pytest.fixture
@@ -300,6 +395,60 @@ def test_a_task_that_cannot_be_made_is_told(tmp_path: Path, run: Callable) -> No
     (tmp_path / "shift.py").write_text(TASK.format(presets="vector_presets()") + broken)
     with pytest.raises(ContractError, match="task 'shift' cannot be made: KeyError: 'data'"):
         run("oracle", f"{tmp_path}/shift.py:Shift")
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (r"its names .*'../ew2'.* have to match", {"main_metric": "../ew2"}),
+        (r"info\.main_nfe is 0, a int", {"main_nfe": 0}),
+        (r"info\.group is None, a NoneType", {"group": None}),
+        (r"info\.presets is \{'smoke': 3\}, a dict", {"presets": {"smoke": 3}}),
+    ],
+)
+def test_what_no_record_of_a_task_could_hold_is_refused_at_once(
+    tmp_path: Path, told: str, words: dict[str, object]
+) -> None:
+    changed = f"\n    import dataclasses\n    info = dataclasses.replace(info, **{words!r})\n"
+    (tmp_path / "shift.py").write_text(TASK.format(presets="vector_presets()") + changed)
+    with pytest.raises(ContractError, match=told):
+        registry.load("task", f"{tmp_path}/shift.py:Shift")
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            "main_metric = 'no such'",
+            "main_metric of task 'shift' is 'no such', no name of a metric",
+        ),
+        ("def fingerprint(self): return 7", "fingerprint of task 'shift' returns int, not str"),
+    ],
+)
+def test_what_an_instance_says_for_the_record_is_checked(
+    tmp_path: Path, run: Callable, body: str, told: str
+) -> None:
+    (tmp_path / "shift.py").write_text(TASK.format(presets="vector_presets()") + f"    {body}\n")
+    with pytest.raises(ContractError, match=told):
+        run("oracle", f"{tmp_path}/shift.py:Shift")
+
+
+def test_a_file_method_called_like_an_installed_one_is_shown_with_its_file(
+    method_file: Callable, run: Callable, results: Path
+) -> None:
+    """Beside it, in every table; and it is no control that others are scaled by."""
+    small = {"preset.samples": 10, "preset.observations": 4}
+    own = run(method_file("info = MethodInfo('prior', 1, '', '', role='lower')"), settings=small)
+    mine = run(method_file(name="other.py"), settings=small)
+    assert (own.label, mine.label) == ("prior [mine.py]", "mine")
+    alone = cwbench.leaderboard(results, metric="ew2sq")
+    assert alone.scaled.isna().all()
+    installed = run("prior", settings=small)
+    assert installed.label == "prior"
+    board = cwbench.leaderboard(results, metric="ew2sq").set_index("method")
+    assert set(board.index) == {"prior", "prior [mine.py]", "mine"}
+    assert board.scaled["prior"] == pytest.approx(0, abs=1e-12)
+    assert abs(board.scaled["prior [mine.py]"]) > 1e-9
 
 
 @pytest.mark.parametrize("plugin", SHIPPED, ids=IDS)

@@ -26,7 +26,7 @@ from cwbench.boards.moderation import Moderated, moderated
 from cwbench.boards.statistics import LEAST_SEEDS, Direction
 from cwbench.boards.versions import MARK, explained, older
 from cwbench.records.measured import Kind
-from cwbench.records.record import method_label
+from cwbench.records.record import from_file, method_label
 
 DISTANCES = ("ew2sq", "energy", "esw2sq", "mode-weights")
 """Each is blind to something in many dimensions; there they are shown and judged together."""
@@ -115,6 +115,8 @@ class Row:
     @cached_property
     def older(self) -> str:
         """The method with its version and the one installed, if that is later; else empty."""
+        if from_file(self.method):
+            return ""
         return older("method", self.method["name"], self.method["version"])
 
     @property
@@ -213,6 +215,8 @@ class Board:
     @cached_property
     def older(self) -> str:
         """As of a row, of the task."""
+        if from_file(self.task):
+            return ""
         return older("task", self.task["name"], self.task["version"])
 
     @property

@@ -23,7 +23,7 @@ from cwbench.boards.cells import Codes, arranged
 from cwbench.boards.scoring import score
 from cwbench.preset import NOT_KEYED
 from cwbench.records.measured import Kind, Measured
-from cwbench.records.record import method_label, without_paths
+from cwbench.records.record import label_of, without_paths
 from cwbench.records.shipped import Source
 from cwbench.records.values import observed
 
@@ -88,7 +88,7 @@ def _present(runs: Iterable[Run]) -> dict[str, set[str]]:
         present["tasks"] |= {task["name"], title_of(task)}
         present["presets"].add(run.content["preset"])
         present["tracks"].add(run.content["track"])
-        label = method_label(method["name"], method["changed"])
+        label = label_of(method)
         present["methods"] |= {method["name"], label}
     return present
 
@@ -183,7 +183,7 @@ def _board(runs: Sequence[Run]) -> tuple[Board, list[int]]:
     rows: dict[str, Row] = {}
     for run in runs:
         method, key = run.content["method"], run.content["fit_key"]
-        label = method_label(method["name"], method["changed"])
+        label = label_of(method)
         rows.setdefault(key, Row(key, label, len(rows))).runs.append(run)
     _tell_apart(list(rows.values()))
     trained = [row.place for row in rows.values() if row.role == "method"]

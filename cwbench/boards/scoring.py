@@ -19,6 +19,7 @@ from cwbench.boards.statistics import (
     scaled_scores,
 )
 from cwbench.machine.cpu import cores, single_threaded_products
+from cwbench.records.record import from_file
 
 PRIOR, GAUSSIAN = "prior", "oracle-gaussian"
 """The controls that the scaled score and the logarithm are measured from."""
@@ -118,7 +119,8 @@ def _base(board: Board, cells: Cells, name: str) -> Array | None:
     """A control's values by observation, its seeds averaged."""
     for row in board.rows:
         method = row.method
-        if method["name"] == name and not method.get("changed") and cells.count[row.place]:
+        own = method["name"] == name and not from_file(method) and not method.get("changed")
+        if own and cells.count[row.place]:
             base: Array = cells.values[row.place, cells.present[row.place]].mean(0)
             return base
     return None

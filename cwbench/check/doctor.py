@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cwbench import registry
-from cwbench.errors import CwbenchError, UsageError
+from cwbench.errors import CwbenchError
 from cwbench.machine import locks
 from cwbench.machine.weights import directory
 from cwbench.records import index
@@ -196,13 +196,12 @@ def weights() -> Finding:
 
 
 def plugin_findings(plugins: Sequence[registry.Plugin] | None) -> Iterator[Finding]:
-    """Every task, method and metric, imported in a process of its own."""
+    """Every task, method and metric, imported in a process of its own; names that are refused."""
+    for name, reason in registry.refused().items() if plugins is None else ():
+        yield Finding("plugins", name, "broken", reason)
     try:
         chosen = registry.plugins() if plugins is None else plugins
         errors = registry.check_all(chosen)
-    except UsageError as clash:
-        yield Finding("plugins", "names", "broken", str(clash))
-        return
     except (CwbenchError, OSError) as error:
         yield Finding("plugins", "import", "broken", f"{type(error).__name__}: {error}")
         return

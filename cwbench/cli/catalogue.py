@@ -20,9 +20,13 @@ from cwbench.cli.options import json_option, names, reports_errors, results_opti
 @json_option
 @reports_errors
 def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
-    """List tasks, methods and metrics; nothing is imported."""
+    """List tasks, methods and metrics; nothing is imported.
+
+    A name that is claimed twice, or is none, is refused; the others are listed and can be used.
+    """
     chosen = [p for p in registry.plugins() if kind is None or f"{p.kind}s" == kind]
     errors = registry.check_all(chosen) if check else {}
+    refused = registry.refused()
     if as_json:
         rows: list[dict[str, str | None]] = [
             dict[str, str | None](
@@ -32,6 +36,7 @@ def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
             )
             for p in chosen
         ]  # fmt: skip
+        rows += [{"kind": None, "name": name, "error": why} for name, why in refused.items()]
         click.echo(json.dumps(rows, indent=1))
     else:
         for group in registry.KINDS:
@@ -43,7 +48,9 @@ def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
                 state = f"  BROKEN: {error}" if error else "  ok" if check else ""
                 origin = f"{plugin.distribution} {plugin.version}"
                 click.echo(f"  {plugin.name:<30} {origin}{state}")
-    if any(errors.values()):
+        for name, why in refused.items():
+            click.echo(f"refused\n  {name!r}: {why}")
+    if any(errors.values()) or (check and refused):
         sys.exit(1)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cwbench.cli.options import json_option, names, reports_errors, where_option
+from cwbench.cli.options import json_option, names, recorded, reports_errors, where_option
 from cwbench.errors import UsageError
 from cwbench.machine.cpu import without_collection
 
@@ -184,6 +184,9 @@ def compare(
     "--fresh-seed", type=click.IntRange(min=0, max=2**63 - 1),
     help="Of the fresh observations, to repeat those of before; default a new one, which is shown.",
 )  # fmt: skip
+@recorded("task")
+@recorded("method")
+@recorded("metric")
 @where_option
 @json_option
 @reports_errors
@@ -191,6 +194,9 @@ def verify(
     directory: Path,
     fresh: bool,
     fresh_seed: int | None,
+    tasks: list[str],
+    methods: list[str],
+    metrics: list[str],
     assignments: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -198,16 +204,18 @@ def verify(
 
     Key, track, intervals, floors and counts have to follow from settings and values. Samples that
     are stored are scored again; a stored model is scored on fresh observations, and a gap above
-    three standard errors is flagged. What cannot be checked is counted apart. DIRECTORY is a
-    results directory.
+    three standard errors is flagged. What came from a file is named again, by --task, --method or
+    --metrics, and has to be what is on record. What cannot be checked is counted apart. DIRECTORY
+    is a results directory.
     """
+    from cwbench.running.named import named
     from cwbench.running.verify import chosen_seed
     from cwbench.running.verify import verify as verify_all
     from cwbench.settings import parse
 
     seed = chosen_seed() if fresh_seed is None else fresh_seed
-    given = parse(assignments)
-    found = list(verify_all(directory, fresh=fresh, settings=given, fresh_seed=seed))
+    given, files = parse(assignments), named(tasks, methods, metrics)
+    found = list(verify_all(directory, fresh=fresh, settings=given, files=files, fresh_seed=seed))
     if as_json:
         told = [one.as_json() | {"fresh_seed": seed if fresh else None} for one in found]
         click.echo(json.dumps(told, indent=1))

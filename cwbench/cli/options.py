@@ -72,6 +72,21 @@ metrics_option = click.option(
     callback=listed,
     help="Further metrics, with commas: c2st,w2sq-marginal,./file.py:Class.",
 )
+
+
+def recorded(kind: registry.Kind) -> Callable[..., Any]:
+    """Name the file of what is on record: nothing is imported because a record names it."""
+    option = "metrics" if kind == "metric" else kind
+    return click.option(
+        f"--{option}",
+        f"{kind}s",
+        default="",
+        callback=listed,
+        metavar="FILE:CLASS",
+        help=f"The file of a {kind} on record that came from one, ./file.py:Class.",
+    )
+
+
 inception_option = click.option(
     "--inception-weights",
     type=click.Path(path_type=Path),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from cwbench.cli.options import names, reports_errors, results_option, where_option
+from cwbench import registry
+from cwbench.cli.options import names, recorded, reports_errors, results_option, where_option
 from cwbench.cli.sweep import sweep
 
 
@@ -26,6 +27,7 @@ from cwbench.cli.sweep import sweep
     type=click.Path(path_type=Path),
     help="A directory; default beside the record, TASK-figures, and with --sweep FILE-figures.",
 )
+@recorded("method")
 @where_option
 @results_option
 @reports_errors
@@ -34,20 +36,25 @@ def plot(
     task: str | None,
     file: Path | None,
     output: Path | None,
+    methods: list[str],
     assignments: tuple[str, ...],
     results: Path | None,
 ) -> None:
     """Draw the figures of a run again, from what is stored, or those of a task or a sweep.
 
-    RUN is its directory, its record.json, its id, or the first digits of that.
+    RUN is its directory, its record.json, its id, or the first digits of that. A task or method
+    that came from a file is named with it: --task ./file.py:Class --method ./file.py:Class.
     """
     from cwbench.errors import UsageError
     from cwbench.records.lookup import find_record
     from cwbench.records.runs import results_directory
     from cwbench.reporting.run_figures import draw, subject_of
+    from cwbench.running.named import named, refuse_unasked
     from cwbench.running.remade import refuse_other_settings
     from cwbench.settings import parse
 
+    tasks = [task] if run is not None and task is not None and registry.in_file(task) else []
+    task = None if tasks else task
     if (run, task, file).count(None) != 2:
         raise UsageError("give a RUN, --task NAME or --sweep FILE, one of the three")
     if task is not None:
@@ -57,9 +64,12 @@ def plot(
         _plot_sweep(file, output or file.with_name(f"{file.stem}-figures"), results)
         return
     record = find_record(str(run), results_directory(results))
-    given = parse(assignments)
-    refuse_other_settings([record], given)
-    for path in draw(record, subject_of(record, given) if given else None, output):
+    given, files = parse(assignments), named(tasks, methods)
+    refuse_other_settings([record], given, files)
+    refuse_unasked([record], files)
+    named_here = given or tasks or methods
+    subject = subject_of(record, given, files) if named_here else None
+    for path in draw(record, subject, output):
         click.echo(path)
 
 

@@ -17,6 +17,7 @@ from cwbench.cli.options import (
     json_option,
     metrics_option,
     quiet_option,
+    recorded,
     reports_errors,
     results_option,
     where_option,
@@ -144,6 +145,8 @@ def why(run: str, other: str | None, results: Path | None, as_json: bool) -> Non
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
+@recorded("task")
+@recorded("method")
 @metrics_option
 @where_option
 @inception_option
@@ -152,6 +155,8 @@ def why(run: str, other: str | None, results: Path | None, as_json: bool) -> Non
 @reports_errors
 def score(
     runs: tuple[str, ...],
+    tasks: list[str],
+    methods: list[str],
     metrics: list[str],
     assignments: tuple[str, ...],
     inception_weights: Path | None,
@@ -160,11 +165,13 @@ def score(
 ) -> None:
     """Measure what a record lacks, or has of an older metric, without fitting anything.
 
-    Samples are those stored, or they are drawn again from the stored model. RUN is a run's
-    directory, its record.json, its id, or the first digits of that.
+    Samples are those stored, or they are drawn again from the stored model. A task or method that
+    came from a file is named again, and has to be the one on record. RUN is a run's directory, its
+    record.json, its id, or the first digits of that.
     """
     from cwbench.machine.weights import use_inception_weights
     from cwbench.records.lookup import find_record
+    from cwbench.running.named import named, refuse_unasked
     from cwbench.running.remade import refuse_other_settings
     from cwbench.running.score import score as score_one
     from cwbench.settings import parse
@@ -174,12 +181,15 @@ def score(
         registry.load("metric", metric)
     place = found_results(results)
     chosen = {record.directory: record for record in (find_record(run, place) for run in runs)}
-    given = parse(assignments)
-    refuse_other_settings(chosen.values(), given)
+    given, files = parse(assignments), named(tasks, methods)
+    refuse_other_settings(chosen.values(), given, files)
+    refuse_unasked(chosen.values(), files)
     failed = False
     for record in chosen.values():
         try:
-            scored = score_one(record, place, metrics=metrics, settings=given, quiet=quiet)
+            scored = score_one(
+                record, place, metrics=metrics, settings=given, files=files, quiet=quiet
+            )
         except KeyboardInterrupt:
             sys.exit(1)
         except CwbenchError as error:

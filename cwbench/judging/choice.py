@@ -54,6 +54,8 @@ def chosen_metrics(task: Task, listed: Iterable[str], typed: Iterable[str] = ())
         elif info.name in required:
             needs = ", ".join(sorted(info.needs))
             raise UsageError(f"{info.name} needs {needs}, which {task.info.name} does not offer")
+    if task.main_metric not in chosen.metrics:
+        registry.refuse_clash(task.main_metric)
     return chosen
 
 

@@ -53,14 +53,14 @@ def assignment(cost: Array, *, plain: bool = False) -> Int64:
     Source: On implementing 2D rectangular assignment algorithms (Crouse, 2016)
     https://doi.org/10.1109/TAES.2016.140952
     """
-    cost = as_float64("cost", cost)
-    n = len(cost)
-    if cost.shape != (n, n):
-        raise ValueError(f"cost has shape {cost.shape}; an assignment needs (n, n)")
+    C = as_float64("cost", cost)
+    n = len(C)
+    if C.shape != (n, n):
+        raise ValueError(f"cost has shape {C.shape}; an assignment needs (n, n)")
     if n and not plain:
-        cost = cost - cost.min(axis=0)
-        cost -= cost.min(axis=1, keepdims=True)
-    _, sigma = linear_sum_assignment(cost)
+        C = C - C.min(axis=0)
+        C -= C.min(axis=1, keepdims=True)
+    _, sigma = linear_sum_assignment(C)
     sigma = sigma.astype(np.int64)
     if not np.array_equal(np.sort(sigma), np.arange(n)):
         raise AssertionError("the assignment is not a bijection")

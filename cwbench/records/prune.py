@@ -105,7 +105,7 @@ def _dispensable(record: Record | None, *, uninstalled: bool, outdated: bool) ->
         if str(part.get("distribution", ".py")).endswith(".py"):
             continue
         installed = _installed(kind, name)
-        if uninstalled and installed is None:
+        if uninstalled and installed is None and name not in registry.refused():
             return f"{kind} {name!r} is not installed"
         if outdated and installed and 0 < version < _version(installed):
             return f"{kind} {name!r} is version {version}, {_version(installed)} is installed"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from cwbench import registry
 from cwbench.errors import CorruptFileError, NewerSchemaError, UsageError
 from cwbench.machine.seals import BLANK, is_sealed, sealed
 from cwbench.records.entry import Entries
@@ -68,7 +69,7 @@ class Record:
     @property
     def label(self) -> str:
         """The method with its settings: the name of its row."""
-        return method_label(self.method["name"], self.method["changed"])
+        return label_of(self.method)
 
     @property
     def fit_id(self) -> str:
@@ -138,6 +139,23 @@ def method_label(name: str, changed: Mapping[str, Any]) -> str:
     """`cot-fm (beta=10)`: settings that differ from the defaults make another row."""
     settings = ", ".join(f"{key}={value}" for key, value in sorted(changed.items()))
     return f"{name} ({settings})" if settings else name
+
+
+def label_of(method: Mapping[str, Any]) -> str:
+    """The label of a method on record; one from a file that takes an installed name, with its file.
+
+    Args:
+        method: as the record has it.
+    """
+    name = method["name"]
+    if from_file(method) and any(p.name == name for p in registry.plugins()):
+        name = f"{name} [{method['distribution']}]"
+    return method_label(name, method["changed"])
+
+
+def from_file(part: Mapping[str, Any]) -> bool:
+    """Whether the task or method on record came from a file, not from a distribution."""
+    return str(part.get("distribution", "")).endswith(".py")
 
 
 def without_paths(content: Mapping[str, Any]) -> Mapping[str, Any]:

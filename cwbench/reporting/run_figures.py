@@ -37,6 +37,7 @@ from cwbench.reporting.figures import (
     metric_during_fit,
     posterior_images,
 )
+from cwbench.running.named import NOTHING, Named
 from cwbench.running.remade import remade_method, remade_task
 from cwbench.task import Task
 
@@ -80,21 +81,26 @@ class Scene(NamedTuple):
         return ExactImages(mean.reshape(shape).numpy(), sd.reshape(shape).numpy(), draws)
 
 
-def subject_of(record: Record, settings: Mapping[str, Any] | None = None) -> Subject:
+def subject_of(
+    record: Record, settings: Mapping[str, Any] | None = None, files: Named = NOTHING
+) -> Subject:
     """Task and fitted method of a stored record.
 
     Args:
         record: read from a results directory.
         settings: where the files or folders of its task and method lie, `{"root": "pictures"}`.
+        files: of its task and method, where they came from files.
 
     Raises:
         UsageError: if its task is not installed, or a path that it needs is not given.
         OtherDataError: if a setting leads to other data than it was made of.
     """
-    task = remade_task(record, settings or {})[0]
+    task = remade_task(record, settings or {}, files)[0]
     try:
-        configured = remade_method(record, settings or {})
-    except UsageError:  # an outside sampler or a file: its samples are all there is
+        configured = remade_method(record, settings or {}, files)
+    except (
+        UsageError
+    ):  # an outside sampler, or a file that is not named: its samples are all there is
         return Subject(task, None)
     method = configured.on(task, Preset(**record.preset_values))
     if record.directory and (record.directory / MODEL).is_file():

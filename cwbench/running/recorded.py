@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from cwbench import registry, settings
+from cwbench import settings
 from cwbench.judging.measured import Scores
 from cwbench.metric import Metric
 from cwbench.preset import NFE
@@ -34,7 +34,7 @@ def identity_of(request: Request) -> dict[str, Any]:
             "second_nfe": task.second_nfe,
             "group": task.group,
             "x_shape": list(request.task.x_shape),
-            "distribution": _distribution(request.task_origin),
+            "distribution": request.task_origin.label,
             "params": settings.json_values(request.task.params),
             "changed": changed["task"],
             "fingerprint": request.task.fingerprint(),
@@ -44,7 +44,7 @@ def identity_of(request: Request) -> dict[str, Any]:
             "name": method.name,
             "version": method.version,
             "role": method.role,
-            "distribution": _distribution(request.method_origin),
+            "distribution": request.method_origin.label,
             "params": settings.json_values(request.method_params),
             "changed": changed["method"],
             "source_sha256": request.method_origin.source_sha256,
@@ -114,10 +114,6 @@ def published(record: Record, request: Request) -> Record:
 def paths_of(request: Request) -> dict[str, list[Path]]:
     """The files and folders that the settings of a request name, by setting."""
     return settings.paths(request.method_params) | settings.paths(request.task.params)
-
-
-def _distribution(origin: registry.Loaded) -> str:
-    return f"{origin.distribution} {origin.version}".strip()
 
 
 def metric_id(metric: Metric, nfe: NFE | None) -> str:

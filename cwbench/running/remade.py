@@ -1,50 +1,53 @@
 """Task and method of a record, made again from its settings.
 
 A record does not say where files lie, only what they held: settings that name files or folders are
-given again, and what they lead to is compared with what the record was made of.
+given again, and what they lead to is compared with what the record was made of. So is the file of a
+task or method that is not installed (`cwbench.running.named`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 from cwbench import registry, settings
 from cwbench.errors import CwbenchError, UsageError, unknown
 from cwbench.records.record import Record
-from cwbench.running.request import ConfiguredMethod, configured_method, configured_task
+from cwbench.running.named import NOTHING, Named, OtherDataError, Owner, origin_of
+from cwbench.running.request import ConfiguredMethod, method_from, task_from
 from cwbench.task import Task
 
-Owner = Literal["task", "method"]
 
-
-class OtherDataError(CwbenchError):
-    """What was named by a setting is not what the record was made of."""
-
-
-def remade_task(record: Record, given: Mapping[str, Any]) -> tuple[Task, registry.Loaded]:
+def remade_task(
+    record: Record, given: Mapping[str, Any], files: Named = NOTHING
+) -> tuple[Task, registry.Loaded]:
     """The task of a record.
 
     Args:
         record: says its settings.
         given: where its files or folders lie, by setting: `{"root": "pictures"}`.
+        files: of tasks that are not installed.
 
     Raises:
-        CwbenchError: if the task cannot be made, or a path that it needs is not given.
-        OtherDataError: if a path that is given leads to other data.
+        CwbenchError: if the task cannot be made, or a path or file that it needs is not given.
+        OtherDataError: if a path or file that is given leads to other data or another source.
     """
-    part, places = record.task, _places("task", record.task["name"], given)
-    task, origin = configured_task(part["name"], _values("task", part, places))
+    part, origin = record.task, origin_of("task", record.task, files)
+    places = _places("task", origin, given)
+    task = task_from(origin, _values("task", origin, part, places))
     if places and task.fingerprint() != part.get("fingerprint"):
         raise OtherDataError(_other(places, part.get("fingerprint"), task.fingerprint()))
     return task, origin
 
 
-def remade_method(record: Record, given: Mapping[str, Any]) -> ConfiguredMethod:
+def remade_method(
+    record: Record, given: Mapping[str, Any], files: Named = NOTHING
+) -> ConfiguredMethod:
     """The method of a record; as `remade_task`."""
-    part, places = record.method, _places("method", record.method["name"], given)
-    found = configured_method(part["name"], _values("method", part, places))
+    part, origin = record.method, origin_of("method", record.method, files)
+    places = _places("method", origin, given)
+    found = method_from(origin, _values("method", origin, part, places))
     contents = settings.changed(found.params)
     for name in places:
         if contents.get(name) != part["changed"].get(name):
@@ -54,13 +57,37 @@ def remade_method(record: Record, given: Mapping[str, Any]) -> ConfiguredMethod:
     return found
 
 
-def refuse_other_settings(records: Iterable[Record], given: Mapping[str, Any]) -> None:
+def other_distributions(
+    record: Record, task: registry.Loaded, method: registry.Loaded
+) -> Iterator[str]:
+    """What is to be told of a task and method whose package is of another version than on record.
+
+    A class says its own `version`, and a package that can change in place has its source in the
+    key; of one that was installed anew, another version is all there is to see. What cwbench ships
+    is told by the versions of its classes.
+    """
+    parts: tuple[tuple[Owner, Mapping[str, Any], registry.Loaded], ...] = (
+        ("task", record.task, task), ("method", record.method, method),
+    )  # fmt: skip
+    for owner, part, origin in parts:
+        recorded, here = str(part.get("distribution", "")), origin.label
+        packaged = origin.version and origin.distribution != "cwbench"
+        if packaged and recorded and recorded != here:
+            yield (
+                f"its {owner} {part['name']!r} was of {recorded}, {here} is installed: the code "
+                "may be another; install that version, or run it anew by --force"
+            )
+
+
+def refuse_other_settings(
+    records: Iterable[Record], given: Mapping[str, Any], files: Named = NOTHING
+) -> None:
     """Go on if each setting names files or folders of some record.
 
     Raises:
         UsageError: naming those that can be given.
     """
-    allowed = {key for record in records for key in _keys(record)}
+    allowed = {key for record in records for key in _keys(record, files)}
     for key in given:
         if key not in allowed and not allowed:
             raise UsageError(
@@ -71,22 +98,22 @@ def refuse_other_settings(records: Iterable[Record], given: Mapping[str, Any]) -
             raise unknown("file or folder on record", key, allowed)
 
 
-def _keys(record: Record) -> set[str]:
+def _keys(record: Record, files: Named) -> set[str]:
     """The settings of a record that can be given again, with and without their owner."""
     found: set[str] = set()
-    parts: tuple[tuple[Owner, str], ...] = (
-        ("task", record.task["name"]), ("method", record.method["name"]),
+    parts: tuple[tuple[Owner, Mapping[str, Any]], ...] = (
+        ("task", record.task), ("method", record.method),
     )  # fmt: skip
-    for owner, name in parts:
+    for owner, part in parts:
         with suppress(CwbenchError):
-            fields = settings.path_fields(registry.load(owner, name).cls.Params)
+            fields = settings.path_fields(origin_of(owner, part, files).cls.Params)
             found |= {key for field in fields for key in (field, f"{owner}.{field}")}
     return found
 
 
-def _places(owner: Owner, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _places(owner: Owner, origin: registry.Loaded, given: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the given settings that name a file or folder of a plugin, by field."""
-    fields = settings.path_fields(registry.load(owner, name).cls.Params) if given else frozenset()
+    fields = settings.path_fields(origin.cls.Params)
     found = {}
     for key, value in given.items():
         whose, _, field = key.rpartition(".")
@@ -95,20 +122,22 @@ def _places(owner: Owner, name: str, given: Mapping[str, Any]) -> dict[str, Any]
     return found
 
 
-def _values(owner: Owner, part: Mapping[str, Any], places: Mapping[str, Any]) -> dict[str, Any]:
+def _values(
+    owner: Owner, origin: registry.Loaded, part: Mapping[str, Any], places: Mapping[str, Any]
+) -> dict[str, Any]:
     """The settings of a task or method on record, with the paths that are given.
 
     Raises:
         UsageError: if a path that was set is not given.
     """
-    fields = registry.load(owner, part["name"]).cls.Params
+    fields = origin.cls.Params
     values = settings.read_back(fields, part["params"]) | dict(places)
     lacking = (part["changed"].keys() & settings.path_fields(fields)) - values.keys()
     if lacking:
         typed = " ".join(f"--set {name}=PATH" for name in sorted(lacking))
         raise UsageError(
-            f"the record does not say where {', '.join(sorted(lacking))} of {part['name']!r} lies "
-            f"(it does not keep paths); type {typed}"
+            f"the record does not say where {', '.join(sorted(lacking))} of {owner} "
+            f"{part['name']!r} lies (it does not keep paths); type {typed}"
         )
     return values
 

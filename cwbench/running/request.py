@@ -9,8 +9,10 @@ from typing import Any, cast
 
 import torch
 from pydantic import BaseModel
+from torch import Tensor
 
 from cwbench import registry, settings
+from cwbench.declared import NAME
 from cwbench.door import Behind, copied, copying
 from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
 from cwbench.judging.choice import chosen_metrics, sized
@@ -25,6 +27,9 @@ from cwbench.records.schema import LARGEST
 from cwbench.samples import ImageSet, Part
 from cwbench.task import Task, checked_pairs, checked_shapes, checked_tensor
 from cwbench.training.networks import Meter, networks_of
+
+Drawn = tuple[Tensor, dict[str, Any]]
+"""Samples `(m, 2n, *x_shape)`, and what they cost."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class Request:
     """What is taken during the fit, where the preset asks for it."""
     metric_hashes: Mapping[str, str | None] = field(default_factory=dict)
     """By metric name the hash of its source, where it comes from a file or an editable package."""
+    drawn: Mapping[NFE | None, Drawn] = field(default_factory=dict)
+    """What a sampler from outside drew for the observations, by NFE: its key holds their hash."""
 
     def keyed(self) -> dict[str, Any]:
         """What decides the fit."""
@@ -156,6 +163,13 @@ def refuse_broken(task: Task) -> None:
         ContractError: if they are not; it says what to write.
     """
     checked_shapes(task)
+    if not NAME.fullmatch(str(task.main_metric)):
+        raise ContractError(
+            f"main_metric of task {task.info.name!r} is {task.main_metric!r}, no name of a metric"
+        )
+    if not isinstance(task.fingerprint(), str):
+        kind = type(task.fingerprint()).__name__
+        raise ContractError(f"fingerprint of task {task.info.name!r} returns {kind}, not str")
     latents = task.sample_latent(2, torch.Generator().manual_seed(0))
     checked_tensor(latents, f"what sample_latent of task {task.info.name!r} returns")
     shape = tuple(latents.shape)
@@ -177,8 +191,12 @@ def _stored_images(task: Task) -> Callable[[Part], ImageSet] | None:
 def configured_task(name: str, params: Mapping[str, Any]) -> tuple[Task, registry.Loaded]:
     """A task by name with its settings checked."""
     origin = registry.load("task", name)
-    checked = settings.validated(origin.cls.Params, params, "task")
-    return _made(origin, checked), origin
+    return task_from(origin, params), origin
+
+
+def task_from(origin: registry.Loaded, params: Mapping[str, Any]) -> Task:
+    """A task of a class that is loaded, with its settings checked."""
+    return _made(origin, settings.validated(origin.cls.Params, params, "task"))
 
 
 def _made(origin: registry.Loaded, params: BaseModel) -> Task:
@@ -201,7 +219,11 @@ def _made(origin: registry.Loaded, params: BaseModel) -> Task:
 
 def configured_method(name: str, params: Mapping[str, Any]) -> ConfiguredMethod:
     """A method by name with its settings checked."""
-    origin = registry.load("method", name)
+    return method_from(registry.load("method", name), params)
+
+
+def method_from(origin: registry.Loaded, params: Mapping[str, Any]) -> ConfiguredMethod:
+    """A method of a class that is loaded, with its settings checked."""
     checked = settings.validated(origin.cls.Params, params, "method")
     return ConfiguredMethod(origin.cls, checked, origin)
 

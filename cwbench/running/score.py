@@ -8,6 +8,7 @@ refused, because its observations and posterior are no longer those of the task 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +26,8 @@ from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE, Preset
 from cwbench.records.lookup import results_of
 from cwbench.records.record import Record
-from cwbench.running.remade import OtherDataError, remade_method, remade_task
+from cwbench.running.named import NOTHING, Named, OtherDataError, refuse_other_metrics
+from cwbench.running.remade import other_distributions, remade_method, remade_task
 from cwbench.running.request import Request, parse_nfe
 from cwbench.running.run import Runner
 from cwbench.task import Params, Task
@@ -37,6 +39,7 @@ def score(
     *,
     metrics: Iterable[str] = (),
     settings: Mapping[str, Any] | None = None,
+    files: Named = NOTHING,
     quiet: bool = False,
 ) -> Record:
     """Measure what a record lacks, or has of another version of a metric, and write it.
@@ -46,6 +49,7 @@ def score(
         results: whose floors are used, if the record lies in no results directory.
         metrics: opt-in metrics to compute besides the default ones and those on record.
         settings: where the files or folders of its task and method lie, `{"root": "pictures"}`.
+        files: of its task and method, where they came from files.
         quiet: show no progress.
 
     Raises:
@@ -56,7 +60,9 @@ def score(
     if record.status != "ok":
         raise CwbenchError(f"it is {record.status}: {record.error}; there is nothing to score")
     try:
-        request = request_of(record, metrics, settings)
+        request = request_of(record, metrics, settings, files)
+        for told in other_distributions(record, request.task_origin, request.method_origin):
+            warnings.warn(f"{record.run_id}: {told}", stacklevel=2)
         runner = Runner(
             request, results_of(record.directory) or results, _device(record),
             recorded_in=record.directory,
@@ -69,18 +75,24 @@ def score(
 
 
 def request_of(
-    record: Record, metrics: Iterable[str] = (), settings: Mapping[str, Any] | None = None
+    record: Record,
+    metrics: Iterable[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    files: Named = NOTHING,
 ) -> Request:
-    """The request that measures a record again; as `score`.
+    """The request that measures a record again; as `score`, with the metrics of `files`, too.
 
     Raises:
         CwbenchError: if its task is not installed as it was.
-        OtherDataError: if a setting leads to other data than it was made of.
+        OtherDataError: if a setting or file leads to other data or another source than it was
+            made of.
     """
-    task, origin = _task_of(record, settings or {})
-    method, params, method_origin = _method_of(record, settings or {})
+    refuse_other_metrics(record, files)
+    task, origin = _task_of(record, settings or {}, files)
+    method, params, method_origin = _method_of(record, settings or {}, files)
     preset = Preset(**record.preset_values)
-    chosen = chosen_metrics(task, [*preset.metrics, *_on_record(record)], metrics)
+    listed, typed = [*preset.metrics, *_on_record(record)], [*metrics, *_measured_by(record, files)]
+    chosen = chosen_metrics(task, listed, typed)
     sized(chosen.metrics, preset.images)
     suffixes = dict.fromkeys(identifier.partition("@nfe=")[2] for identifier in record.metrics)
     return Request(
@@ -101,10 +113,12 @@ def request_of(
     )
 
 
-def _task_of(record: Record, given: Mapping[str, Any]) -> tuple[Task, registry.Loaded]:
+def _task_of(
+    record: Record, given: Mapping[str, Any], files: Named
+) -> tuple[Task, registry.Loaded]:
     name, version = record.task["name"], record.task["version"]
     try:
-        task, origin = remade_task(record, given)
+        task, origin = remade_task(record, given, files)
         fingerprint = task.fingerprint()
     except OtherDataError:
         raise
@@ -122,14 +136,14 @@ def _task_of(record: Record, given: Mapping[str, Any]) -> tuple[Task, registry.L
 
 
 def _method_of(
-    record: Record, given: Mapping[str, Any]
+    record: Record, given: Mapping[str, Any], files: Named
 ) -> tuple[type[Method], BaseModel, registry.Loaded]:
     """The method as it was, or one that says why it cannot draw again."""
     name, version = record.method["name"], record.method["version"]
     if record.track == "external":
         return _gone(record, "its sampler came from outside")
     try:
-        found = remade_method(record, given)
+        found = remade_method(record, given, files)
     except OtherDataError:
         raise
     except CwbenchError as error:
@@ -167,7 +181,7 @@ def _gone(record: Record, reason: str) -> tuple[type[Method], BaseModel, registr
     name, version = record.method["name"], record.method["version"]
     info = MethodInfo(name=name, version=version, title=name, citation="")
     cls = type("Gone", (_Gone,), {"info": info, "reason": reason})
-    return cls, Params(), registry.Loaded(cls, "", "", None)
+    return cls, Params(), registry.Loaded(cls, "", "", record.method.get("source_sha256"))
 
 
 def _on_record(record: Record) -> list[str]:
@@ -175,6 +189,13 @@ def _on_record(record: Record) -> list[str]:
     recorded = {identifier.partition("@")[0] for identifier in record.metrics}
     named = (p for p in registry.plugins() if p.kind == "metric")
     return [p.name for p in named if _measured(p.name, recorded) and imports(p)]
+
+
+def _measured_by(record: Record, files: Named) -> list[str]:
+    """The metrics of files that the record has values of."""
+    recorded = {identifier.partition("@")[0] for identifier in record.metrics}
+    named = files.metrics.items()
+    return [typed for typed, origin in named if _measured(origin.cls.info.name, recorded)]
 
 
 def _measured(name: str, recorded: Iterable[str]) -> bool:

@@ -26,7 +26,8 @@ from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.records.schema import LARGEST
-from cwbench.running.remade import OtherDataError, refuse_other_settings
+from cwbench.running.named import NOTHING, Named, OtherDataError, refuse_unasked
+from cwbench.running.remade import other_distributions, refuse_other_settings
 from cwbench.running.request import Request
 from cwbench.running.score import request_of
 from cwbench.verifying import identity, numbers, scoring, stored
@@ -46,6 +47,7 @@ def verify(
     *,
     fresh: bool = True,
     settings: Mapping[str, Any] | None = None,
+    files: Named = NOTHING,
     fresh_seed: int | None = None,
 ) -> Iterator[Verified]:
     """Check the runs below a results directory, one by one; nothing is written there.
@@ -54,10 +56,11 @@ def verify(
         results: the directory that holds `runs`.
         fresh: score stored models on fresh observations.
         settings: where files or folders of tasks and methods lie, `{"root": "pictures"}`.
+        files: of tasks, methods and metrics that came from files.
         fresh_seed: of the fresh observations, to repeat those of before; default a new one.
 
     Raises:
-        UsageError: if there is no run, or none has such a setting.
+        UsageError: if there is no run, or none has such a setting or plugin.
     """
     directories = records.run_directories(results)
     if not directories:
@@ -67,9 +70,10 @@ def verify(
         )
     given = settings or {}
     if given:
-        refuse_other_settings(_readable(directories), given)
+        refuse_other_settings(_readable(directories), given, files)
+    refuse_unasked(_readable(directories), files)
     seed = chosen_seed() if fresh_seed is None else fresh_seed
-    one = _Verification(given, seed if fresh else None)
+    one = _Verification(given, files, seed if fresh else None)
     for directory in directories:
         yield one.verified(directory)
 
@@ -88,8 +92,9 @@ class _Verification:
     `seed` is that of fresh observations, None where none are drawn.
     """
 
-    def __init__(self, given: Mapping[str, Any], seed: int | None) -> None:
-        self.given, self.seed, self.neighbours = given, seed, Neighbours()
+    def __init__(self, given: Mapping[str, Any], files: Named, seed: int | None) -> None:
+        self.given, self.files, self.seed = given, files, seed
+        self.neighbours = Neighbours()
 
     def verified(self, directory: Path) -> Verified:
         """What is found about the run of a directory."""
@@ -124,6 +129,8 @@ class _Verification:
             return
         for check in (identity.facts, identity.preset, identity.versions, _complete):
             found.take(_told(check, record, request))
+        others = other_distributions(record, request.task_origin, request.method_origin)
+        found.take(map(Finding, others))
         if not found.refused:
             found.take(_told(numbers.by_metric, record, request))
         if not found.refused:
@@ -131,7 +138,7 @@ class _Verification:
 
     def _request(self, record: Record, found: Verified) -> Request | None:
         try:
-            return request_of(record, settings=self.given)
+            return request_of(record, settings=self.given, files=self.files)
         except OtherDataError as error:
             found.take([Problem(str(error))])
         except CwbenchError as error:

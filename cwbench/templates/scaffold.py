@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cwbench import registry
+from cwbench.declared import NAME
 from cwbench.errors import UsageError
 
 TEMPLATES = Path(__file__).parent
@@ -59,10 +60,9 @@ def class_name(kind: str, name: str) -> str:
 
 
 def _refuse_name(name: str, module: str) -> None:
-    if not registry.NAME.fullmatch(name):
-        raise UsageError(
-            f"the name {name!r} does not match {registry.NAME.pattern}; e.g. my-method"
-        )
+    if not NAME.fullmatch(name):
+        raise UsageError(f"the name {name!r} does not match {NAME.pattern}; e.g. my-method")
+    registry.refuse_clash(name)
     taken = [p for p in registry.plugins() if p.name == name]
     if taken:
         raise UsageError(f"{name!r} is a {taken[0].kind} of {taken[0].distribution}; name another")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from torch import Generator, Tensor
 import cwbench
 from cwbench.cli.main import main
 from cwbench.errors import UsageError
+from cwbench.records.runs import iterate
 
 TASK = cwbench.load_task("gaussian-linear")
 
@@ -106,8 +108,61 @@ def test_a_callable_without_a_usable_name_has_to_be_named(results: Path) -> None
     assert not results.exists()
 
 
-def test_a_lambda_is_called_lambda(results: Path) -> None:
-    assert evaluate(lambda *a: exact(*a)).method["name"] == "lambda"
+def test_a_lambda_has_to_be_named(results: Path) -> None:
+    with pytest.raises(UsageError, match="a lambda has no name of its own; give name='mine'"):
+        evaluate(lambda *a: exact(*a))
+    assert not results.exists()
+    assert evaluate(lambda *a: exact(*a), name="mine").method["name"] == "mine"
+
+
+def shifted_by(shift: float) -> Callable[..., Any]:
+    """One source, and weights in a closure."""
+
+    def sampler(y: Tensor, n: int, generator: Generator) -> Tensor:
+        return exact(y, n, generator) + shift
+
+    return sampler
+
+
+def test_two_samplers_of_one_name_and_source_do_not_replace_each_other(results: Path) -> None:
+    first, second = evaluate(shifted_by(0.0)), evaluate(shifted_by(0.5))
+    assert first.method["name"] == second.method["name"] == "sampler"
+    assert first.run_id != second.run_id
+    assert {r.run_id: r.value("ew2sq") for r in iterate(results)} == {
+        r.run_id: r.value("ew2sq") for r in (first, second)
+    }
+    board = cwbench.leaderboard(results, metric="ew2sq")
+    assert sorted(board.method.str.replace(r"\[.*", "[", regex=True)) == ["sampler [", "sampler ["]
+
+
+def test_the_same_sampler_replaces_its_own_record_and_its_seeds_share_a_row(results: Path) -> None:
+    first, again = evaluate(shifted_by(0.5)), evaluate(shifted_by(0.5))
+    assert first.run_id == again.run_id
+    other = evaluate(shifted_by(0.5), seed=1)
+    assert other.fit_key == first.fit_key
+    assert other.value("ew2sq") != first.value("ew2sq")
+    assert sorted(record.seed for record in iterate(results)) == [0, 1]
+
+
+def test_what_was_drawn_to_name_it_is_what_is_judged(results: Path) -> None:
+    """One that never draws the same twice is drawn from once, and its hash is of those samples."""
+    calls = iter(range(9))
+    record = evaluate(lambda y, n, g: exact(y, n, g) + next(calls), name="odd")
+    assert abs(record.value("ew2sq")) < 0.5
+    assert next(calls) == 1
+    samples = load_file(record.directory / "samples.safetensors")["samples"]
+    digest = hashlib.sha256(f"None {tuple(samples.shape)}\n".encode() + samples.numpy().tobytes())
+    assert record.method["source_sha256"] == digest.hexdigest()
+
+
+def test_one_that_fails_replaces_no_other(results: Path) -> None:
+    def fail(y: Tensor, n: int, generator: Generator) -> Tensor:
+        raise SystemExit("no weights")
+
+    good, bad = evaluate(exact, name="mine"), evaluate(fail, name="mine")
+    assert (bad.status, bad.error) == ("failed", "SystemExit: no weights")
+    assert evaluate(fail, name="mine").run_id == bad.run_id
+    assert {record.run_id for record in iterate(results)} == {good.run_id, bad.run_id}
 
 
 def test_an_nfe_grid_is_passed_on(results: Path) -> None:

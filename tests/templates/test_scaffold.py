@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cwbench import registry
+from cwbench.declared import NAME
 from cwbench.errors import UsageError
 from cwbench.templates.scaffold import class_name, create
 
@@ -155,4 +156,4 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_classes_are_named_after_the_plugin(name: str, expected: str) -> None:
     assert class_name("task", name) == expected
     assert expected.isidentifier()
-    assert registry.NAME.fullmatch(name)
+    assert NAME.fullmatch(name)
