@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from cwbench.cli.options import (
     set_option,
     task_option,
 )
+from cwbench.machine.guests import adopt, apart, end_children
 from cwbench.records.interruption import RunInterruptedError
 
 if TYPE_CHECKING:
@@ -93,14 +93,17 @@ def report(make_record: Callable[[], Record], *, as_json: bool) -> None:
     """Make a record and print it; exit 1 if it has no result."""
     from cwbench.records.tables import run_table
 
-    with redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+    adopt()
+    with apart() as answers:  # what a plugin prints is no part of the answer
         try:
             record = make_record()
         except RunInterruptedError as stopped:
             record = stopped.record
-    if os.environ.get("RANK", "0") != "0" and record.directory is None:
-        return  # one of several processes on a fit: the first reports
-    click.echo(record.to_json() if as_json else run_table(record), nl=not as_json)
+        finally:
+            end_children()
+        if os.environ.get("RANK", "0") != "0" and record.directory is None:
+            return  # one of several processes on a fit: the first reports
+        click.echo(record.to_json() if as_json else run_table(record), answers, nl=not as_json)
     if record.status not in ("ok", "skipped"):
         click.echo(
             f"cwbench: {record.status}: {record.error}; see {record.directory}/log.txt", err=True

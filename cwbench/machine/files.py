@@ -8,6 +8,8 @@ import platform
 import secrets
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cwbench.errors import CwbenchError, UsageError
@@ -63,7 +65,39 @@ def claim(directory: Path) -> int | None:
     except BaseException:
         os.close(lock)
         raise
+    _held.add(lock)
     return lock
+
+
+_held: set[int] = set()
+"""Locks of this process: what it forks does not keep them."""
+
+
+@contextmanager
+def released(lock: int) -> Iterator[None]:
+    """Give a directory back at the end."""
+    try:
+        yield
+    finally:
+        release(lock)
+
+
+def release(lock: int) -> None:
+    """Give a directory back, whoever else has inherited the open file."""
+    _held.discard(lock)
+    with suppress(OSError):
+        fcntl.flock(lock, fcntl.LOCK_UN)
+    os.close(lock)
+
+
+def _leave_to_parent() -> None:
+    for lock in _held:
+        with suppress(OSError):
+            os.close(lock)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def claimed(directory: Path) -> bool:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cwbench.errors import CorruptFileError, CwbenchError
-from cwbench.machine.files import claim, claimed, write_atomically
+from cwbench.machine.files import claim, claimed, released, write_atomically
 from cwbench.records.record import Record, parse
 
 SEED = re.compile(r"seed-(\d+)")
@@ -61,10 +61,8 @@ def single_writer(directory: Path) -> Iterator[None]:
     lock = claim(directory)
     if lock is None:
         raise CwbenchError(f"another process computes the run in {directory}")
-    try:
+    with released(lock):
         yield
-    finally:
-        os.close(lock)
 
 
 def is_running(directory: Path) -> bool:

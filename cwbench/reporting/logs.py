@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,7 +12,8 @@ from cwbench.errors import UsageError
 from cwbench.records.runs import is_running
 
 LOG = "log.txt"
-STAMP = "2025-01-01 00:00:00  "
+STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d([+-]\d{4})?  ")
+"""Before a line; logs of before 0.2.0 have no zone."""
 TAIL_BYTES = 4096
 POLL_SECONDS = 0.3
 
@@ -24,7 +26,7 @@ def last_line(directory: Path) -> str:
             found = _split(file.read())
     except OSError:
         return ""
-    return found[-1][len(STAMP) :] if found else ""
+    return STAMP.sub("", found[-1], count=1) if found else ""
 
 
 def lines(directory: Path, last: int | None = None) -> list[str]:

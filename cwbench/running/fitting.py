@@ -21,7 +21,7 @@ from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method, take
 from cwbench.preset import Preset
 from cwbench.records import storage
-from cwbench.records.record import Record, finite
+from cwbench.records.record import Record, finite, recordable
 from cwbench.running.outcome import Outcome
 from cwbench.running.request import Request, problem_spec
 from cwbench.samples import JointSamples
@@ -112,7 +112,7 @@ def _train_and_keep(bound: Bound, place: Place, outcome: Outcome, follow: Follow
     trained = dict(bound.method.state_dict())
     outcome.cost["parameters"] = sum(v.numel() for v in trained.values() if isinstance(v, Tensor))
     outcome.cost["sampling"] = {}
-    outcome.diagnostics = finite(bound.method.diagnostics())
+    outcome.diagnostics = recordable(bound.method.diagnostics(), "diagnostics of the method")
     if following:
         outcome.diagnostics["followed"] = finite(following.facts())
     facts = {"cost": outcome.cost, "diagnostics": outcome.diagnostics}

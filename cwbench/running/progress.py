@@ -25,8 +25,8 @@ class _Log:
         self.path = path
 
     def __call__(self, message: str) -> None:
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        with self.path.open("a", encoding="utf-8") as file:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S%z")
+        with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(f"{stamp}  {line}\n" for line in message.splitlines()))
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ParamSpec, cast
 
 import torch
 from pydantic import BaseModel
 
 from cwbench import registry, settings
 from cwbench.door import Behind, copied, copying
-from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
+from cwbench.errors import ContractError, CwbenchError, UsageError, message_of, unknown
 from cwbench.judging.choice import chosen_metrics, sized
 from cwbench.machine import processes
 from cwbench.machine.streams import stream
@@ -25,6 +26,8 @@ from cwbench.records.schema import LARGEST
 from cwbench.samples import ImageSet, Part
 from cwbench.task import Task, checked_pairs, checked_shapes, checked_tensor
 from cwbench.training.networks import Meter, networks_of
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -190,9 +193,9 @@ def _made(origin: registry.Loaded, params: BaseModel) -> Task:
     try:
         with plain_torch():
             task: Task = origin.cls(params)
-    except CwbenchError:
+    except (CwbenchError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         reason = f"{type(error).__name__}: {error}"
         raise ContractError(f"task {origin.cls.info.name!r} cannot be made: {reason}") from error
     task.source_sha256 = origin.source_sha256
@@ -206,6 +209,24 @@ def configured_method(name: str, params: Mapping[str, Any]) -> ConfiguredMethod:
     return ConfiguredMethod(origin.cls, checked, origin)
 
 
+def _explained(make: Callable[P, Request]) -> Callable[P, Request]:
+    """What a plugin raises while it is set up is named as its own."""
+
+    @functools.wraps(make)
+    def made(*arguments: P.args, **options: P.kwargs) -> Request:
+        try:
+            with plain_torch():
+                return make(*arguments, **options)
+        except (CwbenchError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            reason = f"task or method cannot be set up: {message_of(error)}"
+            raise ContractError(reason) from error
+
+    return made
+
+
+@_explained
 def resolve(
     task: str,
     method: str | registry.Loaded,

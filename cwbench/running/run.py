@@ -36,6 +36,7 @@ from cwbench.errors import (
 from cwbench.judging.judge import Judge
 from cwbench.judging.units import scale_facts
 from cwbench.machine import environment
+from cwbench.machine.guests import visiting
 from cwbench.machine.processes import Processes
 from cwbench.machine.signals import stop_on_signal
 from cwbench.machine.torch_state import plain_torch
@@ -43,6 +44,7 @@ from cwbench.method import Method
 from cwbench.preset import NFE
 from cwbench.records import runs, storage
 from cwbench.records.record import Record, Status, finite, method_label
+from cwbench.records.schema import shown
 from cwbench.running import fitting, measuring
 from cwbench.running.failures import explained_full_disk
 from cwbench.running.fitting import Bound, Place, bind
@@ -173,11 +175,10 @@ class Runner:
     @contextmanager
     def _working(self, *, quiet: bool) -> Iterator[Place]:
         """The place of the work inside; a signal stops it, progress goes to log and terminal."""
-        log = self.directory / "log.txt"
+        here = self.directory.absolute()  # a method may go elsewhere
+        log = here / "log.txt"
         with progress_of(log, quiet=quiet) as progress, stop_on_signal(self.stop):
-            yield Place(
-                self.directory, progress, self.stop, self.processes, self.checkpoint_seconds
-            )
+            yield Place(here, progress, self.stop, self.processes, self.checkpoint_seconds)
 
     @contextmanager
     def _group(self) -> Iterator[Callable[[], None]]:
@@ -255,7 +256,7 @@ class Runner:
         measured: list[Method] = []
 
         def work() -> Ending:
-            bound, judge = bind(request, self.device), self._judge()
+            judge, bound = self._judge(), bind(request, self.device)
             if isinstance(bound, str):
                 return "skipped", bound
             fitting.fit(
@@ -268,6 +269,7 @@ class Runner:
             return verdict(request, outcome.metrics)
 
         status, error = ended(work, say)
+        error = error and shown(error)
         record = self._record((status, error), outcome, started)
         runs.write(self.directory, record)
         say(f"{status}{f': {error}' if error else ''}")
@@ -284,7 +286,8 @@ class Runner:
             bound = self._restored(previous, place, outcome)
         measurable = {metric_id(m, n) for n, some in missing(request, None) for m in some.values()}
         outcome.metrics = {i: e for i, e in previous.metrics.items() if kept or i not in measurable}
-        self._measure(bound, self._judge(), place, outcome, kept)
+        with visiting():
+            self._measure(bound, self._judge(), place, outcome, kept)
         status, error = verdict(request, outcome.metrics)
         record = replace(
             previous, status=status, error=error, metrics=outcome.metrics,
@@ -306,7 +309,7 @@ class Runner:
 
     def _judge(self) -> Judge:
         request = self.request
-        cache = self.results / ".cache"
+        cache = self.results.absolute() / ".cache"
         return Judge(request.task, request.preset, cache, request.metric_hashes)
 
     def _measure(
@@ -348,7 +351,8 @@ def ended(work: Callable[[], Ending], say: Callable[[str], None]) -> Ending:
         OSError: if the disk is full; a record could not be written either.
     """
     try:
-        return work()
+        with visiting():
+            return work()
     except CorruptFileError:
         raise
     except (Interrupted, KeyboardInterrupt) as stopped:
@@ -357,7 +361,7 @@ def ended(work: Callable[[], Ending], say: Callable[[str], None]) -> Ending:
         return "diverged", str(diverged)
     except (MemoryError, torch.OutOfMemoryError) as memory:
         return "oom", f"out of memory: {memory}"
-    except (Exception, SystemExit) as failure:  # a failed run is a record, never lost
+    except BaseException as failure:  # a failed run is a record, never lost
         if disk_is_full(failure):
             raise
         say(traceback.format_exc())

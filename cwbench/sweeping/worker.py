@@ -33,7 +33,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cwbench.errors import CorruptFileError
-from cwbench.machine.files import claim, sha256_of
+from cwbench.machine.files import claim, released, sha256_of
+from cwbench.machine.guests import adopt, end_children
 from cwbench.machine.signals import stop_on_signal
 from cwbench.sweeping.job import TOLD, Job, from_json
 
@@ -101,7 +102,7 @@ def lost(job: Job, error: str) -> Outcome:
     try:
         lock = claim(job.directory)
         if lock is not None:
-            with os.fdopen(lock):
+            with released(lock):
                 _leave_record(job, "failed", error, started)
     except OSError as problem:
         error = f"{error}; no record could be written: {problem}"
@@ -130,6 +131,7 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 def main() -> None:
     """Watch the job on standard input; answer on standard output."""
+    adopt()  # what leaves its group and its parent
     stop_asked = threading.Event()
     with stop_on_signal(stop_asked):
         try:
@@ -147,7 +149,7 @@ def _supervised(job: Job, stop_asked: threading.Event) -> Outcome:
         lock = claim(job.directory)
         if lock is None:
             return Outcome("busy")
-        with os.fdopen(lock):
+        with released(lock):
             if sha256_of(job.directory / "record.json") != job.replaces:
                 return Outcome("changed")
             return _carried_out(job, lock, stop_asked)
@@ -174,6 +176,7 @@ def _carried_out(job: Job, lock: int, stop_asked: threading.Event) -> Outcome:
             ended = "stopped"
         finally:
             _kill(child)
+            end_children()
     status, error = _verdict(job, ended, child.returncode, killed_here=_kernel_kills() > kills)
     return _concluded(job, ended, child.returncode, status, error, started)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cwbench.errors import CorruptFileError, UsageError, missing_extra
-from cwbench.machine.files import claim, sha256_of
+from cwbench.machine.files import claim, release, sha256_of
 from cwbench.sweeping import worker
 from cwbench.sweeping.engines import EngineOptions
 from cwbench.sweeping.engines.shipping import packed, unpack
@@ -92,7 +92,7 @@ class RayEngine:
         if lock is None:
             return Outcome("busy")
         if sha256_of(job.directory / "record.json") != job.replaces:
-            os.close(lock)
+            release(lock)
             return Outcome("changed")
         self._locks[job.place] = lock
         return None
@@ -135,7 +135,7 @@ class RayEngine:
     def _release(self, job: Job) -> None:
         lock = self._locks.pop(job.place, None)
         if lock is not None:
-            os.close(lock)
+            release(lock)
 
     def stop(self) -> None:
         """Cancel every task; the second time without waiting for its checkpoint."""
