@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.door import HandedData, copied
+from cwbench.errors import ContractError
 from cwbench.machine.cpu import single_threaded
 from cwbench.machine.processes import Processes
 from cwbench.machine.streams import seeded_globals, stream
@@ -67,6 +68,9 @@ def bind(request: Request, device: torch.device) -> Bound | str:
     meter = Meter()
     spec = problem_spec(request.task, request.method, request.preset, meter, device)
     unsupported = request.method.unsupported(spec)
+    if unsupported is not None and not isinstance(unsupported, str):
+        kind = type(unsupported).__name__
+        raise ContractError(f"unsupported returned a {kind}; a reason as text or None is needed")
     if unsupported:
         return unsupported
     params = request.method_params.model_copy(deep=True)
