@@ -238,9 +238,11 @@ def _escaped(text: str, marks: dict[str, str]) -> str:
 
 
 def _latex_text(text: str) -> str:
-    """Text that any LaTeX sets: what is not ASCII may be missing in its fonts."""
-    ascii_only = text.encode("ascii", "replace").decode()
-    printable = "".join(c for c in ascii_only if c.isprintable() or c == "\n")
+    """Text that LaTeX sets: names keep their letters, which beyond Latin need a font that has them.
+
+    What is not printable, and would stop LaTeX, is left out.
+    """
+    printable = "".join(c for c in text if c.isprintable() or c == "\n")
     return _escaped(printable, LATEX)
 
 
@@ -306,7 +308,20 @@ def _latex_cell(cell: Cell | None) -> str:
 
 def csv(found: Sequence[Board], sort: str = "") -> str:
     """The tidy table of `cwbench.leaderboard`."""
-    return str(frame(found).to_csv(index=False))
+    table = frame(found)
+    texts = table.select_dtypes(exclude="number").columns
+    return str(
+        table.assign(**{name: table[name].map(_not_computed) for name in texts}).to_csv(index=False)
+    )
+
+
+COMPUTED = ("=", "+", "-", "@", "\t", "\r")
+"""With these a cell begins that a spreadsheet computes."""
+
+
+def _not_computed(value: Any) -> Any:
+    """A text that a spreadsheet shows as it is."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(COMPUTED) else value
 
 
 def as_json(found: Sequence[Board], sort: str = "") -> str:

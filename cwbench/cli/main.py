@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import click
 import cwbench
 from cwbench.cli import catalogue, leaderboard, plot, plugins, results, run, sweep, theory
 from cwbench.machine.guests import ending
+from cwbench.machine.terminals import writable
 
 
 class _Program(click.Group):
@@ -18,6 +20,8 @@ class _Program(click.Group):
         """As click's."""
         if arguments or options:
             return super().__call__(*arguments, **options)
+        for stream in (sys.stdout, sys.stderr):
+            writable(stream)
         return ending(self.main)
 
 

@@ -45,6 +45,7 @@ from cwbench.preset import NFE
 from cwbench.records import runs, storage
 from cwbench.records.record import Record, Status, finite, method_label
 from cwbench.records.schema import shown
+from cwbench.reporting.logs import last_line
 from cwbench.running import fitting, measuring
 from cwbench.running.failures import explained_full_disk
 from cwbench.running.fitting import Bound, Place, bind
@@ -245,10 +246,13 @@ class Runner:
     def _attempt(self, previous: Record | None, place: Place, begin: Callable[[], None]) -> Done:
         """Fit and judge; whatever happens becomes a record with a status."""
         started, request = datetime.now(UTC), self.request
+        fallen = last_line(place.directory) if previous is None else ""
 
         def say(text: str) -> None:
             place.progress.message(without_paths(text, paths_of(request)))
 
+        if fallen:
+            say(f"the attempt before ended without a record; the last it said: {fallen}")
         task, method = request.task.info.name, request.method.info.name
         say(f"{task} / {method} / {request.preset_name} / seed {request.seed}")
         kept = measuring.sound(previous, place) if previous and previous.status == "ok" else None
