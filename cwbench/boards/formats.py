@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -228,6 +229,16 @@ LATEX = {
 }  # fmt: skip
 
 
+ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
+LATIN = "ßøØæÆœŒłŁ§£"
+"""With accented letters what pdfLaTeX sets without a package."""
+
+GREEK = (
+    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"),
+    *("mu", "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+)
+
+
 def markdown_text(text: str) -> str:
     """Text of which Markdown makes nothing but text."""
     return _escaped(text, MARKDOWN)
@@ -238,12 +249,23 @@ def _escaped(text: str, marks: dict[str, str]) -> str:
 
 
 def _latex_text(text: str) -> str:
-    """Text that LaTeX sets: names keep their letters, which beyond Latin need a font that has them.
+    """Text that any LaTeX sets: names keep their letters, Greek ones as mathematics.
 
-    What is not printable, and would stop LaTeX, is left out.
+    Those that pdfLaTeX has no font for are a question mark there alone; what is not printable, and
+    would stop LaTeX, is left out.
     """
-    printable = "".join(c for c in text if c.isprintable() or c == "\n")
-    return _escaped(printable, LATEX)
+    return "".join(LATEX.get(c) or _latex_letter(c) for c in text if c.isprintable() or c == "\n")
+
+
+def _latex_letter(letter: str) -> str:
+    parts = unicodedata.normalize("NFD", letter)
+    accented = len(parts) == 2 and parts[0].isascii() and parts[1] in ACCENTS
+    if letter.isascii() or accented or letter in LATIN:
+        return letter
+    name = unicodedata.name(letter, "").removeprefix("GREEK SMALL LETTER ").lower()
+    if name in GREEK:
+        return f"$\\{name}$"
+    return f"\\ifdefined\\Umathcode {letter}\\else ?\\fi{{}}"
 
 
 def latex(found: Sequence[Board], sort: str = "") -> str:

@@ -14,7 +14,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import IO, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    import psutil
 
 LEAVE_SECONDS = 5.0
 """What threads and exit handlers that are left have to end."""
@@ -120,16 +123,30 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def adopt() -> None:
-    """Let processes whose parents end become children of this one, where the system can (Linux)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """At the end, every process that began inside is ended, and what it has started.
 
-
-def end_children() -> None:
-    """End what this process and its children have started, and those it has adopted."""
+    Where the system can (Linux), those whose parents ended are adopted, so that none escapes.
+    """
     import psutil
 
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    this = psutil.Process()
+    before = {process.pid for process in this.children()}
+    try:
+        yield
+    finally:
+        for child in this.children():
+            if child.pid not in before:
+                _end(child)
+
+
+def _end(child: psutil.Process) -> None:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in [*child.children(recursive=True), child]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()

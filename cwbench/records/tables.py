@@ -6,15 +6,11 @@ import math
 from io import StringIO
 from typing import Any
 
-from rich.box import Box
 from rich.console import Console
-from rich.table import Table
 
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
-
-BOX = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
-"""A rule below the head and below each section, none elsewhere."""
+from cwbench.reporting.text_table import Heading, TextTable
 
 WIDTH = 160
 
@@ -22,13 +18,16 @@ SCALES_APART = "x_scales_apart"
 """The diagnostic that says by which factor the scales of x differ, where that hides some."""
 
 
-def run_table(record: Record) -> str:
-    """The metrics of a record by NFE with their floors, what its fit said, where its files are."""
+def run_table(record: Record, width: int = WIDTH) -> str:
+    """The metrics of a record by NFE with their floors, what its fit said, where its files are.
+
+    Where `width` characters are not enough, columns are left out and named.
+    """
     lines = [title_of(record)]
     if record.error:
         lines.append(f"{record.status}: {record.error}")
     if record.metrics:
-        lines += ["", _rendered(_by_nfe(record)), reading(record), *_warnings(record)]
+        lines += ["", _rendered(_by_nfe(record), width), reading(record), *_warnings(record)]
         failed = {name: entry.error for name, entry in record.metrics.items() if entry.error}
         lines += [f"{name} has no value: {reason}" for name, reason in failed.items()]
     facts = {k: v for k, v in record.diagnostics.items() if not isinstance(v, dict)}
@@ -58,16 +57,24 @@ def _warnings(record: Record) -> list[str]:
     ]
 
 
-def _by_nfe(record: Record) -> Table:
+def _by_nfe(record: Record) -> TextTable:
     """One row a metric, those that never rank below a rule; one column an NFE."""
-    table = Table(box=BOX, padding=(0, 1), show_edge=False)
     heads, rows, ranking = cells_by_nfe(record)
-    table.add_column(heads[0], no_wrap=True)
-    for head in heads[1:]:
-        table.add_column(head, justify="right", no_wrap=True)
+    main = f"NFE {record.task.get('main_nfe')}"
+    spared = SPARED | {main if main in heads else heads[1]: 0}
+    table = TextTable([
+        Heading(head, right=bool(place), spare=spared.get(head, place))
+        for place, head in enumerate(heads)
+    ])  # fmt: skip
     for place, row in enumerate(rows, start=1):
-        table.add_row(*row, end_section=place == ranking < len(rows))
+        table.add(row)
+        if place == ranking < len(rows):
+            table.end_section()
     return table
+
+
+SPARED = {"metric": 0, "resolution": 99, "floor": 98}
+"""What goes first where room is short; else the NFE from the right, but not the main one."""
 
 
 def cells_by_nfe(record: Record) -> tuple[list[str], list[list[str]], int]:
@@ -155,9 +162,9 @@ def title_of(record: Record) -> str:
     return f"{task} / {record.label} / {record.preset} / seed {record.seed}: {record.status}"
 
 
-def _rendered(table: Table) -> str:
+def _rendered(table: TextTable, width: int) -> str:
     text = StringIO()
-    Console(file=text, width=WIDTH, force_terminal=False).print(table)
+    Console(file=text, width=width, force_terminal=False).print(table)
     return text.getvalue().rstrip()
 
 

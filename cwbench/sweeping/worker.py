@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cwbench.errors import CorruptFileError
 from cwbench.machine.files import claim, released, sha256_of
-from cwbench.machine.guests import adopt, end_children
+from cwbench.machine.guests import alone
 from cwbench.machine.signals import stop_on_signal
 from cwbench.sweeping.job import TOLD, Job, from_json
 
@@ -131,12 +131,12 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 def main() -> None:
     """Watch the job on standard input; answer on standard output."""
-    adopt()  # what leaves its group and its parent
     stop_asked = threading.Event()
     with stop_on_signal(stop_asked):
         try:
             line = sys.stdin.readline()
-            outcome = _supervised(from_json(line), stop_asked) if line else STOPPED
+            with alone():  # what left its group and its parent goes too
+                outcome = _supervised(from_json(line), stop_asked) if line else STOPPED
         except KeyboardInterrupt:
             outcome = STOPPED
         with suppress(BrokenPipeError):  # nobody listens any more
@@ -176,7 +176,6 @@ def _carried_out(job: Job, lock: int, stop_asked: threading.Event) -> Outcome:
             ended = "stopped"
         finally:
             _kill(child)
-            end_children()
     status, error = _verdict(job, ended, child.returncode, killed_here=_kernel_kills() > kills)
     return _concluded(job, ended, child.returncode, status, error, started)
 
