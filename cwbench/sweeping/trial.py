@@ -194,6 +194,8 @@ def _line(process: subprocess.Popen[bytes], seconds: float) -> bytes | None:
 
 def main() -> None:
     """Answer what standard input asks, line by line: null, or what is wrong."""
+    import cwbench.sweeping.matrix  # noqa: F401 - so that the time is the plugin's own
+
     with apart() as answers:
         _answer(None, answers)
         for line in sys.stdin:
