@@ -21,6 +21,7 @@ from cwbench.boards.cells import Cell
 from cwbench.boards.frames import frame, note
 from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
+from cwbench.records.schema import brief
 from cwbench.reporting.text_table import Heading, TextTable
 
 NOTES_SHOWN = 12
@@ -98,7 +99,7 @@ def terminal(found: Sequence[Board], sort: str = "") -> RenderableType:
     tables: list[RenderableType] = []
     for board in found:
         tables += [
-            Text(board.marked, style="bold"),
+            Text(brief(board.marked), style="bold"),
             _table(board, sort),
             *_notes(board, sort),
             Text(""),
@@ -145,7 +146,7 @@ def _table(board: Board, sort: str) -> TextTable:
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         cells = [board.cell(row, column) for column in columns]
         table.add([
-            rank_text(board.cell(row, key)), row.marked, *map(_marked, cells),
+            rank_text(board.cell(row, key)), brief(row.marked), *map(_marked, cells),
             *_facts(row, board.cell(row, key)), row.origin,
         ])  # fmt: skip
         if following and row.role == "method" != following.role:
@@ -178,7 +179,7 @@ UNRANKED = "no ranks: a verdict needs three seeds of two methods or more"
 def _notes(board: Board, sort: str) -> list[Text]:
     ranked = any(cell.rank for row in board.rows if (cell := board.cell(row, board.main)))
     notes = [] if ranked else [f"  {UNRANKED}"]
-    notes += [f"  {row.label}: {note(row)}" for row in board.rows if note(row)]
+    notes += [f"  {brief(row.label)}: {brief(note(row))}" for row in board.rows if note(row)]
     rest = [f"  and {len(notes) - NOTES_SHOWN} more"] if len(notes) > NOTES_SHOWN else []
     explained = board.explained(columns_shown(board, sort))
     told = [f"  {explained}"] * bool(explained) + notes[:NOTES_SHOWN] + rest
@@ -241,7 +242,7 @@ GREEK = (
 
 def markdown_text(text: str) -> str:
     """Text of which Markdown makes nothing but text."""
-    return _escaped(text, MARKDOWN)
+    return _escaped(brief(text), MARKDOWN)
 
 
 def _escaped(text: str, marks: dict[str, str]) -> str:
@@ -254,7 +255,7 @@ def _latex_text(text: str) -> str:
     Those that pdfLaTeX has no font for are a question mark there alone; what is not printable, and
     would stop LaTeX, is left out.
     """
-    return "".join(LATEX.get(c) or _latex_letter(c) for c in text if c.isprintable() or c == "\n")
+    return "".join(LATEX.get(c) or _latex_letter(c) for c in brief(text) if c.isprintable())
 
 
 def _latex_letter(letter: str) -> str:
@@ -417,7 +418,7 @@ def comparison_table(rows: Iterable[dict[str, Any]]) -> RenderableType:
             str(row["moderated_by"] or "own"), verdict,
         ])  # fmt: skip
         if row["reason"]:
-            reasons.append(Text(f"{row['task']}, {metric}: {row['reason']}", style="dim"))
+            reasons.append(Text(f"{row['task']}, {metric}: {brief(row['reason'])}", style="dim"))
     return Group(table, *reasons, Text(COMPARED, style="dim"))
 
 

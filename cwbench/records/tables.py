@@ -10,9 +10,12 @@ from rich.console import Console
 
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
+from cwbench.records.schema import brief
 from cwbench.reporting.text_table import Heading, TextTable
 
 WIDTH = 160
+REASON = 2000
+"""Characters of the reason of a failure."""
 
 SCALES_APART = "x_scales_apart"
 """The diagnostic that says by which factor the scales of x differ, where that hides some."""
@@ -25,14 +28,14 @@ def run_table(record: Record, width: int = WIDTH) -> str:
     """
     lines = [title_of(record)]
     if record.error:
-        lines.append(f"{record.status}: {record.error}")
+        lines.append(f"{record.status}: {brief(record.error, REASON)}")
     if record.metrics:
         lines += ["", _rendered(_by_nfe(record), width), reading(record), *_warnings(record)]
         failed = {name: entry.error for name, entry in record.metrics.items() if entry.error}
-        lines += [f"{name} has no value: {reason}" for name, reason in failed.items()]
+        lines += [f"{name} has no value: {brief(why, REASON)}" for name, why in failed.items()]
     facts = {k: v for k, v in record.diagnostics.items() if not isinstance(v, dict)}
     if facts:
-        values = (f"{name} {_number(value)}" for name, value in facts.items())
+        values = (brief(f"{name} {_number(value)}") for name, value in facts.items())
         lines += ["", "fit: " + ", ".join(values)]
     seconds = {k: v for k, v in record.cost.items() if k.endswith("_seconds")}
     if seconds:
@@ -159,7 +162,8 @@ def title_of(record: Record) -> str:
     """Task, method, preset, seed and status in a line."""
     settings = record.task["changed"]
     task = record.task["name"] + "".join(f" {k}={v}" for k, v in settings.items())
-    return f"{task} / {record.label} / {record.preset} / seed {record.seed}: {record.status}"
+    where = f"{brief(task)} / {brief(record.label)} / {record.preset} / seed {record.seed}"
+    return f"{where}: {record.status}"
 
 
 def _rendered(table: TextTable, width: int) -> str:

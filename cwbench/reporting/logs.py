@@ -10,8 +10,11 @@ from pathlib import Path
 
 from cwbench.errors import UsageError
 from cwbench.records.runs import is_running
+from cwbench.records.schema import brief
 
 LOG = "log.txt"
+LINE = 2000
+"""Characters of a line that are shown."""
 STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d([+-]\d{4})?  ")
 """Before a line; logs of before 0.2.0 have no zone."""
 TAIL_BYTES = 4096
@@ -70,7 +73,7 @@ def _read(directory: Path) -> bytes:
 
 
 def _split(content: bytes) -> list[str]:
-    return content.decode(errors="replace").splitlines()
+    return [brief(line, LINE) for line in content.decode(errors="replace").splitlines()]
 
 
 def _last(found: list[str], last: int | None) -> list[str]:

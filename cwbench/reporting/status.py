@@ -20,6 +20,7 @@ from cwbench.errors import CorruptFileError
 from cwbench.records import frame
 from cwbench.records import runs as records
 from cwbench.records.lookup import run_id_of
+from cwbench.records.schema import brief
 from cwbench.reporting.logs import last_line
 
 STYLES = {
@@ -79,8 +80,8 @@ def _state(directory: Path, label: str, status: str | None, problem: str | None)
     else:
         state, detail = status, "" if status == "ok" else _error(directory)
     return RunStatus(
-        run_id_of(directory), task, label, preset, int(seed.removeprefix("seed-")), state, detail,
-        directory,
+        brief(run_id_of(directory)), brief(task), brief(label), brief(preset),
+        int(seed.removeprefix("seed-")), state, brief(detail), directory,
     )  # fmt: skip
 
 

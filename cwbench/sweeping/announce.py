@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from cwbench.records.record import Record
+from cwbench.records.schema import brief
 from cwbench.sweeping.sweep import Planned, Refused, Reports
 
 GOOD = ("ok", "skipped")
@@ -26,7 +27,7 @@ def counted(statuses: Counter[str]) -> str:
 def last_line(error: str | None) -> str:
     """The line of an error that says most."""
     lines = [line for line in (error or "").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
+    return brief(lines[-1].strip()) if lines else ""
 
 
 @contextmanager
