@@ -61,7 +61,11 @@ def message_of(failure: BaseException) -> str:
     """An error of ours speaks for itself; any other is named."""
     if isinstance(failure, CwbenchError):
         return str(failure)
-    return f"{type(failure).__name__}: {failure}"
+    try:
+        text = str(failure)
+    except Exception:  # noqa: BLE001 - an error of a plugin that cannot be shown
+        text = "(an error without a text)"
+    return f"{type(failure).__name__}: {text}"
 
 
 def disk_is_full(failure: BaseException) -> bool:

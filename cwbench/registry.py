@@ -62,7 +62,9 @@ class Plugin:
         try:
             with _unchanged_torch():
                 loaded = self.entry_point.load()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise ContractError(
                 f"{self.kind} {self.name!r} of {self.distribution} {self.version} cannot be "
                 f"imported: {type(error).__name__}: {error}. `cwbench list --check` shows all "
@@ -286,7 +288,9 @@ def _class_in_file(kind: str, name: str) -> Any:
     try:
         with _unchanged_torch():
             spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         del sys.modules[module_name]
         raise ContractError(f"{path_text} raises {type(error).__name__}: {error}") from error
     if not hasattr(module, class_name):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from cwbench.boards.cells import Cell
 from cwbench.boards.frames import frame, note
 from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
+from cwbench.records.schema import brief
 from cwbench.reporting.text_table import Heading, TextTable
 
 NOTES_SHOWN = 12
@@ -97,7 +99,7 @@ def terminal(found: Sequence[Board], sort: str = "") -> RenderableType:
     tables: list[RenderableType] = []
     for board in found:
         tables += [
-            Text(board.marked, style="bold"),
+            Text(brief(board.marked), style="bold"),
             _table(board, sort),
             *_notes(board, sort),
             Text(""),
@@ -144,7 +146,7 @@ def _table(board: Board, sort: str) -> TextTable:
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         cells = [board.cell(row, column) for column in columns]
         table.add([
-            rank_text(board.cell(row, key)), row.marked, *map(_marked, cells),
+            rank_text(board.cell(row, key)), brief(row.marked), *map(_marked, cells),
             *_facts(row, board.cell(row, key)), row.origin,
         ])  # fmt: skip
         if following and row.role == "method" != following.role:
@@ -177,7 +179,7 @@ UNRANKED = "no ranks: a verdict needs three seeds of two methods or more"
 def _notes(board: Board, sort: str) -> list[Text]:
     ranked = any(cell.rank for row in board.rows if (cell := board.cell(row, board.main)))
     notes = [] if ranked else [f"  {UNRANKED}"]
-    notes += [f"  {row.label}: {note(row)}" for row in board.rows if note(row)]
+    notes += [f"  {brief(row.label)}: {brief(note(row))}" for row in board.rows if note(row)]
     rest = [f"  and {len(notes) - NOTES_SHOWN} more"] if len(notes) > NOTES_SHOWN else []
     explained = board.explained(columns_shown(board, sort))
     told = [f"  {explained}"] * bool(explained) + notes[:NOTES_SHOWN] + rest
@@ -228,9 +230,19 @@ LATEX = {
 }  # fmt: skip
 
 
+ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
+LATIN = "ßøØæÆœŒłŁ§£"
+"""With accented letters what pdfLaTeX sets without a package."""
+
+GREEK = (
+    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"),
+    *("mu", "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+)
+
+
 def markdown_text(text: str) -> str:
     """Text of which Markdown makes nothing but text."""
-    return _escaped(text, MARKDOWN)
+    return _escaped(brief(text), MARKDOWN)
 
 
 def _escaped(text: str, marks: dict[str, str]) -> str:
@@ -238,10 +250,23 @@ def _escaped(text: str, marks: dict[str, str]) -> str:
 
 
 def _latex_text(text: str) -> str:
-    """Text that any LaTeX sets: what is not ASCII may be missing in its fonts."""
-    ascii_only = text.encode("ascii", "replace").decode()
-    printable = "".join(c for c in ascii_only if c.isprintable() or c == "\n")
-    return _escaped(printable, LATEX)
+    """Text that any LaTeX sets: names keep their letters, Greek ones as mathematics.
+
+    Those that pdfLaTeX has no font for are a question mark there alone; what is not printable, and
+    would stop LaTeX, is left out.
+    """
+    return "".join(LATEX.get(c) or _latex_letter(c) for c in brief(text) if c.isprintable())
+
+
+def _latex_letter(letter: str) -> str:
+    parts = unicodedata.normalize("NFD", letter)
+    accented = len(parts) == 2 and parts[0].isascii() and parts[1] in ACCENTS
+    if letter.isascii() or accented or letter in LATIN:
+        return letter
+    name = unicodedata.name(letter, "").removeprefix("GREEK SMALL LETTER ").lower()
+    if name in GREEK:
+        return f"$\\{name}$"
+    return f"\\ifdefined\\Umathcode {letter}\\else ?\\fi{{}}"
 
 
 def latex(found: Sequence[Board], sort: str = "") -> str:
@@ -306,7 +331,20 @@ def _latex_cell(cell: Cell | None) -> str:
 
 def csv(found: Sequence[Board], sort: str = "") -> str:
     """The tidy table of `cwbench.leaderboard`."""
-    return str(frame(found).to_csv(index=False))
+    table = frame(found)
+    texts = table.select_dtypes(exclude="number").columns
+    return str(
+        table.assign(**{name: table[name].map(_not_computed) for name in texts}).to_csv(index=False)
+    )
+
+
+COMPUTED = ("=", "+", "-", "@", "\t", "\r")
+"""With these a cell begins that a spreadsheet computes."""
+
+
+def _not_computed(value: Any) -> Any:
+    """A text that a spreadsheet shows as it is."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(COMPUTED) else value
 
 
 def as_json(found: Sequence[Board], sort: str = "") -> str:
@@ -380,7 +418,7 @@ def comparison_table(rows: Iterable[dict[str, Any]]) -> RenderableType:
             str(row["moderated_by"] or "own"), verdict,
         ])  # fmt: skip
         if row["reason"]:
-            reasons.append(Text(f"{row['task']}, {metric}: {row['reason']}", style="dim"))
+            reasons.append(Text(f"{row['task']}, {metric}: {brief(row['reason'])}", style="dim"))
     return Group(table, *reasons, Text(COMPARED, style="dim"))
 
 

@@ -13,6 +13,8 @@ from cwbench.errors import UsageError
 from cwbench.machine.cpu import without_collection
 
 WIDTH = 160
+PROBLEM = 2000
+"""Characters of what is said of a record that was skipped."""
 FORMATS = ("table", "md", "csv", "json", "latex", "html")
 SUFFIXES = {
     ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html", ".htm": "html",
@@ -69,7 +71,7 @@ def leaderboard(
     chosen = {"task": task, "preset": preset, "method": method, "track": track}
     found = selected(results, **chosen, metrics=metrics)
     for problem in found.problems:
-        click.echo(f"cwbench: skipped: {problem}", err=True)
+        _skipped(problem)
     if sort and not any(_has(board, sort) for board in found.boards):
         every = selected(results, **chosen, metrics=None).boards
         measured = sorted({column.name for board in every for column in board.columns})
@@ -95,6 +97,13 @@ def leaderboard(
             raise UsageError(f"{str(figures)!r} cannot be written: {message}") from None
         for path in drawn:
             click.echo(f"{path}", err=True)
+
+
+def _skipped(problem: str) -> None:
+    """Name what was skipped."""
+    from cwbench.records.schema import brief
+
+    click.echo(f"cwbench: skipped: {brief(problem, PROBLEM)}", err=True)
 
 
 def _has(board: object, sort: str) -> bool:
@@ -168,7 +177,7 @@ def compare(
 
     found, problems = compared(method_a, method_b, results, task, preset, metric, nfe)
     for problem in problems:
-        click.echo(f"cwbench: skipped: {problem}", err=True)
+        _skipped(problem)
     rows = [comparison_row(one) for one in found]
     if as_json:
         click.echo(json.dumps(rows, indent=1))

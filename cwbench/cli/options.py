@@ -32,7 +32,9 @@ def reports_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return command(*arguments, **options)
         except CwbenchError as error:
-            click.echo(f"cwbench: {error}", err=True)
+            from cwbench.records.schema import shown
+
+            click.echo(f"cwbench: {shown(str(error))}", err=True)
             sys.exit(2)
 
     return wrapped

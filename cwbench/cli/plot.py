@@ -91,13 +91,15 @@ def _plot_sweep(file: Path, output: Path, results: Path | None) -> None:
     from cwbench.reporting.ablation import sweep_figures
     from cwbench.sweeping import file as sweep_file
     from cwbench.sweeping.request import sweep_request
+    from cwbench.sweeping.sweep import Planned
 
     flags = [parameter.opts[0].lstrip("-") for parameter in sweep.params]
     typed = sweep_file.read(file, [*flags, *sweep_file.TABLES])
     arguments = {key.replace("-", "_"): value for key, value in typed.items()}
     if results:
         arguments["results"] = results
-    figures = dict(sweep_figures(sweep_request(arguments).planned()))
+    planned = sweep_request(arguments).planned()
+    figures = dict(sweep_figures(run for run in planned if isinstance(run, Planned)))
     writable_directory(output)
     for name, figure in figures.items():
         figure.savefig(output / f"{name}.png")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
 
 from cwbench import registry
 from cwbench.cli.options import json_option, names, reports_errors, set_option
+from cwbench.machine.guests import apart
 
 
 @click.command()
@@ -30,9 +30,9 @@ def check(name: str, task: str | None, assignments: tuple[str, ...], as_json: bo
     from cwbench.check import check as check_one
     from cwbench.settings import parse
 
-    with redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+    with apart() as answers:  # what a plugin prints is no part of the answer
         report = check_one(name, task=task, settings=parse(assignments))
-    click.echo(report.to_json() if as_json else str(report))
+        click.echo(report.to_json() if as_json else str(report), answers)
     if not report.passed:
         sys.exit(1)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -24,6 +24,7 @@ from cwbench.cli.options import (
     set_option,
     task_option,
 )
+from cwbench.machine.guests import alone, apart
 from cwbench.records.interruption import RunInterruptedError
 
 if TYPE_CHECKING:
@@ -93,19 +94,31 @@ def report(make_record: Callable[[], Record], *, as_json: bool) -> None:
     """Make a record and print it; exit 1 if it has no result."""
     from cwbench.records.tables import run_table
 
-    with redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+    with apart() as answers:  # what a plugin prints is no part of the answer
         try:
-            record = make_record()
+            with alone():
+                record = make_record()
         except RunInterruptedError as stopped:
             record = stopped.record
-    if os.environ.get("RANK", "0") != "0" and record.directory is None:
-        return  # one of several processes on a fit: the first reports
-    click.echo(record.to_bytes().decode() if as_json else run_table(record), nl=not as_json)
+        if os.environ.get("RANK", "0") != "0" and record.directory is None:
+            return  # one of several processes on a fit: the first reports
+        table = record.to_bytes().decode() if as_json else run_table(record, width_of(answers))
+        click.echo(table, answers, nl=not as_json)
     if record.status not in ("ok", "skipped"):
         click.echo(
             f"cwbench: {record.status}: {record.error}; see {record.directory}/log.txt", err=True
         )
         sys.exit(1)
+
+
+def width_of(stream: IO[str]) -> int:
+    """Characters of a line: those of the terminal, where it is one."""
+    from cwbench.records.tables import WIDTH
+
+    with suppress(OSError, ValueError):
+        if stream.isatty():
+            return min(WIDTH, os.get_terminal_size(stream.fileno()).columns)
+    return WIDTH
 
 
 @click.command()

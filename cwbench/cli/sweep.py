@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from cwbench.cli.options import (
     reports_errors,
     results_option,
 )
+from cwbench.machine.guests import apart
 from cwbench.records.interruption import SweepInterruptedError
 
 
@@ -94,23 +94,21 @@ def _swept(arguments: dict[str, Any]) -> None:
     """Carry out a sweep, or say what it would do; exit 1 if a run has no result."""
     from cwbench.sweeping.request import sweep_request
     from cwbench.sweeping.sweep import seconds_on_record
-    from cwbench.sweeping.tables import outcome_table, plan_table
+    from cwbench.sweeping.tables import outcome_table, plan_json, plan_table
 
     as_json, stopped = arguments.get("json", False), None
-    with redirect_stdout(sys.stderr):  # what a plugin prints is no part of the answer
+    with apart() as answers:  # what a plugin prints is no part of the answer
         request = sweep_request(arguments)
         if arguments.get("dry_run"):
-            plan = plan_table(request.planned(), seconds_on_record(request.results))
-        else:
-            try:
-                records = request.carry_out(quiet=arguments.get("quiet", False) or as_json)
-            except SweepInterruptedError as interruption:
-                stopped, records = interruption, interruption.records
-    if arguments.get("dry_run"):
-        click.echo(plan)
-        return
-    everything = ",\n".join(record.to_json().rstrip() for record in records)
-    click.echo(f"[{everything}]" if as_json else outcome_table(records))
+            runs, spent = request.planned(), seconds_on_record(request.results)
+            click.echo(plan_json(runs, spent) if as_json else plan_table(runs, spent), answers)
+            return
+        try:
+            records = request.carry_out(quiet=arguments.get("quiet", False) or as_json)
+        except SweepInterruptedError as interruption:
+            stopped, records = interruption, interruption.records
+        everything = ",\n".join(record.to_json().rstrip() for record in records)
+        click.echo(f"[{everything}]" if as_json else outcome_table(records), answers)
     if stopped:
         click.echo(f"cwbench: {stopped}", err=True)
     if stopped or any(record.status not in ("ok", "skipped") for record in records):

@@ -25,7 +25,9 @@ class Chosen(NamedTuple):
 
 
 def chosen_metrics(task: Task, listed: Iterable[str], typed: Iterable[str] = ()) -> Chosen:
-    """The default metrics that the task has what it takes for, and those that are named.
+    """Our default metrics that the task has what it takes for, and those that are named.
+
+    The task names its main metric. Those of other distributions are imported only by name.
 
     Args:
         task: what is judged on.
@@ -42,6 +44,7 @@ def chosen_metrics(task: Task, listed: Iterable[str], typed: Iterable[str] = ())
     named = {name for name in [*listed, *typed] if not registry.in_file(name)}
     for name in sorted(named):
         registry.find("metric", name)
+    named |= {task.main_metric} & {p.name for p in registry.plugins() if p.kind == "metric"}
     files = list(_from_files(name for name in dict.fromkeys(typed) if registry.in_file(name)))
     required = named | {origin.cls.info.name for origin in files}
     offered = offers(task)
@@ -60,9 +63,9 @@ def chosen_metrics(task: Task, listed: Iterable[str], typed: Iterable[str] = ())
 
 
 def _registered(named: set[str]) -> Iterator[registry.Loaded]:
-    """The metrics that are computed unless they are opt-in, and those that are named."""
+    """Our metrics, unless they are opt-in, and those that are named; no other is imported."""
     for plugin in (p for p in registry.plugins() if p.kind == "metric"):
-        if plugin.name in named or plugin.distribution == "cwbench" or imports(plugin):
+        if plugin.name in named or plugin.distribution == "cwbench":
             origin = registry.load("metric", plugin.name)
             if plugin.name in named or not origin.cls.info.opt_in:
                 yield origin

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from cwbench.errors import DivergedError, Interrupted, disk_is_full, message_of, out_of_memory
+from cwbench.machine.guests import visiting
 from cwbench.metric import Metric
 
 P = ParamSpec("P")
@@ -30,10 +31,11 @@ def attempt(work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T 
             memory or disk that ran out.
     """
     try:
-        return work(*arguments, **options)
-    except (DivergedError, Interrupted):
+        with visiting():
+            return work(*arguments, **options)
+    except (DivergedError, Interrupted, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as failure:
+    except BaseException as failure:
         if out_of_memory(failure) or disk_is_full(failure):
             raise
         return Failed(message_of(failure), traceback.format_exc())

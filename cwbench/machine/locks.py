@@ -37,8 +37,8 @@ LOOK_SECONDS = 0.2
 """How long a claim is tried: who looks whether a run is running holds it for a moment."""
 UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
 
-_HOLDERS: dict[int, Path] = {}
-"""Lock files of this process, by the open file."""
+_HELD: dict[int, Path | None] = {}
+"""Locks of this process by the open file, with the file that names it where locks are files."""
 
 
 class NoLocksError(CwbenchError, OSError):
@@ -78,7 +78,10 @@ def claim(directory: Path) -> int | None:
         NoLocksError: if its file system has no locks.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    return _holder(directory) if as_files() else _claimed_by_system(directory)
+    lock = _holder(directory) if as_files() else _claimed_by_system(directory)
+    if lock is not None:
+        _HELD.setdefault(lock, None)
+    return lock
 
 
 def _claimed_by_system(directory: Path) -> int | None:
@@ -139,12 +142,25 @@ def released(lock: int) -> Iterator[None]:
 
 
 def release(lock: int) -> None:
-    """Give a claim back."""
-    holder = _HOLDERS.pop(lock, None)
-    if holder is not None:
-        with suppress(OSError):
+    """Give a claim back, whoever else has inherited the open file."""
+    holder = _HELD.pop(lock, None)
+    with suppress(OSError):
+        if holder is None:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        else:
             holder.unlink()
     os.close(lock)
+
+
+def _leave_to_parent() -> None:
+    """What this process forks does not keep its locks."""
+    for lock in _HELD:
+        with suppress(OSError):
+            os.close(lock)
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def claimed(directory: Path) -> bool:
@@ -178,7 +194,7 @@ def _holder(directory: Path) -> int | None:
             _take_away(path)
             continue
         os.write(lock, f"{socket.gethostname()} {os.getpid()}\n".encode())
-        _HOLDERS[lock] = path
+        _HELD[lock] = path
         return lock
     return None
 

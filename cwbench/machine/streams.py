@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Generator
 
+from cwbench.machine.guests import visiting
+
 
 def seed_of(*key: str | int) -> int:
     """A 63-bit seed from a key such as `(task, seed, purpose, step)`."""
@@ -28,7 +30,7 @@ def seeded_globals(*key: str | int) -> Iterator[None]:
     """Seed torch, NumPy and `random` inside, restore them outside: for code that uses globals."""
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global state is the point
     seed = seed_of(*key)
-    with torch.random.fork_rng():
+    with visiting(), torch.random.fork_rng():
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from cwbench.machine.guests import visiting
+
 
 @contextmanager
 def plain_torch() -> Iterator[None]:
     """Inside, float32 on the CPU is the default and gradients are on; afterwards all is as before.
 
+    So is the working directory.
     A notebook may have called `torch.set_default_dtype`, or call a run under `torch.no_grad`,
     `torch.inference_mode` or `torch.autocast`: the numbers of a run do not depend on it.
     """
@@ -17,6 +20,7 @@ def plain_torch() -> Iterator[None]:
 
     dtype = torch.get_default_dtype()
     with ExitStack() as stack:
+        stack.enter_context(visiting())
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         for device in ("cpu", "cuda"):

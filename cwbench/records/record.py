@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from cwbench import registry
-from cwbench.errors import CorruptFileError, NewerSchemaError, UsageError
+from cwbench.errors import ContractError, CorruptFileError, NewerSchemaError, UsageError
 from cwbench.machine.seals import BLANK, is_sealed, sealed
 from cwbench.records.entry import Entries
 from cwbench.records.schema import Document, cleaned
@@ -197,6 +197,22 @@ def finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def recordable(value: Any, name: str) -> dict[str, Any]:
+    """What a plugin has to say beside its numbers, as a record holds it and reads it back.
+
+    Raises:
+        ContractError: if it is no dictionary, or holds something that JSON cannot.
+    """
+    if not isinstance(value, dict):
+        raise ContractError(f"{name} are a {type(value).__name__}; a dict is needed")
+    try:
+        text = json.dumps(finite(value), allow_nan=False)
+        kept: dict[str, Any] = cleaned(json.loads(text))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ContractError(f"{name} are nothing that JSON holds: {error}") from None
+    return kept
 
 
 def key_of(content: Mapping[str, Any]) -> str:

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 LONGEST = 20_000
 """Characters of a text beyond which a record's is cut; tracebacks stay below it."""
+BRIEF = 300
+"""Characters of a text in a table."""
 LARGEST = 2**63
 """Integers are smaller in size: a number of 400 digits is no count."""
 DEEPEST = 8
@@ -112,6 +114,12 @@ def cleaned(value: Any, depth: int = DEEPEST) -> Any:
     if isinstance(value, int) and abs(value) >= LARGEST:
         raise ValueError(f"an integer of {len(str(abs(value)))} digits")
     return value
+
+
+def brief(text: str, most: int = BRIEF) -> str:
+    """A text as it may be shown in a table: in one line, and cut where it is long."""
+    line = " ".join(shown(text).split("\n")) if "\n" in text else shown(text)
+    return line if len(line) <= most else f"{line[:most]}... ({len(text):,} characters)"
 
 
 def shown(text: str) -> str:

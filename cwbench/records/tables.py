@@ -6,35 +6,36 @@ import math
 from io import StringIO
 from typing import Any
 
-from rich.box import Box
 from rich.console import Console
-from rich.table import Table
 
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
-from cwbench.records.schema import shown
-
-BOX = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
-"""A rule below the head and below each section, none elsewhere."""
+from cwbench.records.schema import brief, shown
+from cwbench.reporting.text_table import Heading, TextTable
 
 WIDTH = 160
+REASON = 2000
+"""Characters of the reason of a failure."""
 
 SCALES_APART = "x_scales_apart"
 """The diagnostic that says by which factor the scales of x differ, where that hides some."""
 
 
-def run_table(record: Record) -> str:
-    """The metrics of a record by NFE with their floors, what its fit said, where its files are."""
+def run_table(record: Record, width: int = WIDTH) -> str:
+    """The metrics of a record by NFE with their floors, what its fit said, where its files are.
+
+    Where `width` characters are not enough, columns are left out and named.
+    """
     lines = [title_of(record)]
     if record.error:
-        lines.append(f"{record.status}: {record.error}")
+        lines.append(f"{record.status}: {brief(record.error, REASON)}")
     if record.metrics:
-        lines += ["", _rendered(_by_nfe(record)), reading(record), *_warnings(record)]
+        lines += ["", _rendered(_by_nfe(record), width), reading(record), *_warnings(record)]
         failed = {name: entry.error for name, entry in record.metrics.items() if entry.error}
-        lines += [f"{name} has no value: {reason}" for name, reason in failed.items()]
+        lines += [f"{name} has no value: {brief(why, REASON)}" for name, why in failed.items()]
     facts = {k: v for k, v in record.diagnostics.items() if not isinstance(v, dict)}
     if facts:
-        values = (f"{name} {_number(value)}" for name, value in facts.items())
+        values = (brief(f"{name} {_number(value)}") for name, value in facts.items())
         lines += ["", "fit: " + ", ".join(values)]
     seconds = {k: v for k, v in record.cost.items() if k.endswith("_seconds")}
     if seconds:
@@ -59,16 +60,24 @@ def _warnings(record: Record) -> list[str]:
     ]
 
 
-def _by_nfe(record: Record) -> Table:
+def _by_nfe(record: Record) -> TextTable:
     """One row a metric, those that never rank below a rule; one column an NFE."""
-    table = Table(box=BOX, padding=(0, 1), show_edge=False)
     heads, rows, ranking = cells_by_nfe(record)
-    table.add_column(heads[0], no_wrap=True)
-    for head in heads[1:]:
-        table.add_column(head, justify="right", no_wrap=True)
+    main = f"NFE {record.task.get('main_nfe')}"
+    spared = SPARED | {main if main in heads else heads[1]: 0}
+    table = TextTable([
+        Heading(head, right=bool(place), spare=spared.get(head, place))
+        for place, head in enumerate(heads)
+    ])  # fmt: skip
     for place, row in enumerate(rows, start=1):
-        table.add_row(*row, end_section=place == ranking < len(rows))
+        table.add(row)
+        if place == ranking < len(rows):
+            table.end_section()
     return table
+
+
+SPARED = {"metric": 0, "resolution": 99, "floor": 98}
+"""What goes first where room is short; else the NFE from the right, but not the main one."""
 
 
 def cells_by_nfe(record: Record) -> tuple[list[str], list[list[str]], int]:
@@ -153,12 +162,13 @@ def title_of(record: Record) -> str:
     """Task, method, preset, seed and status in a line."""
     settings = record.task["changed"]
     task = record.task["name"] + "".join(f" {k}={v}" for k, v in settings.items())
-    return f"{task} / {record.label} / {record.preset} / seed {record.seed}: {record.status}"
+    where = f"{brief(task)} / {brief(record.label)} / {record.preset} / seed {record.seed}"
+    return f"{where}: {record.status}"
 
 
-def _rendered(table: Table) -> str:
+def _rendered(table: TextTable, width: int) -> str:
     text = StringIO()
-    Console(file=text, width=WIDTH, force_terminal=False).print(table)
+    Console(file=text, width=width, force_terminal=False).print(table)
     return text.getvalue().rstrip()
 
 

@@ -24,6 +24,7 @@ from cwbench.errors import CorruptFileError
 from cwbench.preset import NOT_KEYED
 from cwbench.records.record import Record
 from cwbench.records.runs import read, run_directories
+from cwbench.records.schema import brief
 
 ABSENT = "(none)"
 HASH = re.compile("[0-9a-f]{32,}")
@@ -159,7 +160,8 @@ def text(difference: Difference, *, chosen: bool) -> Group:
 
 
 def _named(record: Record) -> str:
-    where = f"{record.task['name']} / {record.label} / {record.preset} / seed {record.seed}"
+    label = brief(record.label)
+    where = f"{record.task['name']} / {label} / {record.preset} / seed {record.seed}"
     return f"{record.run_id}  {where}: {record.status}"
 
 
@@ -176,5 +178,5 @@ def _table(differences: list[Fact]) -> Table:
 def _shown(value: Any) -> str:
     if value is None:
         return ABSENT
-    written = str(value)
+    written = brief(str(value))
     return f"{written[:12]}..." if HASH.fullmatch(written) else written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,9 +11,13 @@ from pathlib import Path
 from cwbench.errors import UsageError
 from cwbench.machine.files import contents, opened
 from cwbench.records.runs import is_running
+from cwbench.records.schema import brief
 
 LOG = "log.txt"
-STAMP = "2025-01-01 00:00:00  "
+LINE = 2000
+"""Characters of a line that are shown."""
+STAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d([+-]\d{4})?  ")
+"""Before a line; logs of before 0.2.0 have no zone."""
 TAIL_BYTES = 4096
 POLL_SECONDS = 0.3
 
@@ -25,7 +30,7 @@ def last_line(directory: Path) -> str:
             found = _split(file.read())
     except OSError:
         return ""
-    return found[-1][len(STAMP) :] if found else ""
+    return STAMP.sub("", found[-1], count=1) if found else ""
 
 
 def lines(directory: Path, last: int | None = None) -> list[str]:
@@ -69,7 +74,7 @@ def _read(directory: Path) -> bytes:
 
 
 def _split(content: bytes) -> list[str]:
-    return content.decode(errors="replace").splitlines()
+    return [brief(line, LINE) for line in content.decode(errors="replace").splitlines()]
 
 
 def _last(found: list[str], last: int | None) -> list[str]:

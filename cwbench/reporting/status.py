@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich import box
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +20,7 @@ from cwbench.errors import CorruptFileError
 from cwbench.records import frame
 from cwbench.records import runs as records
 from cwbench.records.lookup import run_id_of
+from cwbench.records.schema import brief
 from cwbench.reporting.logs import last_line
 
 STYLES = {
@@ -28,6 +29,8 @@ STYLES = {
     "damaged": "red",
 }  # fmt: skip
 SEEDS_A_TABLE = 6
+METHOD_LEAST = 16
+"""Characters down to which a method's settings fold."""
 DETAILS = 30
 """Runs with trouble that are listed one by one, at most."""
 
@@ -77,8 +80,8 @@ def _state(directory: Path, label: str, status: str | None, problem: str | None)
     else:
         state, detail = status, "" if status == "ok" else _error(directory)
     return RunStatus(
-        run_id_of(directory), task, label, preset, int(seed.removeprefix("seed-")), state, detail,
-        directory,
+        brief(run_id_of(directory)), brief(task), brief(label), brief(preset),
+        int(seed.removeprefix("seed-")), state, brief(detail), directory,
     )  # fmt: skip
 
 
@@ -105,18 +108,31 @@ def status_table(runs: list[RunStatus], results: Path) -> Group:
     groups: defaultdict[tuple[str, str], list[RunStatus]] = defaultdict(list)
     for run in runs:
         groups[run.task, run.preset].append(run)
-    parts: list[Table | Text] = []
+    parts: list[_Tables | Text] = []
     for (task, preset), members in groups.items():
-        parts += [Text(f"{task} / {preset}", style="bold"), *_tables(members), Text("")]
+        parts += [Text(f"{task} / {preset}", style="bold"), _Tables(members), Text("")]
     return Group(*parts, *_details(runs), Text(counts(runs)))
 
 
-def _tables(runs: list[RunStatus]) -> Iterator[Table]:
+@dataclass
+class _Tables:
+    """Methods by seeds, as many of them in a table as there is room for."""
+
+    runs: list[RunStatus]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        label = min(METHOD_LEAST, max(len(run.method) for run in self.runs))
+        state = max(len(run.state) for run in self.runs)
+        room = (options.max_width - label - 3) // (state + 3)
+        yield from _tables(self.runs, max(1, min(SEEDS_A_TABLE, room)))
+
+
+def _tables(runs: list[RunStatus], together: int) -> Iterator[Table]:
     cells = {(run.method, run.seed): run.state for run in runs}
     methods = list(dict.fromkeys(run.method for run in runs))
     every = sorted({run.seed for run in runs})
-    for first in range(0, len(every), SEEDS_A_TABLE):
-        seeds = every[first : first + SEEDS_A_TABLE]
+    for first in range(0, len(every), together):
+        seeds = every[first : first + together]
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
         table.add_column("method / seed", overflow="fold")
         for seed in seeds:

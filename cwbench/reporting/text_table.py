@@ -3,7 +3,8 @@
 rich measures, wraps and pads each cell by itself, which takes seconds for two thousand rows. A
 table that fits the width needs none of it and is laid out here; rich has those that do not, with
 the same look. Where room is short, columns that can be spared go first, and a line below the table
-names them; then those fold that may.
+names them; then those fold that may. Where that is not enough, each cell gets a line: no value is
+ever cut.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from rich.box import Box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
@@ -18,9 +20,10 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from cwbench.records.tables import BOX
-
 HEAD = "table.header"
+
+BOX = Box("    \n" * 2 + " ── \n" + "    \n" + " ── \n" + "    \n" * 3)
+"""A rule below the head and below each section, none elsewhere."""
 
 
 class Heading(NamedTuple):
@@ -77,6 +80,10 @@ class TextTable:
     def lines(self, console: Console, width: int) -> RenderResult:
         """All columns, folded where they are too wide and may be."""
         widths = [self._width(place) for place in range(len(self.headings))]
+        folded = [self._width(place, folded=True) for place in range(len(self.headings))]
+        if _total(folded) > width:
+            yield from self._listed()
+            return
         lined = any("\n" in cell.plain for row in self.rows for cell in row)
         if lined or _total(widths) > width:
             yield self._by_rich()
@@ -96,6 +103,15 @@ class TextTable:
             yield from self._line(((cell.plain, styles[cell.style]) for cell in row), widths)
             if place in self.ends and place + 1 < len(self.rows):
                 yield rule
+
+    def _listed(self) -> Iterable[Text]:
+        """A line a cell, where a table would cut what stands in it."""
+        titles = [" ".join(heading.title.split()) for heading in self.headings]
+        for row in self.rows:
+            for title, cell in zip(titles, row, strict=True):
+                if cell.plain:
+                    yield Text.assemble((f"{title}: ", HEAD), cell)
+            yield Text("")
 
     def _width(self, place: int, *, folded: bool = False) -> int:
         heading = self.headings[place]

@@ -18,6 +18,7 @@ from cwbench.errors import (
     message_of,
     out_of_memory,
 )
+from cwbench.machine.guests import visiting
 from cwbench.records.record import Status
 
 Ending = tuple[Status, str | None]
@@ -46,7 +47,8 @@ def ended(work: Callable[[], Ending], say: Callable[[str], None]) -> Ending:
         OSError: if the disk is full; a record could not be written either.
     """
     try:
-        return work()
+        with visiting():
+            return work()
     except CorruptFileError:
         raise
     except (Interrupted, KeyboardInterrupt) as stopped:
@@ -55,7 +57,7 @@ def ended(work: Callable[[], Ending], say: Callable[[str], None]) -> Ending:
         return "diverged", str(diverged)
     except (MemoryError, torch.OutOfMemoryError) as memory:
         return "oom", f"out of memory: {memory}"
-    except (Exception, SystemExit) as failure:  # a failed run is a record, never lost
+    except BaseException as failure:  # a failed run is a record, never lost
         if disk_is_full(failure):
             raise
         say(traceback.format_exc())

@@ -15,13 +15,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.door import HandedData, copied
+from cwbench.errors import ContractError
 from cwbench.machine.cpu import single_threaded
 from cwbench.machine.processes import Processes
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method, take
 from cwbench.preset import Preset
 from cwbench.records import beside, storage
-from cwbench.records.record import Record, finite
+from cwbench.records.record import Record, finite, recordable
 from cwbench.running.outcome import Outcome
 from cwbench.running.request import Request, problem_spec
 from cwbench.samples import JointSamples
@@ -67,6 +68,9 @@ def bind(request: Request, device: torch.device) -> Bound | str:
     meter = Meter()
     spec = problem_spec(request.task, request.method, request.preset, meter, device)
     unsupported = request.method.unsupported(spec)
+    if unsupported is not None and not isinstance(unsupported, str):
+        kind = type(unsupported).__name__
+        raise ContractError(f"unsupported returned a {kind}; a reason as text or None is needed")
     if unsupported:
         return unsupported
     params = request.method_params.model_copy(deep=True)
@@ -112,7 +116,7 @@ def _train_and_keep(bound: Bound, place: Place, outcome: Outcome, follow: Follow
     trained = dict(bound.method.state_dict())
     outcome.cost["parameters"] = sum(v.numel() for v in trained.values() if isinstance(v, Tensor))
     outcome.cost["sampling"] = {}
-    outcome.diagnostics = finite(bound.method.diagnostics())
+    outcome.diagnostics = recordable(bound.method.diagnostics(), "diagnostics of the method")
     if following:
         outcome.diagnostics["followed"] = finite(following.facts())
     facts = {"cost": outcome.cost, "diagnostics": outcome.diagnostics}

@@ -26,7 +26,7 @@ class _Log:
         self.path = path
 
     def __call__(self, message: str) -> None:
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S%z")
         text = "".join(f"{stamp}  {line}\n" for line in message.splitlines())
         with opened(self.path, append=True) as file:
             file.write(text.encode(errors="backslashreplace"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ParamSpec, cast
 
 import torch
 from pydantic import BaseModel
@@ -14,7 +15,7 @@ from torch import Tensor
 from cwbench import registry, settings
 from cwbench.declared import NAME
 from cwbench.door import Behind, copied, copying
-from cwbench.errors import ContractError, CwbenchError, UsageError, unknown
+from cwbench.errors import ContractError, CwbenchError, UsageError, message_of, unknown
 from cwbench.judging.choice import chosen_metrics, sized
 from cwbench.machine import processes
 from cwbench.machine.streams import stream
@@ -30,6 +31,8 @@ from cwbench.training.networks import Meter, networks_of
 
 Drawn = tuple[Tensor, dict[str, Any]]
 """Samples `(m, 2n, *x_shape)`, and what they cost."""
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -208,9 +211,9 @@ def _made(origin: registry.Loaded, params: BaseModel) -> Task:
     try:
         with plain_torch():
             task: Task = origin.cls(params)
-    except CwbenchError:
+    except (CwbenchError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         reason = f"{type(error).__name__}: {error}"
         raise ContractError(f"task {origin.cls.info.name!r} cannot be made: {reason}") from error
     task.source_sha256 = origin.source_sha256
@@ -228,6 +231,24 @@ def method_from(origin: registry.Loaded, params: Mapping[str, Any]) -> Configure
     return ConfiguredMethod(origin.cls, checked, origin)
 
 
+def _explained(make: Callable[P, Request]) -> Callable[P, Request]:
+    """What a plugin raises while it is set up is named as its own."""
+
+    @functools.wraps(make)
+    def made(*arguments: P.args, **options: P.kwargs) -> Request:
+        try:
+            with plain_torch():
+                return make(*arguments, **options)
+        except (CwbenchError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            reason = f"task or method cannot be set up: {message_of(error)}"
+            raise ContractError(reason) from error
+
+    return made
+
+
+@_explained
 def resolve(
     task: str,
     method: str | registry.Loaded,

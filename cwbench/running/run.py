@@ -32,6 +32,7 @@ from cwbench.judging.judge import Judge
 from cwbench.judging.units import scale_facts
 from cwbench.machine import environment, locks
 from cwbench.machine.files import writable_directory
+from cwbench.machine.guests import visiting
 from cwbench.machine.processes import Processes
 from cwbench.machine.signals import stop_on_signal
 from cwbench.machine.torch_state import plain_torch
@@ -39,6 +40,8 @@ from cwbench.method import Method
 from cwbench.preset import NFE
 from cwbench.records import beside, runs
 from cwbench.records.record import Record, finite, method_label
+from cwbench.records.schema import shown
+from cwbench.reporting.logs import last_line
 from cwbench.running import fitting, measuring
 from cwbench.running.failures import Ending, ended, explained_full_disk
 from cwbench.running.fitting import Bound, Place, bind
@@ -211,11 +214,10 @@ class Runner:
     @contextmanager
     def _working(self, *, quiet: bool) -> Iterator[Place]:
         """The place of the work inside; a signal stops it, progress goes to log and terminal."""
-        log = self.directory / "log.txt"
+        here = self.directory.absolute()  # a method may go elsewhere
+        log = here / "log.txt"
         with progress_of(log, quiet=quiet) as progress, stop_on_signal(self.stop):
-            yield Place(
-                self.directory, progress, self.stop, self.processes, self.checkpoint_seconds
-            )
+            yield Place(here, progress, self.stop, self.processes, self.checkpoint_seconds)
 
     @contextmanager
     def _group(self) -> Iterator[Callable[[], None]]:
@@ -283,10 +285,13 @@ class Runner:
     def _attempt(self, previous: Record | None, place: Place, begin: Callable[[], None]) -> Done:
         """Fit and judge; whatever happens becomes a record with a status."""
         started, request = datetime.now(UTC), self.request
+        fallen = last_line(place.directory) if previous is None else ""
 
         def say(text: str) -> None:
             place.progress.message(without_paths(text, paths_of(request)))
 
+        if fallen:
+            say(f"the attempt before ended without a record; the last it said: {fallen}")
         task, method = request.task.info.name, request.method.info.name
         say(f"{task} / {method} / {request.preset_name} / seed {request.seed}")
         kept = measuring.sound(previous, place) if previous and previous.status == "ok" else None
@@ -294,7 +299,7 @@ class Runner:
         measured: list[Method] = []
 
         def work() -> Ending:
-            bound, judge = bind(request, self.device), self._judge()
+            judge, bound = self._judge(), bind(request, self.device)
             if isinstance(bound, str):
                 return "skipped", bound
             fitting.fit(
@@ -307,6 +312,7 @@ class Runner:
             return ("ok", None) if kept else verdict(request, outcome.metrics)
 
         status, error = ended(work, say)
+        error = error and shown(error)
         say(f"{status}{f': {error}' if error else ''}")
         if kept and status != "ok":  # what is on record stays as it is, with its files
             return Done(replace(kept, status=status, error=error))
@@ -325,7 +331,8 @@ class Runner:
             bound = self._restored(previous, place, outcome)
         measurable = {metric_id(m, n) for n, some in missing(request, None) for m in some.values()}
         outcome.metrics = {i: e for i, e in previous.metrics.items() if kept or i not in measurable}
-        self._measure(bound, self._judge(), place, outcome, kept)
+        with visiting():
+            self._measure(bound, self._judge(), place, outcome, kept)
         status, error = ("ok", None) if kept else verdict(request, outcome.metrics)
         record = replace(
             previous, status=status, error=error, metrics=outcome.metrics,
@@ -347,7 +354,7 @@ class Runner:
 
     def _judge(self) -> Judge:
         request = self.request
-        cache = self.results / ".cache"
+        cache = self.results.absolute() / ".cache"
         return Judge(request.task, request.preset, cache, request.metric_hashes)
 
     def _measure(

@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from cwbench.records.record import Record
-from cwbench.sweeping.sweep import Planned, Reports
+from cwbench.records.schema import brief
+from cwbench.sweeping.sweep import Planned, Refused, Reports
 
 GOOD = ("ok", "skipped")
 
@@ -26,17 +27,17 @@ def counted(statuses: Counter[str]) -> str:
 def last_line(error: str | None) -> str:
     """The line of an error that says most."""
     lines = [line for line in (error or "").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""
+    return brief(lines[-1].strip()) if lines else ""
 
 
 @contextmanager
-def announced(runs: list[Planned], *, quiet: bool) -> Iterator[Reports]:
+def announced(runs: list[Planned | Refused], *, quiet: bool) -> Iterator[Reports]:
     """Reports of a sweep on standard error."""
     if quiet:
         yield Reports()
         return
     console = Console(stderr=True)
-    known = [run.record for run in runs if not run.to_do and run.record is not None]
+    known = [r.record for r in runs if isinstance(r, Planned) and not r.to_do and r.record]
     tally = Counter[str](record.status for record in known)
     if not console.is_terminal:
         yield _Lines(len(runs), tally, _to_stderr).reports()
@@ -76,7 +77,7 @@ class _Lines:
             self.told_busy.add(run.name)
             self.write(f"{run.name}: another process does it; looked at again in the end")
 
-    def ended(self, run: Planned, record: Record) -> None:
+    def ended(self, run: Planned | Refused, record: Record) -> None:
         self.tally[record.status] += 1
         reason = f": {last_line(record.error)}" if record.error else ""
         self.write(f"[{self.tally.total()}/{self.runs}] {run.name}: {record.status}{reason}")

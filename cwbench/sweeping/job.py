@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cwbench.errors import CwbenchError
+from cwbench.machine.guests import ending
 
 TOLD = 78
 """Exit status of a run that an error of ours ended before there was a record."""
@@ -149,4 +150,4 @@ def _carry_out(job: Job) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    ending(main)

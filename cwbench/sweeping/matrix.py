@@ -20,6 +20,7 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from pydantic import BaseModel
 from cwbench import registry
 from cwbench.errors import UsageError, unknown
 from cwbench.preset import NFE, Preset
+from cwbench.running.recorded import identity_of
 from cwbench.running.request import Request, resolve
+from cwbench.sweeping.trial import refused_pairs
 
 MOST = 100_000
 """Combinations of a sweep."""
@@ -60,6 +63,8 @@ class Matrix:
     settings: Mapping[str, Any] = field(default_factory=dict)
     nfe: tuple[NFE | str, ...] | None = None
     metrics: tuple[str, ...] = ()
+    try_seconds: float = 600.0
+    """What plugins of others have to be set up."""
 
     def combinations(self) -> list[Combination]:
         """Every combination once, seeds innermost, all of them validated.
@@ -71,7 +76,7 @@ class Matrix:
         self._refuse_nothing()
         found: dict[str, Combination] = {}
         used: set[str] = set()
-        for task, method in itertools.product(self.tasks, self.methods):
+        for task, method in self._sound_pairs():
             owners = _owners(task, method)
             values = _values_by_key(self.settings, owners)
             used |= values.keys()
@@ -83,6 +88,26 @@ class Matrix:
                     _add(found, f"{key}/{request.run_id}", combination)
         self._refuse_unused(used)
         return list(found.values())
+
+    @cached_property
+    def refused(self) -> dict[tuple[str, str], str]:
+        """The pairs of task and method that a process apart could not set up, and why."""
+        return refused_pairs(self)
+
+    def _sound_pairs(self) -> list[tuple[str, str]]:
+        pairs = itertools.product(self.tasks, self.methods)
+        return [pair for pair in pairs if pair not in self.refused]
+
+    def try_out(self) -> None:
+        """Set up what a sweep of one task and method sets up, and ask it what a record asks.
+
+        Raises:
+            CwbenchError: if it is refused.
+        """
+        (task,), (method,) = self.tasks, self.methods
+        for settings in _expanded(_values_by_key(self.settings, _owners(task, method))):
+            for combination in self._seeds(task, method, settings):
+                identity_of(combination.request)
 
     def _seeds(self, task: str, method: str, settings: dict[str, Any]) -> Iterator[Combination]:
         first = resolve(
@@ -100,7 +125,7 @@ class Matrix:
         Raises:
             UsageError: if a task or method does not exist.
         """
-        pairs = itertools.product(self.tasks, self.methods)
+        pairs = self._sound_pairs()
         return {key for pair in pairs for key in _values_by_key(self.settings, _owners(*pair))}
 
     def _refuse_nothing(self) -> None:
@@ -120,6 +145,8 @@ class Matrix:
             raise UsageError(f"the sweep has {count:,} combinations; {MOST:,} are the most at once")
 
     def _refuse_unused(self, used: set[str]) -> None:
+        if self.refused:  # one of these may have it
+            return
         owners = [_owners(t, m) for t, m in itertools.product(self.tasks, self.methods)]
         for key in self.settings:
             if key not in used:

@@ -21,7 +21,7 @@ from cwbench.sweeping import engines
 from cwbench.sweeping.announce import announced
 from cwbench.sweeping.engines import EngineOptions
 from cwbench.sweeping.matrix import Matrix, seeds_of
-from cwbench.sweeping.sweep import Options, Planned, Sweep, planned
+from cwbench.sweeping.sweep import Options, Planned, Refused, Sweep, planned
 
 UNITS = {
     "B": 1, "kB": 10**3, "KiB": 2**10, "MB": 10**6, "MiB": 2**20, "GB": 10**9, "GiB": 2**30,
@@ -37,7 +37,7 @@ class SweepRequest:
     options: Options
     results: Path
 
-    def planned(self) -> list[Planned]:
+    def planned(self) -> list[Planned | Refused]:
         """All runs with what is on record; nothing is written.
 
         Raises:
@@ -69,6 +69,7 @@ def sweep_request(arguments: Mapping[str, Any]) -> SweepRequest:
     given = {key: value for key, value in arguments.items() if value is not None}
     refuse_several("cwbench sweep")
     use_inception_weights(given.get("inception_weights"))
+    engine = _engine(given)
     matrix = Matrix(
         tasks=_texts(given.get("task", ())),
         methods=_texts(given.get("method", ())),
@@ -77,6 +78,7 @@ def sweep_request(arguments: Mapping[str, Any]) -> SweepRequest:
         settings=given.get("set", {}),
         nfe=_texts(given["nfe"]) if "nfe" in given else None,
         metrics=_texts(given.get("metrics", ())),
+        try_seconds=engine.timeout or Matrix.try_seconds,
     )
     options = Options(
         device=given.get("device", "auto"),
@@ -84,7 +86,7 @@ def sweep_request(arguments: Mapping[str, Any]) -> SweepRequest:
         force=given.get("force", False),
         retry=_texts(given.get("retry", ())),
         checkpoint_seconds=checkpoint_seconds(given.get("checkpoint_seconds")),
-        engine=_engine(given),
+        engine=engine,
     )
     return SweepRequest(matrix, options, results_directory(given.get("results")))
 

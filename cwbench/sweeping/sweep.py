@@ -8,6 +8,7 @@ for what the other one had.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
@@ -27,7 +28,7 @@ from cwbench.machine.files import sha256_of
 from cwbench.machine.signals import stop_on_signal
 from cwbench.records import runs as records
 from cwbench.records.interruption import SweepInterruptedError
-from cwbench.records.record import Record, Status
+from cwbench.records.record import SCHEMA, Record, Status, key_of
 from cwbench.running.recorded import identity_of
 from cwbench.running.run import Runner
 from cwbench.sweeping import engines, worker
@@ -135,8 +136,54 @@ class Planned:
         """What a reader calls it."""
         return run_name(self.identity)
 
+    @property
+    def task(self) -> str:
+        """As typed."""
+        return self.combination.task
 
-def planned(matrix: Matrix, results: Path, options: Options) -> list[Planned]:
+    @property
+    def method(self) -> str:
+        """As typed."""
+        return self.combination.method
+
+    @property
+    def seed(self) -> int:
+        """Its own."""
+        return self.combination.request.seed
+
+
+@dataclass
+class Refused:
+    """A run whose plugins could not even be set up: it fails, and has no key to be recorded by."""
+
+    task: str
+    method: str
+    preset: str
+    seed: int
+    reason: str
+    to_do: bool = False
+
+    @property
+    def name(self) -> str:
+        """As of a run that is planned."""
+        return run_name(self.record.__dict__)
+
+    @cached_property
+    def record(self) -> Record:
+        """What is told of it; it is not on disk."""
+        key = key_of({"task": self.task, "method": self.method, "refused": self.reason})
+        unknown_plugin: dict[str, Any] = {"version": 0, "params": {}, "changed": {}}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return Record(
+            schema=SCHEMA, run_id=f"{key[:16]}-{self.seed}", fit_key=key, status="failed",
+            error=self.reason, task=unknown_plugin | {"name": self.task},
+            method=unknown_plugin | {"name": self.method}, preset=self.preset, preset_values={},
+            settings={}, track="open", seed=self.seed, metrics={}, diagnostics={}, cost={},
+            environment={}, files={}, started=now, finished=now,
+        )  # fmt: skip
+
+
+def planned(matrix: Matrix, results: Path, options: Options) -> list[Planned | Refused]:
     """All runs of a sweep, checked, with what is on record; nothing is written.
 
     Raises:
@@ -166,7 +213,13 @@ def planned(matrix: Matrix, results: Path, options: Options) -> list[Planned]:
     beside = engines.parallel(options.engine, sum(run.to_do for run in runs))
     for run in runs:
         run.parallel = beside
-    return runs
+    refused = [
+        Refused(task, method, matrix.preset, seed, reason)
+        for (task, method), reason in there.refused.items()
+        for seed in matrix.seeds
+    ]
+    order = list(itertools.product(there.tasks, there.methods))
+    return sorted([*runs, *refused], key=lambda run: order.index((run.task, run.method)))
 
 
 @dataclass
@@ -174,7 +227,7 @@ class Reports:
     """Whom a sweep tells what happens; the default is nobody."""
 
     busy: Callable[[Planned], None] = lambda _: None
-    ended: Callable[[Planned, Record], None] = lambda *_: None
+    ended: Callable[[Planned | Refused, Record], None] = lambda *_: None
     stopping: Callable[[int], None] = lambda _: None
 
 
@@ -182,7 +235,7 @@ class Reports:
 class Sweep:
     """Carries out what is to be done of planned runs."""
 
-    runs: list[Planned]
+    runs: list[Planned | Refused]
     engine: Engine
     reports: Reports = field(default_factory=Reports)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -193,7 +246,11 @@ class Sweep:
         Raises:
             SweepInterruptedError: if it was asked to stop; what was running left checkpoints.
         """
-        self.waiting = deque((0.0, run) for run in self.runs if run.to_do)
+        for run in self.runs:
+            if isinstance(run, Refused):
+                self.reports.ended(run, run.record)
+        planned_runs = (run for run in self.runs if isinstance(run, Planned))
+        self.waiting = deque((0.0, run) for run in planned_runs if run.to_do)
         self.running: dict[str, Planned] = {}
         told_to_stop = False
         try:

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from cwbench.records.record import Record
+from cwbench.running.recorded import told_settings
 from cwbench.sweeping.announce import GOOD, counted, last_line
 from cwbench.sweeping.job import run_name
-from cwbench.sweeping.sweep import Planned
+from cwbench.sweeping.sweep import Planned, Refused
 
 Spent = Mapping[tuple[str, str, str], Sequence[float]]
 """Seconds of past runs by task, method and preset."""
 
 
-def plan_table(runs: Sequence[Planned], spent: Spent) -> str:
+def plan_table(runs: Sequence[Planned | Refused], spent: Spent) -> str:
     """The matrix, a line a combination with its seeds by state, and how long it may take."""
     rows: dict[str, defaultdict[str, list[int]]] = {}
     for run in runs:
         name = run.name.rpartition(" / seed ")[0]
         row = rows.setdefault(name, defaultdict(list))
-        row[_state(run)].append(run.combination.request.seed)
+        row[_state(run)].append(run.seed)
     width = max(len(name) for name in rows)
     lines = [
         f"{name:<{width}}  " + "; ".join(f"{state}: seeds {_ranges(s)}" for state, s in row.items())
         for name, row in rows.items()
     ]
-    to_do = [run for run in runs if run.to_do]
+    to_do = [run for run in runs if isinstance(run, Planned) and run.to_do]
     count = f"{len(runs)} runs, {len(to_do)} to do"
     return "\n".join([*lines, "", count, *_estimate(to_do, spent)])
 
 
-def _state(run: Planned) -> str:
+def _state(run: Planned | Refused) -> str:
+    if isinstance(run, Refused):
+        return f"cannot be set up ({last_line(run.reason)})"
     status = run.record.status if run.record else None
     if not run.to_do:
         return f"on record, {status}"
@@ -48,6 +53,25 @@ def _ranges(seeds: Iterable[int]) -> str:
         else:
             parts.append([seed])
     return ",".join(f"{p[0]}-{p[-1]}" if len(p) > 1 else str(p[0]) for p in parts)
+
+
+def plan_json(runs: Sequence[Planned | Refused], spent: Spent) -> str:
+    """The same as one JSON document: a list of runs, and seconds for each as far as known."""
+    return json.dumps({"runs": [_planned_json(run, spent) for run in runs]}, indent=1)
+
+
+def _planned_json(run: Planned | Refused, spent: Spent) -> dict[str, Any]:
+    known: dict[str, Any] = {"name": run.name, "seed": run.seed, "to_do": run.to_do}
+    if isinstance(run, Refused):
+        return known | {"status": "failed", "error": run.reason}
+    request, status = run.combination.request, run.record.status if run.record else None
+    past = spent.get((request.task.info.name, request.method.info.name, request.preset_name))
+    return known | {
+        "run_id": request.run_id, "task": request.task.info.name,
+        "method": request.method.info.name, "preset": request.preset_name,
+        "settings": told_settings(request), "status": status,
+        "seconds": statistics.median(past) if past else None,
+    }  # fmt: skip
 
 
 def _estimate(to_do: Sequence[Planned], spent: Spent) -> list[str]:

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cwbench.errors import CorruptFileError, CwbenchError
 from cwbench.machine.files import opened, sha256_of
+from cwbench.machine.guests import alone
 from cwbench.machine.locks import claim, released
 from cwbench.machine.signals import stop_on_signal
 from cwbench.sweeping.job import TOLD, Job, from_json
@@ -135,7 +136,8 @@ def main() -> None:
     with stop_on_signal(stop_asked):
         try:
             line = sys.stdin.readline()
-            outcome = _supervised(from_json(line), stop_asked) if line else STOPPED
+            with alone():  # what left its group and its parent goes too
+                outcome = _supervised(from_json(line), stop_asked) if line else STOPPED
         except KeyboardInterrupt:
             outcome = STOPPED
         with suppress(BrokenPipeError):  # nobody listens any more

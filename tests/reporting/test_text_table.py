@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 
 import pytest
+from conftest import ENTRY, TASK_PART
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from cwbench.boards.formats import comparison_table
+from cwbench.records.runs import read
+from cwbench.records.tables import run_table
+from cwbench.reporting.status import status_table, statuses
 from cwbench.reporting.text_table import Heading, TextTable
+
+Store = Callable[..., Path]
 
 
 def text(renderable: RenderableType, width: int) -> str:
@@ -78,3 +87,42 @@ def test_what_does_not_fit_folds(table: TextTable) -> None:
     lines = text(table, 40).splitlines()
     assert len(lines) > len(text(table, 80).splitlines())
     assert max(map(len, lines)) <= 40
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_no_value_or_verdict_is_cut(width: int) -> None:
+    """Compared methods, and a run with six NFE, on a narrow terminal: every text is there whole."""
+    row = {
+        "task": "gaussian-mixture-of-many", "preset": "standard", "metric": "w2sq-marginal-10000",
+        "nfe": "adaptive", "difference": -0.012345, "low": -0.0124, "high": -0.0123, "seeds": 5,
+        "moderated_by": 12, "verdict": "not told apart", "reason": "",
+    }  # fmt: skip
+    shown = text(comparison_table([row]), width)
+    for wanted in ("w2sq-marginal-10000", "-0.012345 ± 0.000050", "not told apart"):
+        assert wanted in " ".join(shown.split())
+    assert "…" not in shown
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_narrow_run_spares_columns_and_names_them(store: Store, width: int) -> None:
+    metrics = {
+        f"ew2sq@nfe={nfe}": ENTRY | {"value": 10.0 + nfe, "low": 9.95 + nfe, "high": 10.05 + nfe}
+        for nfe in (1, 3, 10, 30, 100)
+    }
+    task = TASK_PART | {"main_nfe": 10}
+    record = read(store(values={"metrics": metrics, "task": task}))
+    assert record
+    found = run_table(record, width)
+    assert "20.000 ±0.050" in found
+    assert "For want of room without" in found
+    assert "…" not in found
+    whole = " ".join(run_table(record).split())
+    assert all(f"{10 + nfe}.000 ±0.050" in whole for nfe in (1, 3, 10, 30, 100))
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_states_are_shown_whole(store: Store, results: Path, width: int) -> None:
+    for seed in range(6):
+        store(seed, status="interrupted", error="stopped")
+    shown = text(status_table(statuses(results), results), width)
+    assert shown.count("interrupted") >= 12

@@ -1,0 +1,152 @@
+"""Plugins are guests of a process: it stays where it was, answers alone, and ends when it is done.
+
+A method may change the working directory, fork, print to descriptor 1, and leave threads and
+processes behind. None of it reaches the answer of a command, nor keeps the command from ending.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from typing import IO, TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    import psutil
+
+LEAVE_SECONDS = 5.0
+"""What threads and exit handlers that are left have to end."""
+PR_SET_CHILD_SUBREAPER = 36
+
+_is_program = False
+"""Whether this process ends with its command: then what is left never gets standard output back."""
+
+
+@contextlib.contextmanager
+def visiting() -> Iterator[None]:
+    """Code of a plugin runs inside: afterwards the working directory is what it was.
+
+    Where it forked, the copy ends here: two would write one record and answer twice.
+    """
+    process, place = os.getpid(), _place()
+    try:
+        yield
+    finally:
+        if os.getpid() != process:
+            os._exit(0)
+        if place is not None and _place() != place:
+            with contextlib.suppress(OSError):
+                os.chdir(place)
+
+
+def _place() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109 - called for every draw
+    except OSError:  # removed
+        return None
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[IO[str]]:
+    """Inside, what anybody writes to standard output goes to standard error; yields the real one.
+
+    Descriptor 1 itself is redirected, so that neither `os.write`, a C library, a child process nor
+    `sys.__stdout__` gets past. It comes back at the end, unless the program ends then.
+    """
+    answers = sys.stdout
+    if answers is None or not _is_open(1) or not _is_open(2):
+        with contextlib.redirect_stdout(sys.stderr):
+            yield answers
+        return
+    answers.flush()
+    real = os.dup(1)
+    own = answers is sys.__stdout__
+    if own:
+        answers = open(  # noqa: SIM115 - as long as the program lives
+            real, "w", encoding=answers.encoding, errors=answers.errors, closefd=False
+        )
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield answers
+    finally:
+        answers.flush()
+        _flush_guests()
+        if not (_is_program and own):
+            os.dup2(real, 1)
+            os.close(real)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _flush_guests() -> None:
+    """Write out what guests left in the buffers of Python and of C."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.__stdout__.flush()  # type: ignore[union-attr]  # None without one
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).fflush(None)
+
+
+def ending(command: Callable[[], object]) -> NoReturn:
+    """Carry out a command and end the process, whatever threads and exit handlers are left."""
+    global _is_program
+    _is_program, status = True, 0
+    try:
+        command()
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if isinstance(ended.code, str):
+            sys.stderr.write(f"{ended.code}\n")
+    except BaseException:  # noqa: BLE001 - told as Python tells it
+        traceback.print_exc()
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    threading.Thread(target=_leave, args=(status,), daemon=True).start()
+    sys.exit(status)
+
+
+def _leave(status: int) -> NoReturn:
+    time.sleep(LEAVE_SECONDS)
+    os._exit(status)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """At the end, every process that began inside is ended, and what it has started.
+
+    Where the system can (Linux), those whose parents ended are adopted, so that none escapes.
+    """
+    import psutil
+
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    this = psutil.Process()
+    before = {process.pid for process in this.children()}
+    try:
+        yield
+    finally:
+        for child in this.children():
+            if child.pid not in before:
+                _end(child)
+
+
+def _end(child: psutil.Process) -> None:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in [*child.children(recursive=True), child]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()

@@ -1,0 +1,161 @@
+"""Plugins are guests: what they do to the process stays theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cwbench
+from cwbench import registry
+from cwbench.machine import guests
+from cwbench.machine.files import claim, claimed, release
+from cwbench.records.record import recordable
+from cwbench.sweeping.request import sweep_request
+
+DYING = """
+import os, time
+from cwbench import Method, MethodInfo
+{code}
+class Dying(Method):
+    info = MethodInfo(name="dying", version=1, title="dying", citation="none")
+    def fit(self, data, context): pass
+    def sample(self, y, n, generator, nfe=None): pass
+    def state_dict(self): return {{}}
+    def load_state_dict(self, state): pass
+"""
+
+
+@pytest.fixture
+def dying(tmp_path: Path) -> Callable[[str, str], str]:
+    def written(name: str, code: str) -> str:
+        path = tmp_path / f"{name}.py"
+        path.write_text(DYING.format(code=code))
+        return f"{path}:Dying"
+
+    return written
+
+
+def test_a_sweep_outlives_what_dies_or_hangs_when_it_is_imported(
+    dying: Callable[[str, str], str], results: Path, cli: Callable
+) -> None:
+    """Each costs its own run, within the time limit; nothing is written, the good run planned."""
+    methods = [dying("exits", "os._exit(0)"), dying("hangs", "time.sleep(600)"), "prior"]
+    words = {"task": "gaussian-linear", "preset": "smoke", "results": results, "timeout": 1.0}
+    began = time.monotonic()
+    exits, hangs, prior = sweep_request(words | {"method": methods}).planned()
+    assert time.monotonic() - began < 120
+    assert exits.record is not None and hangs.record is not None
+    assert exits.record.error and exits.record.error.endswith("ended Python with exit status 0")
+    assert hangs.record.error and hangs.record.error.endswith("did not end within 1 s")
+    assert not exits.to_do and not hangs.to_do and prior.to_do
+    assert json.loads(exits.record.to_json())["status"] == "failed"
+    assert not results.exists()
+
+
+def test_a_dry_run_as_json_is_one_document(results: Path, cli: Callable) -> None:
+    done = cli(
+        "sweep", "--task", "gaussian-linear", "--method", "prior", "--preset", "smoke", "--seeds",
+        "0-1", "--dry-run", "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    runs = json.loads(done.stdout)["runs"]
+    assert [(r["method"], r["seed"], r["to_do"], r["seconds"]) for r in runs] == [
+        ("prior", 0, True, None), ("prior", 1, True, None)
+    ]  # fmt: skip
+
+
+def test_a_metric_of_somebody_else_is_imported_by_name_only(
+    monkeypatch: pytest.MonkeyPatch, run: Callable
+) -> None:
+    """One that is registered, and would end the process, does no harm to who has not named it."""
+    from importlib.metadata import EntryPoint
+
+    entry = EntryPoint("ending", "cwbench_that_is_not_there:Ending", "cwbench.metrics")
+    other = registry.Plugin("metric", "ending", entry.value, "theirs", "1", entry, editable=False)
+    known = (*registry.plugins(), other)
+    loaded: list[str] = []
+    load = registry.Plugin.load
+    monkeypatch.setattr(registry, "plugins", lambda: known)
+    monkeypatch.setattr(
+        registry.Plugin,
+        "load",
+        lambda p: loaded.append(p.name) or load(p),
+    )
+    assert run("prior").status == "ok"
+    assert "ending" not in loaded
+    assert "ew2sq" in loaded
+    with pytest.raises(cwbench.errors.ContractError, match="theirs 1 cannot be imported"):
+        run("prior", metrics=["ending"])
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"a": {1, 2}}, "set is not JSON"),
+        ({"a": 10**400}, "integer"),
+        (["a"], "a list; a dict is needed"),
+    ],
+)
+def test_what_json_cannot_hold_is_an_error(said: Any, told: str) -> None:
+    with pytest.raises(cwbench.errors.ContractError, match=told):
+        recordable(said, "diagnostics")
+
+
+def test_what_json_can_hold_is_kept() -> None:
+    said = {"a": float("nan"), "b": (1, 2.5), 3: "x", "c": True}
+    assert recordable(said, "diagnostics") == {"a": None, "b": [1, 2.5], "3": "x", "c": True}
+
+
+def test_a_lock_goes_with_its_owner_whatever_it_forked(tmp_path: Path) -> None:
+    lock = claim(tmp_path)
+    assert lock is not None
+    child = os.fork()
+    if not child:  # holds no lock, whatever becomes of the parent
+        try:
+            os.fstat(lock)
+        except OSError:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    inherited = os.dup(lock)
+    assert claimed(tmp_path)
+    release(lock)
+    assert not claimed(tmp_path)
+    os.close(inherited)
+
+
+def test_who_forks_or_goes_elsewhere_comes_back_once(tmp_path: Path) -> None:
+    here = Path.cwd()
+    with guests.visiting():
+        os.chdir(tmp_path)
+        twin = os.fork()
+    assert Path.cwd() == here
+    assert os.waitstatus_to_exitcode(os.waitpid(twin, 0)[1]) == 0
+
+
+def test_answers_are_apart(capfd: pytest.CaptureFixture[str]) -> None:
+    with guests.apart() as answers:
+        os.write(1, b"descriptor\n")
+        sys.__stdout__.write("the first stream\n")  # type: ignore[union-attr]
+        print("print")  # noqa: T201
+        answers.write("answer\n")
+    found = capfd.readouterr()
+    assert found.out == "answer\n"
+    assert {"descriptor", "print"} <= set(found.err.split("\n"))
+
+
+def test_the_next_attempt_says_that_one_fell(run: Callable, results: Path) -> None:
+    first = run("prior")
+    assert first.directory
+    (first.directory / "record.json").unlink()
+    run("prior")
+    log = (first.directory / "log.txt").read_text()
+    assert "the attempt before ended without a record; the last it said: ok" in log
+    assert log[19:25] in time.strftime("%z") + " "
