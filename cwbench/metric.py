@@ -43,8 +43,9 @@ class MetricInfo:
     but must never order methods, since a wrong sampler can have the better value. `sees` names the
     faults that make it worse, which `cwbench check` tries; to all others it may be blind.
     `symmetric` is False for a distance that may change if model and reference change places.
-    `citation` is BibTeX, the path of a .bib file beside the class, or keys of cwbench's own
-    references: `cwbench.citations`.
+    `opt_in` takes one of ours out of what is computed by default; a plugin's is computed only where
+    it is named. `citation` is BibTeX, the path of a .bib file beside the class, or keys of cwbench's
+    own references: `cwbench.citations`.
     """
 
     name: str
