@@ -80,20 +80,19 @@ def plugins() -> tuple[Plugin, ...]:
     From metadata alone. What claims a name that is malformed, or that another claims as well, is
     not among them and costs no other name: `refused`.
     """
+    _claims.cache_clear()  # one cache to clear, this one's
     usable = [found[0] for name, found in _claims().items() if refusal_of(name, found) is None]
-    return tuple(sorted(usable, key=_order))
+    return tuple(sorted(usable, key=lambda p: (KINDS.index(p.kind), p.name)))
 
 
 def refused() -> dict[str, str]:
     """By name why it is not to be had; no name of what is installed soundly is among them."""
+    plugins()
     reasons = {name: refusal_of(name, found) for name, found in _claims().items()}
     return {name: reason for name, reason in sorted(reasons.items()) if reason is not None}
 
 
-def _order(plugin: Plugin) -> tuple[int, str]:
-    return KINDS.index(plugin.kind), plugin.name
-
-
+@functools.cache
 def _claims() -> dict[str, list[Plugin]]:
     """What is installed, by the names that it claims."""
     found: dict[tuple[str, str, str, str], Plugin] = {}

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,9 @@ from cwbench.cli.options import (
     where_option,
 )
 from cwbench.errors import CwbenchError
+
+if TYPE_CHECKING:
+    from cwbench.records.record import Record
 
 WIDTH = 100
 RUN = "A run's directory, its record.json, its id, or the first digits of that."
@@ -199,9 +202,22 @@ def score(
         new = [i for i, entry in scored.metrics.items() if entry != record.metrics.get(i)]
         added = ", ".join(new) if new else "nothing was missing"
         click.echo(f"{record.run_id}: {added}")
+        for identifier in new:
+            _tell_source(record, scored, identifier)
         failed = failed or scored.status != "ok"
     if failed:
         sys.exit(1)
+
+
+def _tell_source(before: Record, now: Record, identifier: str) -> None:
+    """Where a value was replaced by one of another source, say which."""
+    old, new = before.metrics.get(identifier), now.metrics[identifier]
+    if old is not None and old.source_sha256 != new.source_sha256:
+        was, found = ((each.source_sha256 or "none")[:8] for each in (old, new))
+        click.echo(
+            f"cwbench: {before.run_id}: {identifier} was of source {was}, it is measured again by "
+            f"{found}", err=True,
+        )  # fmt: skip
 
 
 @click.command()

@@ -111,14 +111,16 @@ def test_a_broken_plugin_is_named_with_its_reason_and_exits_1(
     assert max(map(len, text.stdout.splitlines())) <= 100
 
 
-def test_a_name_claimed_twice_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    def clash() -> None:
-        raise registry.UsageError("the name 'fm' is claimed twice")
-
-    monkeypatch.setattr(registry, "plugins", clash)
-    assert list(doctor.plugin_findings(None)) == [
-        Finding("plugins", "names", "broken", "the name 'fm' is claimed twice")
-    ]
+def test_a_name_claimed_twice_is_a_finding_beside_all_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "refused", lambda: {"fm": "the name 'fm' is claimed twice"})
+    monkeypatch.setattr(registry, "check_all", lambda chosen: {p.name: None for p in chosen})
+    first, *others = doctor.plugin_findings(None)
+    assert first == Finding("plugins", "fm", "broken", "the name 'fm' is claimed twice")
+    assert [(each.name, each.state) for each in others] == [
+        ("tasks", "ok"), ("methods", "ok"), ("metrics", "ok"),
+    ]  # fmt: skip
 
 
 def test_a_torch_that_does_not_work_stops_nothing_else() -> None:

@@ -141,6 +141,20 @@ def test_a_file_that_changed_is_refused(
         assert (record.directory / "record.json").read_text() == before
 
 
+def test_a_metric_that_changed_is_measured_again_and_told(
+    of_files: tuple[Record, dict[str, str]], cli: Callable
+) -> None:
+    record, named = of_files
+    file = Path(named["--metrics"].rpartition(":")[0])
+    file.write_text(file.read_text().replace("* 0 + 3", "* 0 + 4"))
+    done = cli("score", record.directory, *typed(named), "--quiet")
+    assert done.exit_code == 0
+    assert re.search(r": three was of source \w{8}, it is measured again by \w{8}", done.stderr)
+    again = read(record.directory)
+    assert again is not None
+    assert (record.value("three"), again.value("three")) == (3, 4)
+
+
 def test_what_no_record_is_of_is_refused(
     of_files: tuple[Record, dict[str, str]], cli: Callable, results: Path, method_file: Callable
 ) -> None:
