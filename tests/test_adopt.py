@@ -15,7 +15,7 @@ from cwbench import leaderboard
 from cwbench.errors import CorruptFileError
 from cwbench.records import runs as records
 from cwbench.records.record import Record
-from cwbench.running.verify import verify
+from cwbench.verifying.verify import verify
 from results.adopt import adopt, small
 
 ROOT = Path(__file__).parents[1]

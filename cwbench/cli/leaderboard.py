@@ -218,9 +218,9 @@ def verify(
     is a results directory.
     """
     from cwbench.running.named import named
-    from cwbench.running.verify import chosen_seed
-    from cwbench.running.verify import verify as verify_all
     from cwbench.settings import parse
+    from cwbench.verifying.verify import chosen_seed
+    from cwbench.verifying.verify import verify as verify_all
 
     seed = chosen_seed() if fresh_seed is None else fresh_seed
     given, files = parse(assignments), named(tasks, methods, metrics)

@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 
 import cwbench
 from cwbench.records.record import Record
-from cwbench.running.verify import verify
+from cwbench.verifying.verify import verify
 
 COSMETIC = {
     "schema", "error", "diagnostics", "cost", "started", "finished", "sealed", "edited", "seal",

@@ -14,7 +14,7 @@ from made_runs import write_run
 import cwbench
 from cwbench.errors import CorruptFileError
 from cwbench.records import runs, storage
-from cwbench.running.verify import verify
+from cwbench.verifying.verify import verify
 from results import seal
 
 

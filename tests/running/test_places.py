@@ -24,11 +24,11 @@ from cwbench.running.recorded import identity_of
 from cwbench.running.recorded import without_paths as text_without_paths
 from cwbench.running.request import resolve
 from cwbench.running.score import score
-from cwbench.running.verify import verify
 from cwbench.sweeping.job import run_name
 from cwbench.sweeping.request import sweep_request
 from cwbench.sweeping.worker import lost_record
 from cwbench.task import Params
+from cwbench.verifying.verify import verify
 
 Cwbench = Callable[..., Result]
 Run = Callable[..., Record]

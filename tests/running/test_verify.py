@@ -18,7 +18,7 @@ from cwbench.errors import UsageError
 from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.running.score import request_of
-from cwbench.running.verify import Verified, verify
+from cwbench.verifying.verify import Verified, verify
 
 Run = Callable[..., Record]
 SHIPPED = Path(__file__).parents[2] / "results"
