@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = (
     "errors version style declared",
-    "machine ot samples citations",
-    "settings",
+    "machine ot samples",
+    "settings citations",
     "preset images theory door",
     "task",
     "method metric",

@@ -22,7 +22,7 @@ from cwbench.boards.frames import frame, note
 from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
 from cwbench.records.schema import brief
-from cwbench.reporting.text_table import Heading, TextTable
+from cwbench.records.text_table import Heading, TextTable
 
 NOTES_SHOWN = 12
 LATEX_MARK = r"$^\dagger$"

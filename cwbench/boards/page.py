@@ -31,8 +31,8 @@ from cwbench.boards.frames import note
 from cwbench.boards.gallery import Gallery
 from cwbench.boards.overview import heat_map_of, looks_of, looks_on, nfe_figure, stages, votes_of
 from cwbench.errors import UsageError
+from cwbench.records.logs import lines
 from cwbench.records.record import finite
-from cwbench.reporting.logs import lines
 from cwbench.version import VERSION
 
 POLICY = (

@@ -101,8 +101,8 @@ def logs(run: str, follow: bool, last: int | None, results: Path | None) -> None
 
     RUN is its directory, its record.json, its id, or the first digits of that.
     """
+    from cwbench.records.logs import followed, lines
     from cwbench.records.lookup import find_run
-    from cwbench.reporting.logs import followed, lines
 
     directory = find_run(run, found_results(results))
     try:

@@ -11,7 +11,7 @@ from rich.console import Console
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
 from cwbench.records.schema import brief, shown
-from cwbench.reporting.text_table import Heading, TextTable
+from cwbench.records.text_table import Heading, TextTable
 
 WIDTH = 160
 REASON = 2000

@@ -19,9 +19,9 @@ from rich.text import Text
 from cwbench.errors import CorruptFileError
 from cwbench.records import frame
 from cwbench.records import runs as records
+from cwbench.records.logs import last_line
 from cwbench.records.lookup import run_id_of
 from cwbench.records.schema import brief
-from cwbench.reporting.logs import last_line
 
 STYLES = {
     "ok": "green", "skipped": "dim", "running": "cyan", "unfinished": "yellow",

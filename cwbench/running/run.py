@@ -39,9 +39,9 @@ from cwbench.machine.torch_state import plain_torch
 from cwbench.method import Method
 from cwbench.preset import NFE
 from cwbench.records import beside, runs
+from cwbench.records.logs import last_line
 from cwbench.records.record import Record, finite, method_label
 from cwbench.records.schema import shown
-from cwbench.reporting.logs import last_line
 from cwbench.running import fitting, measuring
 from cwbench.running.failures import Ending, ended, explained_full_disk
 from cwbench.running.fitting import Bound, Place, bind

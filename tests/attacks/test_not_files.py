@@ -19,8 +19,8 @@ from cwbench.errors import CwbenchError, UsageError
 from cwbench.machine.files import contents
 from cwbench.machine.tensors import kept
 from cwbench.records import index, runs
+from cwbench.records.logs import last_line, lines
 from cwbench.records.values import observed
-from cwbench.reporting.logs import last_line, lines
 from cwbench.reporting.status import statuses
 from cwbench.running.exchange import stored_sampler
 from cwbench.sweeping import file as sweep_file

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cwbench.errors import UsageError
+from cwbench.records import logs
 from cwbench.records.runs import single_writer
-from cwbench.reporting import logs
 
 Store = Callable[..., Path]
 TEXT = "".join(f"2025-01-01 00:00:0{i}  line {i}\n" for i in range(5))

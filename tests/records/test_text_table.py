@@ -14,8 +14,8 @@ from rich.text import Text
 from cwbench.boards.formats import comparison_table
 from cwbench.records.runs import read
 from cwbench.records.tables import run_table
+from cwbench.records.text_table import Heading, TextTable
 from cwbench.reporting.status import status_table, statuses
-from cwbench.reporting.text_table import Heading, TextTable
 
 Store = Callable[..., Path]
 
