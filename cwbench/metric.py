@@ -44,8 +44,8 @@ class MetricInfo:
     faults that make it worse, which `cwbench check` tries; to all others it may be blind.
     `symmetric` is False for a distance that may change if model and reference change places.
     `opt_in` takes one of ours out of what is computed by default; a plugin's is computed only where
-    it is named. `citation` is BibTeX, the path of a .bib file beside the class, or keys of cwbench's
-    own references: `cwbench.citations`.
+    it is named. `citation` is BibTeX, the path of a .bib file beside the class, or keys of our own
+    references: `cwbench.citations`.
     """
 
     name: str
