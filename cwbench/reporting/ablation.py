@@ -23,18 +23,18 @@ from cwbench.records.record import Record
 from cwbench.records.storage import load_observations
 from cwbench.reporting.figures import metric_against_nfe
 from cwbench.style import DPI, PALETTE, style
-from cwbench.sweeping.sweep import Planned
+from cwbench.sweeping.sweep import Planned, Refused
 
 CURVE = ["curve", "at", "nfe"]
 
 
-def sweep_figures(runs: Iterable[Planned]) -> Iterator[tuple[str, Figure]]:
+def sweep_figures(planned: Iterable[Planned | Refused]) -> Iterator[tuple[str, Figure]]:
     """Name and figure of each task of a sweep, from what is on record.
 
     Raises:
         UsageError: if nothing of it is on record, or several keys were given several numbers.
     """
-    runs = list(runs)
+    runs = [run for run in planned if isinstance(run, Planned)]
     key = swept_key([run.combination.settings for run in runs])
     done = [(run, run.record) for run in runs if run.record and run.record.status == "ok"]
     if not done:
