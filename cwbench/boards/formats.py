@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from rich.text import Text
 from cwbench.boards.board import DISTANCES, Board, Column, Row
 from cwbench.boards.cells import Cell
 from cwbench.boards.frames import frame, note
+from cwbench.boards.latex_text import latex_text
 from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
 from cwbench.records.schema import brief
@@ -223,21 +223,6 @@ def _bold(cell: Cell | None, text: Callable[[Cell | None], str], form: str) -> s
 
 
 MARKDOWN = {c: f"\\{c}" for c in "\\`*_{}[]<>#|~$&!"} | {"\n": " "}
-LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
-    "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\n": " ",
-    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': "''",
-}  # fmt: skip
-
-
-ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"
-LATIN = "ßøØæÆœŒłŁ§£"
-"""With accented letters what pdfLaTeX sets without a package."""
-
-GREEK = (
-    *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"),
-    *("mu", "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
-)
 
 
 def markdown_text(text: str) -> str:
@@ -247,26 +232,6 @@ def markdown_text(text: str) -> str:
 
 def _escaped(text: str, marks: dict[str, str]) -> str:
     return "".join(marks.get(character, character) for character in text)
-
-
-def _latex_text(text: str) -> str:
-    """Text that any LaTeX sets: names keep their letters, Greek ones as mathematics.
-
-    Those that pdfLaTeX has no font for are a question mark there alone; what is not printable, and
-    would stop LaTeX, is left out.
-    """
-    return "".join(LATEX.get(c) or _latex_letter(c) for c in brief(text) if c.isprintable())
-
-
-def _latex_letter(letter: str) -> str:
-    parts = unicodedata.normalize("NFD", letter)
-    accented = len(parts) == 2 and parts[0].isascii() and parts[1] in ACCENTS
-    if letter.isascii() or accented or letter in LATIN:
-        return letter
-    name = unicodedata.name(letter, "").removeprefix("GREEK SMALL LETTER ").lower()
-    if name in GREEK:
-        return f"$\\{name}$"
-    return f"\\ifdefined\\Umathcode {letter}\\else ?\\fi{{}}"
 
 
 def latex(found: Sequence[Board], sort: str = "") -> str:
@@ -279,7 +244,7 @@ def latex(found: Sequence[Board], sort: str = "") -> str:
 
 def _latex_table(board: Board, sort: str) -> str:
     columns, key = columns_shown(board, sort), sorted_by(board, sort)
-    names = (_latex_text(heading(board, c).replace(MARK, "")) for c in columns)
+    names = (latex_text(heading(board, c).replace(MARK, "")) for c in columns)
     marks = (LATEX_MARK * bool(c.older) for c in columns)
     head = ["Rank", "Method", *map("".join, zip(names, marks, strict=True)), "Scaled", "Seeds"]
     lines = [
@@ -302,7 +267,7 @@ def _latex_table(board: Board, sort: str) -> str:
         seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
         rank = rank_text(cell).replace("-", "--")
         scaled = share(cell.scaled if cell else None).replace("-", "$-$")
-        label = _latex_text(row.label) + LATEX_MARK * bool(row.older)
+        label = latex_text(row.label) + LATEX_MARK * bool(row.older)
         line = [rank, label, *values, scaled, seeds]
         lines.append(" & ".join(line) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
@@ -312,12 +277,12 @@ def _caption(board: Board, columns: Sequence[Column]) -> str:
     """What the numbers are."""
     told = board.explained(columns).replace(MARK, "")
     return (
-        f"\\texttt{{{_latex_text(board.title)}}}, preset \\texttt{{{_latex_text(board.preset)}}}"
-        + (f", track {_latex_text(board.track)}" if board.track != "fixed" else "")
+        f"\\texttt{{{latex_text(board.title)}}}, preset \\texttt{{{latex_text(board.preset)}}}"
+        + (f", track {latex_text(board.track)}" if board.track != "fixed" else "")
         + ". Mean with half its 95\\,\\% interval over seeds and observations; in bold the best "
         "and what cannot be told from it (paired differences, Holm"
         + ("; or where distances contradict each other)." if board.together else ").")
-        + (f" {LATEX_MARK}{_latex_text(told)}." if told else "")
+        + (f" {LATEX_MARK}{latex_text(told)}." if told else "")
     )
 
 
