@@ -55,7 +55,7 @@ def test_a_run_is_drawn_from_its_own_samples_and_the_exact_posterior(tmp_path, t
     covariances = problem.posterior_moments(y).covariance
     figures = [call for call in drawn if call[0] == "posterior_images"]
     for index, (_, (model,), named) in enumerate(figures):
-        assert np.array_equal(model, load_samples(record.directory)["samples@nfe=4"][index])
+        assert np.array_equal(model, load_samples(record.directory, record.files)["samples@nfe=4"][index])
         assert np.array_equal(named["truth"], x[index])
         assert np.array_equal(named["observation"], y[index])
         assert named["exact"].draws.shape == (24, 1, 8, 8)
@@ -76,7 +76,7 @@ def test_exact_moments_of_a_figure_are_those_of_exact_draws():
 
 def test_samples_too_many_to_keep_are_drawn_again(tmp_path, drawn):
     record = run_on(tmp_path, "deblurring")
-    kept = load_samples(record.directory)["samples@nfe=4"]
+    kept = load_samples(record.directory, record.files)["samples@nfe=4"]
     (record.directory / SAMPLES).unlink()
     draw(read(record.directory))
     again = np.stack([model for name, (model, *_), _ in drawn if name == "posterior_images"])

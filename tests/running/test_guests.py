@@ -15,7 +15,7 @@ import pytest
 import cwbench
 from cwbench import registry
 from cwbench.machine import guests
-from cwbench.machine.files import claim, claimed, release
+from cwbench.machine.locks import claim, claimed, release
 from cwbench.records.record import recordable
 from cwbench.sweeping.request import sweep_request
 

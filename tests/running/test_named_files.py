@@ -12,7 +12,7 @@ import pytest
 from cwbench import registry
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.records.record import Record
-from cwbench.records.runs import read
+from cwbench.records.runs import read, seal_anew
 from cwbench.reporting.run_figures import subject_of
 from cwbench.running.score import score
 from cwbench.templates.scaffold import create
@@ -197,6 +197,7 @@ def test_another_version_of_a_package_is_told(
     assert run("mine", settings=settings) == record  # no word, which would be an error here
     path = record.directory / "record.json"
     path.write_text(path.read_text().replace("cwbench-mine 0.1.0", "cwbench-mine 0.0.9"))
+    seal_anew(record.directory)
     told = "method 'mine' was of cwbench-mine 0.0.9, cwbench-mine 0.1.0 is installed"
     (found,) = json.loads(cli("verify", results, "--json", "--no-fresh").stdout)
     assert any(told in note for note in found["notes"])
