@@ -10,13 +10,14 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python $(RUN_TESTS)
 LOWEST := .venv-lowest
 LOWEST_TESTS ?= tests/ot tests/metrics tests/records tests/training tests/boards tests/test_settings.py tests/test_registry.py tests/cli
 
-.PHONY: help demo test test-slow test-lowest lint docs results numbers benchmarks clean
+.PHONY: help demo test test-slow test-lowest attacks lint docs results numbers benchmarks clean
 
 help:
 	@echo "make demo        install, then run conditional-OT flow matching on a Gaussian mixture"
 	@echo "make test        install the test extra, then run the test suite (at most 10 minutes)"
 	@echo "make test-slow   the long rest of the test suite"
 	@echo "make test-lowest a part of it at the lowest versions of what it needs, in $(LOWEST)"
+	@echo "make attacks     all attacks of docs/trust.md in full, for hours; prints its table"
 	@echo "make lint        ruff and mypy --strict"
 	@echo "make docs        the guide as a site, in site/"
 	@echo "make results     tables, figures, page and the README's leaderboard from the records in results/"
@@ -51,6 +52,9 @@ test-slow: $(VENV)/.dev
 
 test-lowest: $(LOWEST)/.run
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python $(RUN_TESTS) -m "not slow" $(LOWEST_TESTS)
+
+attacks: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/attacks
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -262,6 +262,10 @@ class Runner:
 
     def _tracked(self, previous: Record | None, place: Place, begin: Callable[[], None]) -> Done:
         """Attempt the run and tell the callbacks."""
+        if previous is None and (said := last_line(place.directory)):
+            place.progress.message(
+                f"the attempt before ended without a record; the last it said: {said}"
+            )
         tracking = Tracking(self.callbacks, place.progress.message)
         place.progress.track = tracking.log
         request = self.request
@@ -285,13 +289,10 @@ class Runner:
     def _attempt(self, previous: Record | None, place: Place, begin: Callable[[], None]) -> Done:
         """Fit and judge; whatever happens becomes a record with a status."""
         started, request = datetime.now(UTC), self.request
-        fallen = last_line(place.directory) if previous is None else ""
 
         def say(text: str) -> None:
             place.progress.message(without_paths(text, paths_of(request)))
 
-        if fallen:
-            say(f"the attempt before ended without a record; the last it said: {fallen}")
         task, method = request.task.info.name, request.method.info.name
         say(f"{task} / {method} / {request.preset_name} / seed {request.seed}")
         kept = measuring.sound(previous, place) if previous and previous.status == "ok" else None

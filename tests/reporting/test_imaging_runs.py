@@ -55,7 +55,9 @@ def test_a_run_is_drawn_from_its_own_samples_and_the_exact_posterior(tmp_path, t
     covariances = problem.posterior_moments(y).covariance
     figures = [call for call in drawn if call[0] == "posterior_images"]
     for index, (_, (model,), named) in enumerate(figures):
-        assert np.array_equal(model, load_samples(record.directory, record.files)["samples@nfe=4"][index])
+        assert np.array_equal(
+            model, load_samples(record.directory, record.files)["samples@nfe=4"][index]
+        )
         assert np.array_equal(named["truth"], x[index])
         assert np.array_equal(named["observation"], y[index])
         assert named["exact"].draws.shape == (24, 1, 8, 8)
