@@ -44,12 +44,11 @@ def chosen_metrics(task: Task, listed: Iterable[str], typed: Iterable[str] = ())
     named = {name for name in [*listed, *typed] if not registry.in_file(name)}
     for name in sorted(named):
         registry.find("metric", name)
-    named |= {task.main_metric} & {p.name for p in registry.plugins() if p.kind == "metric"}
     files = list(_from_files(name for name in dict.fromkeys(typed) if registry.in_file(name)))
     required = named | {origin.cls.info.name for origin in files}
     offered = offers(task)
     chosen = Chosen({}, {})
-    for origin in [*_registered(named), *files]:
+    for origin in [*_registered(named, task.main_metric), *files]:
         info = origin.cls.info
         if info.needs <= offered:
             chosen.metrics[info.name] = origin.cls(task)
@@ -62,10 +61,10 @@ def chosen_metrics(task: Task, listed: Iterable[str], typed: Iterable[str] = ())
     return chosen
 
 
-def _registered(named: set[str]) -> Iterator[registry.Loaded]:
-    """Our metrics, unless they are opt-in, and those that are named; no other is imported."""
+def _registered(named: set[str], main: str) -> Iterator[registry.Loaded]:
+    """Ours and the main one, unless they are opt-in, and those that are named; no other loads."""
     for plugin in (p for p in registry.plugins() if p.kind == "metric"):
-        if plugin.name in named or plugin.distribution == "cwbench":
+        if plugin.distribution == "cwbench" or plugin.name in named | {main}:
             origin = registry.load("metric", plugin.name)
             if plugin.name in named or not origin.cls.info.opt_in:
                 yield origin
