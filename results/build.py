@@ -23,6 +23,7 @@ from cwbench.boards.overview import by_place, draw
 from cwbench.boards.page import page
 from cwbench.boards.versions import MARK, explained
 from cwbench.machine.files import write_atomically
+from cwbench.records.schema import LONGEST
 from cwbench.records.shipped import OURS, Source
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +79,7 @@ def section(shown: Sequence[Board]) -> str:
     shown_rows = ((b, row) for b in chosen for row in b.rows if b.cell(row, b.main))
     told = explained(older for b, row in shown_rows for older in (b.older, row.older))
     text = HEAD.format(metrics="; ".join(sorted(metrics))) + "\n" + table + "\n"
-    return text + f"\n{formats.markdown_text(told)}\n" * bool(told)
+    return text + f"\n{formats.markdown_text(told, LONGEST)}\n" * bool(told)
 
 
 def one_a_task(shown: Sequence[Board]) -> list[Board]:

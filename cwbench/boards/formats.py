@@ -21,7 +21,7 @@ from cwbench.boards.frames import frame, note
 from cwbench.boards.latex_text import latex_text
 from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
-from cwbench.records.schema import brief
+from cwbench.records.schema import BRIEF, LONGEST, brief
 from cwbench.records.text_table import Heading, TextTable
 
 NOTES_SHOWN = 12
@@ -196,7 +196,7 @@ def markdown(found: Sequence[Board], sort: str = "") -> str:
             if note(row)
         )
         title, columns = markdown_text(board.marked), columns_shown(board, sort)
-        explained = markdown_text(board.explained(columns))
+        explained = markdown_text(board.explained(columns), LONGEST)
         table = markdown_table(board, columns, sorted_by(board, sort))
         text.append(
             f"### {title}\n\n" + table + "".join(notes) + f"\n{explained}\n" * bool(explained)
@@ -225,9 +225,9 @@ def _bold(cell: Cell | None, text: Callable[[Cell | None], str], form: str) -> s
 MARKDOWN = {c: f"\\{c}" for c in "\\`*_{}[]<>#|~$&!"} | {"\n": " "}
 
 
-def markdown_text(text: str) -> str:
-    """Text of which Markdown makes nothing but text."""
-    return _escaped(brief(text), MARKDOWN)
+def markdown_text(text: str, most: int = BRIEF) -> str:
+    """Text of which Markdown makes nothing but text, at most so many characters."""
+    return _escaped(brief(text, most), MARKDOWN)
 
 
 def _escaped(text: str, marks: dict[str, str]) -> str:
@@ -282,7 +282,7 @@ def _caption(board: Board, columns: Sequence[Column]) -> str:
         + ". Mean with half its 95\\,\\% interval over seeds and observations; in bold the best "
         "and what cannot be told from it (paired differences, Holm"
         + ("; or where distances contradict each other)." if board.together else ").")
-        + (f" {LATEX_MARK}{latex_text(told)}." if told else "")
+        + (f" {LATEX_MARK}{latex_text(told, LONGEST)}." if told else "")
     )
 
 

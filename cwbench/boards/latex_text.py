@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from cwbench.records.schema import brief
+from cwbench.records.schema import BRIEF, brief
 
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
@@ -23,13 +23,13 @@ GREEK = (
 )
 
 
-def latex_text(text: str) -> str:
+def latex_text(text: str, most: int = BRIEF) -> str:
     """Text that any LaTeX sets: names keep their letters, Greek ones as mathematics.
 
     Those that pdfLaTeX has no font for are a question mark there alone; what is not printable, and
     would stop LaTeX, is left out.
     """
-    return "".join(LATEX.get(c) or _latex_letter(c) for c in brief(text) if c.isprintable())
+    return "".join(LATEX.get(c) or _latex_letter(c) for c in brief(text, most) if c.isprintable())
 
 
 def _latex_letter(letter: str) -> str:
