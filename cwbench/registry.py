@@ -11,13 +11,10 @@ import hashlib
 import importlib.util
 import inspect
 import json
-import os
 import re
-import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
@@ -36,8 +33,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["task", "method", "metric"]
 KINDS: tuple[Kind, ...] = ("task", "method", "metric")
-CHECK_SECONDS = 120
-IMPORTED = "all imported"
 """Printed last by a process that imports plugins: one of them may end it with status 0."""
 
 
@@ -361,41 +356,3 @@ def checked(kind: Kind, loaded: Any, origin: str, name: str | None) -> Any:
     if info.contract != 1:
         raise ContractError(f"{origin} keeps contract {info.contract}; this cwbench knows 1")
     return loaded
-
-
-def check_all(chosen: Sequence[Plugin]) -> dict[str, str | None]:
-    """Import plugins in processes apart; by name what went wrong, or None.
-
-    A process for each distribution, and where that fails one for each of its plugins: starting
-    them costs seconds each.
-    """
-    packages = defaultdict(list)
-    for plugin in chosen:
-        packages[plugin.distribution].append(plugin)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        together = pool.map(_import_error, packages.values())
-        broken = {
-            plugin.name
-            for plugins, error in zip(packages.values(), together, strict=True)
-            if error
-            for plugin in plugins
-        }
-        alone = pool.map(lambda p: _import_error([p]) if p.name in broken else None, chosen)
-        return dict(zip((p.name for p in chosen), alone, strict=True))
-
-
-def _import_error(chosen: Sequence[Plugin]) -> str | None:
-    """Import plugins in one process of their own; what went wrong, or None."""
-    loads = "; ".join(f"registry.load({p.kind!r}, {p.name!r})" for p in chosen)
-    code = f"from cwbench import registry; {loads}; print({IMPORTED!r})"
-    try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter
-            [sys.executable, "-c", code],
-            capture_output=True, text=True, check=False, timeout=CHECK_SECONDS,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"its import did not end in {CHECK_SECONDS} s"
-    if done.returncode == 0 and done.stdout.endswith(f"{IMPORTED}\n"):
-        return None
-    lines = [line for line in done.stderr.strip().splitlines() if line.strip()]
-    return lines[-1] if lines else f"its import ended Python, exit status {done.returncode}"

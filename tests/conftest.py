@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from outside import distribution
 
 import cwbench
 from cwbench import registry
 from cwbench.records.record import Record
+
+__all__ = ["distribution"]  # a fixture
 
 Cwbench = Callable[..., Result]
 Run = Callable[..., Record]

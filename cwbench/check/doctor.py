@@ -22,6 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cwbench import registry
+from cwbench.check.importing import import_errors
 from cwbench.errors import CwbenchError
 from cwbench.machine import locks
 from cwbench.machine.weights import directory
@@ -201,7 +202,7 @@ def plugin_findings(plugins: Sequence[registry.Plugin] | None) -> Iterator[Findi
         yield Finding("plugins", name, "broken", reason)
     try:
         chosen = registry.plugins() if plugins is None else plugins
-        errors = registry.check_all(chosen)
+        errors = import_errors(chosen)
     except (CwbenchError, OSError) as error:
         yield Finding("plugins", "import", "broken", f"{type(error).__name__}: {error}")
         return

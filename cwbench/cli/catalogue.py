@@ -25,7 +25,11 @@ def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
     A name that is claimed twice, or is none, is refused; the others are listed and can be used.
     """
     chosen = [p for p in registry.plugins() if kind is None or f"{p.kind}s" == kind]
-    errors = registry.check_all(chosen) if check else {}
+    errors: dict[str, str | None] = {}
+    if check:
+        from cwbench.check.importing import import_errors
+
+        errors = import_errors(chosen)
     refused = registry.refused()
     if as_json:
         rows: list[dict[str, str | None]] = [

@@ -115,7 +115,7 @@ def test_a_name_claimed_twice_is_a_finding_beside_all_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(registry, "refused", lambda: {"fm": "the name 'fm' is claimed twice"})
-    monkeypatch.setattr(registry, "check_all", lambda chosen: {p.name: None for p in chosen})
+    monkeypatch.setattr(doctor, "import_errors", lambda chosen: {p.name: None for p in chosen})
     first, *others = doctor.plugin_findings(None)
     assert first == Finding("plugins", "fm", "broken", "the name 'fm' is claimed twice")
     assert [(each.name, each.state) for each in others] == [

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from outside import SHIFT
 
 from cwbench import registry
 from cwbench.errors import CwbenchError, UsageError
@@ -17,21 +18,7 @@ from cwbench.reporting.run_figures import subject_of
 from cwbench.running.score import score
 from cwbench.templates.scaffold import create
 
-TASK = """
-import torch
-from cwbench import JointSamples, Task, TaskInfo, vector_presets
-class Shift(Task):
-    info = TaskInfo(
-        name="shift", version=1, title="shift", main_metric="ew2sq", licence="MIT",
-        citation="none", presets=vector_presets(),
-    )
-    x_shape = y_shape = (2,)
-    def sample_joint(self, n, generator):
-        y = torch.randn(n, 2, generator=generator)
-        return JointSamples(self.sample_posterior(y, 1, generator)[:, 0], y)
-    def sample_posterior(self, y, n, generator):
-        return y[:, None] + torch.randn(len(y), n, 2, generator=generator)
-"""
+TASK = SHIFT.format(presets="vector_presets()")
 METRIC = '''
 from cwbench.metric import MetricInfo, ReferenceMetric
 class Three(ReferenceMetric):
