@@ -40,12 +40,12 @@ def power_distances(a: Float64, b: Float64, p: float) -> Float64:
 def assignment(cost: Array, *, plain: bool = False) -> Int64:
     """The column sigma(i) of each row i in an assignment of least total cost, `(n,)`.
 
-    The columns' and then the rows' minima are taken off before: the same optimum, found in two
-    thirds of the time.
+    The columns' and then the rows' minima are taken off before: the same optimum, found in up to
+    half the time. Where points occur twice there are several, and another one may be taken.
 
     Args:
         cost: with shape `(n, n)`.
-        plain: whether to leave them on. Of several optima another one may be taken.
+        plain: whether to leave them on.
 
     Raises:
         ValueError: if `cost` is not square or not finite.

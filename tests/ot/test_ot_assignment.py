@@ -46,3 +46,13 @@ def test_squared_distances_keep_their_digits_far_from_the_origin(rng):
 def test_points_of_two_dimensions_are_refused(rng):
     with pytest.raises(ValueError, match="same dimension"):
         squared_distances(rng.random((3, 2)), rng.random((3, 4)))
+
+
+def test_points_that_occur_twice_change_places_alone() -> None:
+    """Minima that are taken off leave the optimum: of equal points another may be taken."""
+    rng = np.random.default_rng(3)
+    b = np.repeat(rng.normal(size=(60, 3)), 2, axis=0)
+    cost = ((rng.normal(size=(120, 3))[:, None] - b) ** 2).sum(-1)
+    sigma, plain = assignment(cost), assignment(cost, plain=True)
+    assert np.array_equal(b[sigma], b[plain])
+    assert (sigma != plain).any()
