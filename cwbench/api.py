@@ -223,8 +223,9 @@ def evaluate(
     """Judge any sampler on the observations that methods are judged on; nothing is fitted.
 
     Its record is known by what it draws: another sampler of that name gets a record of its own, and
-    the same one evaluated again replaces its own. So a sampler has to draw with the generator it is
-    handed; with another seed than 0 it draws twice, since it is known by what it draws with seed 0.
+    the same one evaluated again, at the same `nfe`, replaces its own. So a sampler has to draw with
+    the generator it is handed; with another seed than 0 it draws twice, since it is known by what
+    it draws with seed 0.
 
     Args:
         sampler: `sampler(y, n, generator)` returns posterior samples with shape `(m, n, *x_shape)`

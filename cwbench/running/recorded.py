@@ -121,9 +121,9 @@ def metric_id(metric: Metric, nfe: NFE | None) -> str:
     return suffixed(metric.identifier, nfe)
 
 
-def suffixed(name: str, nfe: NFE | None) -> str:
-    """A name with its NFE, where there is one."""
-    return name if nfe is None else f"{name}@nfe={nfe}"
+def suffixed(name: str, nfe: NFE | str | None) -> str:
+    """A name with its NFE, where there is one; tables have an empty text for none."""
+    return f"{name}@nfe={nfe}" if nfe else name
 
 
 def score_table(name: str, nfe: NFE | None, scores: Scores) -> pd.DataFrame:

@@ -262,7 +262,8 @@ class Runner:
 
     def _tracked(self, previous: Record | None, place: Place, begin: Callable[[], None]) -> Done:
         """Attempt the run and tell the callbacks."""
-        if previous is None and (said := last_line(place.directory)):
+        unrecorded = not (place.directory / "record.json").exists()
+        if previous is None and unrecorded and (said := last_line(place.directory)):
             place.progress.message(
                 f"the attempt before ended without a record; the last it said: {said}"
             )

@@ -13,10 +13,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from cwbench import registry, settings
+from cwbench import settings
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.preset import NOT_KEYED, Preset
-from cwbench.records.record import Record, key_of
+from cwbench.records.record import Record, from_file, key_of
+from cwbench.running.named import Named, Owner, origin_of
 from cwbench.running.recorded import identity_of
 from cwbench.running.request import Request, configured_task, keyed_preset, nfe_grid
 from cwbench.verifying import stored
@@ -45,23 +46,34 @@ def place(record: Record) -> Iterator[Finding]:
         yield Problem(f"it was finished at {record.finished}, before it started")
 
 
-def key(record: Record) -> Iterator[Finding]:
-    """Whether the key follows from what the record says of itself."""
-    params = _params_of("method", record)
-    hidden = sorted(record.method["changed"].keys() & settings.path_fields(params))
+def key(record: Record, files: Named) -> Iterator[Finding]:
+    """Whether the key follows from what the record says of itself.
+
+    Args:
+        record: as it was read.
+        files: of tasks and methods that came from files.
+    """
+    params = _params_of("method", record.method, files)
+    hidden = sorted(record.method["changed"].keys() & settings.path_fields(params or BaseModel))
     if hidden:  # their contents are in the key, and only their first digits on record
         yield Unchecked(
             f"not checked: its key, which holds what {', '.join(hidden)} of the method leads to"
         )
         return
+    task = _params_of("task", record.task, files)
     keyed = {
-        "task": [*_named(record.task), _task_values(record), *_data(record.task)],
+        "task": [*_named(record.task), _task_values(record, task or BaseModel),
+                 *_data(record.task)],
         "method": [*_named(record.method), record.method["params"],
                    record.method.get("source_sha256")],
         "preset": {k: v for k, v in record.preset_values.items() if k not in NOT_KEYED},
         "world_size": record.environment.get("world_size", 1),
     }  # fmt: skip
-    if key_of(keyed) != record.fit_key:
+    if key_of(keyed) == record.fit_key:
+        return
+    if params is None or task is None:
+        yield Unchecked("not checked: its key, which needs the files of its task and method")
+    else:
         yield Problem("its key does not follow from its task, method, preset and settings")
 
 
@@ -73,22 +85,21 @@ def _data(task: Mapping[str, Any]) -> list[Any]:
     return [task.get("fingerprint"), task.get("source_sha256")]
 
 
-def _params_of(owner: registry.Kind, record: Record) -> type[BaseModel]:
-    """The settings of an installed plugin, or none where it is not installed."""
-    part = record.task if owner == "task" else record.method
+def _params_of(owner: Owner, part: Mapping[str, Any], files: Named) -> type[BaseModel] | None:
+    """The settings of a task or method, None where it came from a file that is not at hand."""
     try:
-        found: type[BaseModel] = registry.load(owner, part["name"]).cls.Params
+        found: type[BaseModel] = origin_of(owner, part, files).cls.Params
     except CwbenchError:
-        return BaseModel
+        return None if from_file(part) else BaseModel
     return found
 
 
-def _task_values(record: Record) -> dict[str, Any]:
+def _task_values(record: Record, params: type[BaseModel]) -> dict[str, Any]:
     """The task's settings as they are in its key: `cwbench.settings.keyed_values`."""
-    fields = _params_of("task", record).model_fields
+    fields = params.model_fields
     values = dict.fromkeys(name for name, field in fields.items() if field.exclude)
     values |= record.task["params"]
-    for name in settings.path_fields(_params_of("task", record)):
+    for name in settings.path_fields(params):
         was_set = name in record.task["changed"] or fields[name].get_default() is not None
         if was_set and not fields[name].exclude:
             values.pop(name, None)
@@ -240,14 +251,16 @@ def _known(identifier: str, installed: Mapping[str, int]) -> str:
 
 def newer(record: Record) -> Iterator[Finding]:
     """A task or method of a version that nobody here knows."""
-    parts: dict[registry.Kind, dict[str, Any]] = {"task": record.task, "method": record.method}
-    for kind, part in parts.items():
-        try:
-            latest = registry.load(kind, part["name"]).cls.info.version
-        except CwbenchError:
+    parts: dict[Owner, dict[str, Any]] = {"task": record.task, "method": record.method}
+    for owner, part in parts.items():
+        if from_file(part):
             continue
-        if part["version"] > latest and record.track != "external":
+        try:
+            latest = origin_of(owner, part).cls.info.version
+        except CwbenchError:  # not installed, or from outside
+            continue
+        if part["version"] > latest:
             yield Problem(
-                f"its {kind} {part['name']!r} was version {part['version']}, {latest} is the "
+                f"its {owner} {part['name']!r} was version {part['version']}, {latest} is the "
                 "latest known here"
             )

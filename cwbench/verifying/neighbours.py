@@ -31,68 +31,72 @@ class Neighbours:
         self.values: dict[tuple[Any, ...], list[Seen]] = {}
 
     def against(self, record: Record, values: Values) -> Iterator[Finding]:
-        """Where a record contradicts one before it, or is its copy; it is remembered.
+        """Where a record contradicts one that is remembered, or is its copy.
 
         Args:
             record: read from its directory.
             values: its values by observation.
         """
-        before = self.runs.setdefault(record.run_id, record)
-        if before is not record:
+        before = self.runs.get(record.run_id)
+        if before is not None:
             yield Problem(f"run {record.run_id} again, as in {before.directory}")
         yield from self._floors(record)
         yield from self._copies(record, values)
         yield from self._nearly(record, values)
 
+    def remember(self, record: Record, values: Values) -> None:
+        """Hold those that follow against this one."""
+        self.runs.setdefault(record.run_id, record)
+        for key, (_, said) in _shared(record):
+            self.shared.setdefault(key, (said, record))
+        for key, name in _prints(record, values):
+            self.drawn.setdefault(key, (record, name))
+        for key, seen in _seen(record, values):
+            self.values.setdefault(key, []).append(seen)
+
     def _floors(self, record: Record) -> Iterator[Finding]:
         """Floors that differ from those of the same observations and draws."""
-        common = _judged_on(record)
-        for identifier, entry in record.metrics.items():
-            name = identifier.partition("@")[0]
-            for part in SHARED:
-                key = (*common, name, entry.version, entry.source_sha256, entry.n_samples, part)
-                said = entry[part]
-                known, other = self.shared.setdefault(key, (said, record))
-                if not _alike(said, known):
-                    yield Problem(
-                        f"{identifier}: {part} is {said} on record, {known} on the same "
-                        f"observations in {other.directory}"
-                    )
+        own: dict[tuple[Any, ...], tuple[float | None, Record]] = {}
+        for key, (identifier, said) in _shared(record):
+            known, other = self.shared.get(key) or own.setdefault(key, (said, record))
+            if not _alike(said, known):
+                yield Problem(
+                    f"{identifier}: {key[-1]} is {said} on record, {known} on the same "
+                    f"observations in {other.directory}"
+                )
 
     def _copies(self, record: Record, values: Values) -> Iterator[Finding]:
         """Samples or values that another seed has, another NFE, or another method."""
-        found: dict[tuple[str, str, str], list[str]] = {}
-        prints = {**_of_samples(record), **_of_values(record, values)}
-        for (what, name), digest in prints.items():
-            key = (*_judged_on(record), what.partition("@")[0], digest)
-            other, its_name = self.drawn.setdefault(key, (record, name))
-            if other is record and its_name == name:
-                continue
-            kind = _kind(record, name, other, its_name)
+        found: dict[tuple[str, str], list[str]] = {}
+        own: dict[tuple[Any, ...], tuple[Record, str]] = {}
+        for key, name in _prints(record, values):
+            other, its_name = self.drawn.get(key) or own.setdefault(key, (record, name))
+            kind = (
+                "" if (other, its_name) == (record, name) else _kind(record, name, other, its_name)
+            )
             if kind:
                 told = "" if name == its_name else f" as {its_name}"
-                found.setdefault((kind, str(other.directory), ""), []).append(name + told)
-        for (kind, place, _), names in found.items():
+                found.setdefault((kind, str(other.directory)), []).append(name + told)
+        for (kind, place), names in found.items():
             text = f"{', '.join(names[:3])}{' and more' * (len(names) > 3)} by observation"
-            said = Finding if kind == "other" else Problem
             where = "itself" if kind == "nfe" else place
-            yield said(f"{text}: the same in {where}, {EXPLAINED[kind]}")
+            yield _said(kind, record)(f"{text}: the same in {where}, {EXPLAINED[kind]}")
 
     def _nearly(self, record: Record, values: Values) -> Iterator[Finding]:
         """Values of another seed with a little noise on them."""
-        for name, found in _continuous(record, values).items():
-            seen = self.values.setdefault((*_judged_on(record), name.partition("@")[0]), [])
-            others = [one for one in seen if len(one.values) == len(found)]
-            if others:
-                gaps = np.abs(np.stack([one.values for one in others]) - found).max(1)
-                for one in (others[i] for i in np.flatnonzero(gaps <= NEAR * np.ptp(found))):
-                    if gaps.min() > 0 and _kind(record, name, one.record, one.name) == "seed":
-                        yield Problem(
-                            f"{name} by observation: nearly the same in {one.record.directory}, "
-                            f"{EXPLAINED['seed']}"
-                        )
-                        break
-            seen.append(Seen(found, record, name))
+        for key, (found, _, name) in _seen(record, values):
+            for one in self.values.get(key, ()):
+                if (
+                    len(one.values) != len(found)
+                    or _kind(record, name, one.record, one.name) != "seed"
+                ):
+                    continue
+                if 0 < np.abs(one.values - found).max() <= NEAR * np.ptp(found):
+                    yield Problem(
+                        f"{name} by observation: nearly the same in {one.record.directory}, "
+                        f"{EXPLAINED['seed']}"
+                    )
+                    break
 
 
 class Seen(NamedTuple):
@@ -121,6 +125,38 @@ def _kind(record: Record, name: str, other: Record, its_name: str) -> str:
         controls = record.method["role"] != "method" and other.method["role"] != "method"
         return "" if controls and record.method["name"] == other.method["name"] else "seed"
     return "other" if other.fit_key != record.fit_key and name == its_name else ""
+
+
+def _said(kind: str, record: Record) -> type[Finding]:
+    """Whether equal values refuse a record.
+
+    A method of others may ignore its NFE, and a sampler from outside its generator: they are told.
+    """
+    ours = str(record.method.get("distribution", "")).startswith("cwbench ")
+    told = kind == "other" or (kind == "nfe" and not ours) or record.track == "external"
+    return Finding if told else Problem
+
+
+def _shared(record: Record) -> Iterator[tuple[tuple[Any, ...], tuple[str, float | None]]]:
+    """What the task and the preset decide: where it is kept, of which entry, and what it says."""
+    common = _judged_on(record)
+    for identifier, entry in record.metrics.items():
+        name = identifier.partition("@")[0]
+        of = (*common, name, entry.version, entry.source_sha256, entry.n_samples)
+        for part in SHARED if entry.value is not None else ():
+            yield (*of, part), (identifier, entry[part])
+
+
+def _prints(record: Record, values: Values) -> Iterator[tuple[tuple[Any, ...], str]]:
+    """Hashes of samples and values, each with the name it has in the record."""
+    for (what, name), digest in {**_of_samples(record), **_of_values(record, values)}.items():
+        yield (*_judged_on(record), what.partition("@")[0], digest), name
+
+
+def _seen(record: Record, values: Values) -> Iterator[tuple[tuple[Any, ...], Seen]]:
+    """Values by observation of continuous metrics, with what they are compared by."""
+    for name, found in _continuous(record, values).items():
+        yield (*_judged_on(record), name.partition("@")[0]), Seen(found, record, name)
 
 
 def _judged_on(record: Record) -> tuple[Any, ...]:

@@ -20,8 +20,8 @@ from cwbench.metric import CalibrationMetric, ImageMetric, Metric, SetMetric
 from cwbench.records.entry import LEVEL, Entry
 from cwbench.records.record import Record
 from cwbench.records.values import AGREEMENT, gathered
-from cwbench.running.outcome import verdict
-from cwbench.running.recorded import metric_id
+from cwbench.running.outcome import is_present
+from cwbench.running.recorded import metric_id, suffixed
 from cwbench.running.request import Request
 from cwbench.verifying import stored
 from cwbench.verifying.found import Finding, Problem, Unchecked
@@ -40,7 +40,7 @@ def values_of(record: Record) -> Values:
         CorruptFileError: if they are not those of the record.
     """
     return {
-        f"{e.metric}@nfe={e.nfe}" if e.nfe else e.metric: e.values
+        suffixed(e.metric, e.nfe): e.values
         for e in gathered("", record).entries
         if len(e.values) > 1
     }
@@ -86,7 +86,7 @@ def _table(record: Record) -> Iterator[Finding]:
     """Whether the rows by observation are those of the entries, each observation once."""
     for table in stored.observations(record):
         for (metric, nfe), rows in table.groupby(["metric", "nfe"], sort=False):
-            identifier = f"{metric}@nfe={nfe}" if nfe else str(metric)
+            identifier = suffixed(str(metric), str(nfe))
             entry = record.metrics.get(identifier)
             if entry is None:
                 yield Problem(f"{identifier} has values by observation and no entry")
@@ -114,9 +114,13 @@ def by_metric(record: Record, request: Request) -> Iterator[Finding]:
         for metric in request.metrics.values():
             identifier = metric_id(metric, nfe)
             entry = record.metrics.get(identifier)
-            if entry is not None and entry.version == metric.info.version:
+            if entry is None or entry.version != metric.info.version:
+                continue
+            if is_present(record.metrics, request, metric, nfe):
                 yield from _compared(identifier, entry, judge.blank(metric), SEEN)
                 yield from _interval(identifier, entry, metric, judge, values.get(identifier))
+            else:
+                yield Unchecked(f"not checked: {identifier}, whose source is another here")
 
 
 def _interval(
@@ -205,7 +209,10 @@ def complete(record: Record, request: Request, builtin: Mapping[str, bool]) -> I
         request: made from it.
         builtin: by metric name, whether a run of this version of cwbench takes it by itself.
     """
-    if verdict(request, record.metrics)[0] != "ok":
+    main, judged = request.task.main_metric, f"@nfe={request.task.info.main_nfe}"
+    entries = {i: e for i, e in record.metrics.items() if i.partition("@")[0] == main}
+    judging = [entry for i, entry in entries.items() if i.endswith(judged)] or entries.values()
+    if all(entry.value is None for entry in judging):  # further NFE may fail: it stays ok
         yield Problem("it is ok on record, but its main metric has no value")
     lacking: dict[bool, set[str]] = {True: set(), False: set()}
     for nfe in request.nfe:

@@ -33,10 +33,11 @@ OTHER_GAP = 4.0
 
 @dataclass
 class Again:
-    """What was found by computing again, and how many values were."""
+    """What was found by computing again, and whether the ranking values all were."""
 
     findings: list[Finding]
-    values: int = 0
+    complete: bool = False
+    """Whether every value of the main metric on record was computed again."""
 
 
 def _present(record: Record, request: Request, metric: Metric, nfe: NFE | None) -> Entry | None:
@@ -53,7 +54,8 @@ def rescored(record: Record, request: Request, values: Values) -> Again:
     if not kept:
         model = "" if stored.has_model(record) else "no model, "
         return Again([Unchecked(f"not rescored: {model}no samples")])
-    judge, again, left = ObservationJudge(request.task, request.preset), Again([]), []
+    judge, again = ObservationJudge(request.task, request.preset), Again([])
+    done, left = [], []
     for nfe in request.nfe:
         drawn = kept.get(suffixed("samples", nfe))
         for metric in request.metrics.values():
@@ -65,12 +67,24 @@ def rescored(record: Record, request: Request, values: Values) -> Again:
                 left.append(identifier)
                 continue
             again.findings += _scored(judge, metric, drawn, identifier, entry, values)
-            again.values += 1
-    if again.values:
-        again.findings.append(Finding(f"{again.values} values scored again from samples"))
+            done.append(identifier)
+    if done:
+        again.findings.append(Finding(f"{len(done)} values scored again from samples"))
+    again.complete = _covers(done, record, request)
     if left:
         again.findings.append(Unchecked(f"not rescored: {', '.join(left)} (not of what is stored)"))
     return again
+
+
+def _covers(done: list[str], record: Record, request: Request) -> bool:
+    """Whether these are all values on record that rank."""
+    main = request.task.main_metric
+    ranking = {
+        identifier
+        for identifier, entry in record.metrics.items()
+        if identifier.partition("@")[0] == main and entry.value is not None
+    }
+    return bool(ranking) and ranking <= {*done}
 
 
 def _scored(
@@ -117,7 +131,7 @@ def redrawn(record: Record, request: Request, values: Values, seed: int) -> Agai
     judge = ObservationJudge(request.task, request.preset)
     judge.key = (*judge.key, "verify", seed)
     place = stored.place(record)
-    runner = Runner(request, place, torch.device("cpu"), recorded_in=place)
+    runner, done = Runner(request, place, torch.device("cpu"), recorded_in=place), []
     for nfe in request.nfe:
         found = values.get(metric_id(metric, nfe))
         if _present(record, request, metric, nfe) is None or found is None:
@@ -126,7 +140,8 @@ def redrawn(record: Record, request: Request, values: Values, seed: int) -> Agai
         fresh = judge.score(metric, samples).value.numpy()
         ranks = nfe == _judged(request)
         again.findings.append(_gap(metric_id(metric, nfe), found, fresh, ranks=ranks))
-        again.values += 1
+        done.append(metric_id(metric, nfe))
+    again.complete = _covers(done, record, request)
     return again
 
 

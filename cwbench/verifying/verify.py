@@ -115,12 +115,18 @@ class _Verification:
 
     def _check(self, record: Record, found: Verified) -> None:
         """Everything, in the order of what it costs; what is not as recorded costs no more time."""
-        for part in (identity.place, _changed_files, _origin, identity.key, identity.origin,
-                     identity.newer, identity.data,
-                     numbers.consistent):  # fmt: skip
+        found.take(_told(identity.key, record, self.files))
+        for part in (identity.place, _changed_files, _origin, identity.origin, identity.newer,
+                     identity.data, numbers.consistent):  # fmt: skip
             found.take(_told(part, record))
         values = {} if found.refused else numbers.values_of(record)
         found.take(_told(self.neighbours.against, record, values))
+        self._hold(record, values, found)
+        if not found.refused:  # what is refused is no measure of others
+            self.neighbours.remember(record, values)
+
+    def _hold(self, record: Record, values: numbers.Values, found: Verified) -> None:
+        """Against what is installed, and what is stored beside it."""
         if record.status != "ok":
             found.notes.append(f"{record.status}: {(record.error or '').partition(chr(10))[0]}")
             return
@@ -154,7 +160,7 @@ class _Verification:
         try:
             again = scoring.rescored(record, request, values)
             found.take(again.findings)
-            found.rescored = again.values > 0
+            found.rescored = again.complete
             if stored.has_model(record):
                 found.take(self._fresh(record, request, values, found))
         except Exception as failure:  # noqa: BLE001 - of a plugin; the next record is checked
@@ -168,7 +174,7 @@ class _Verification:
         if identity.gone(request):  # told already
             return []
         again = scoring.redrawn(record, request, values, self.seed)
-        found.redrawn = again.values > 0
+        found.redrawn = again.complete
         return again.findings
 
 
@@ -186,8 +192,9 @@ def _changed_files(record: Record) -> Iterator[Finding]:
     for name, sha in hashes.items():
         if record.files.get(name, sha) != sha:
             yield Problem(f"{name} is not the file the record names")
+    due = record.status == "ok" and record.files  # one that was cut off, or is older, names none
     for name in sorted(hashes.keys() - record.files.keys()):
-        yield Problem(f"{name} is not named in the record")
+        yield (Problem if due else Unchecked)(f"{name} is not named in the record")
 
 
 def _origin(record: Record) -> Iterator[Finding]:
@@ -201,7 +208,11 @@ def _complete(record: Record, request: Request) -> Iterator[Finding]:
     same = record.environment.get("cwbench") == version("cwbench")
     ours = {p.name for p in registry.plugins() if p.distribution == "cwbench"}
     measured = {name for name, metric in request.metrics.items() if _partly(record, metric)}
-    due = {name: same for name in request.metrics if name in ours | measured}
+    due = {
+        name: same and not metric.info.opt_in
+        for name, metric in request.metrics.items()
+        if name in ours | measured
+    }
     yield from numbers.complete(record, request, due)
 
 
