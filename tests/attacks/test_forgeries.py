@@ -33,6 +33,8 @@ BEYOND = {
     "learned method; with a model beside them fresh observations tell",
     "numbers made up": "values by observation with interval and percentile that follow from them, "
     "with neither samples nor a model: such a record is told as `hashes only`",
+    "an outside sampler's copies": "a sampler of `cwbench.evaluate` that ignores its generator has "
+    "equal seeds, as a copied record has: it is told",
     "another seed with noise": "values of another seed, moved by more than 1e-4 of their range, "
     "with neither samples nor a model",
     "the best of many": "seeds or settings that were tried and not handed in; an NFE that was left "
