@@ -92,7 +92,8 @@ def run(
 
 def report(make_record: Callable[[], Record], *, as_json: bool) -> None:
     """Make a record and print it; exit 1 if it has no result."""
-    from cwbench.records.tables import run_table
+    from cwbench.records.schema import brief
+    from cwbench.records.tables import REASON, run_table
 
     with apart() as answers:  # what a plugin prints is no part of the answer
         try:
@@ -105,9 +106,8 @@ def report(make_record: Callable[[], Record], *, as_json: bool) -> None:
         table = record.to_bytes().decode() if as_json else run_table(record, width_of(answers))
         click.echo(table, answers, nl=not as_json)
     if record.status not in ("ok", "skipped"):
-        click.echo(
-            f"cwbench: {record.status}: {record.error}; see {record.directory}/log.txt", err=True
-        )
+        reason = brief(record.error or "", REASON)
+        click.echo(f"cwbench: {record.status}: {reason}; see {record.directory}/log.txt", err=True)
         sys.exit(1)
 
 

@@ -36,6 +36,8 @@ NFEText = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,9}|adaptive)$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Count = Annotated[int, Field(ge=0, lt=LARGEST)]
 Number = Annotated[int, Field(gt=-LARGEST, lt=LARGEST)] | float
+Spent = Annotated[int, Field(ge=0, lt=LARGEST)] | Annotated[float, Field(ge=0)]
+"""Seconds, memory, evaluations."""
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-zA-Z-]{0,80}$")]
 Date = Annotated[str, StringConstraints(pattern=r"^([0-9]{4}-[0-9]{2}-[0-9]{2}[0-9T:.+-]{0,30})?$")]
 
@@ -71,8 +73,8 @@ class _Method(_Plugin):
 
 
 class _Sampling(_Part):
-    seconds: Number | None = None
-    evaluations: Number | None = None
+    seconds: Spent | None = None
+    evaluations: Spent | None = None
 
 
 class Document(_Part):
@@ -85,7 +87,7 @@ class Document(_Part):
     preset: Name
     seed: Count
     metrics: dict[MetricId, Any]
-    cost: dict[str, Number | dict[NFEText, _Sampling] | None]
+    cost: dict[str, Spent | dict[NFEText, _Sampling] | None]
     environment: dict[str, str | bool | Number | None]
     files: dict[FileName, Hash]
     started: Date

@@ -26,10 +26,15 @@ Ending = tuple[Status, str | None]
 
 
 @contextmanager
-def explained_full_disk(results: Path) -> Iterator[None]:
-    """Inside, the error of a full disk says what to do."""
+def explained_disk(results: Path) -> Iterator[None]:
+    """Inside, the error of a full disk, or of a directory that went, says what to do."""
     try:
         yield
+    except FileNotFoundError as failure:
+        raise CwbenchError(
+            f"{failure.filename or results} is not there any more; something removed it while it "
+            "was written to. Type the same command again"
+        ) from failure
     except OSError as failure:
         if not disk_is_full(failure):
             raise

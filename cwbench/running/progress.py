@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -28,7 +28,8 @@ class _Log:
     def __call__(self, message: str) -> None:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S%z")
         text = "".join(f"{stamp}  {line}\n" for line in message.splitlines())
-        with opened(self.path, append=True) as file:
+        with suppress(FileNotFoundError), opened(self.path, append=True) as file:
+            # its directory may be gone, which is told when the record cannot be written
             file.write(text.encode(errors="backslashreplace"))
 
 

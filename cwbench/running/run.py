@@ -43,7 +43,7 @@ from cwbench.records.logs import last_line
 from cwbench.records.record import Record, finite, method_label
 from cwbench.records.schema import shown
 from cwbench.running import fitting, measuring
-from cwbench.running.failures import Ending, ended, explained_full_disk
+from cwbench.running.failures import Ending, ended, explained_disk
 from cwbench.running.fitting import Bound, Place, bind
 from cwbench.running.outcome import Outcome, missing, verdict
 from cwbench.running.progress import progress_of
@@ -106,7 +106,7 @@ class Runner:
         """
         if not self.processes.leads:
             return Done(self._help())
-        with explained_full_disk(self.results), self._group() as begin:
+        with explained_disk(self.results), self._group() as begin:
             previous, _ = self.previous()
             if not force and previous and self._is_done(previous):
                 self._tidy_up()
@@ -184,7 +184,7 @@ class Runner:
             return recorded
         writable_directory(self.directory, what="run's")
         with (
-            explained_full_disk(self.results),
+            explained_disk(self.results),
             runs.single_writer(self.directory),
             runs.tidied(self.directory),
         ):

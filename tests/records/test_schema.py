@@ -15,6 +15,7 @@ from cwbench.records.schema import LONGEST, shown
 
 RECORD = next(Path(__file__).parents[2].glob("results/runs/deblurring/fm/quick/*/seed-0"))
 GOOD: dict[str, Any] = json.loads((RECORD / "record.json").read_text())
+del GOOD["seal"]  # what is changed would break it
 METRIC = next(iter(GOOD["metrics"]))
 GOOD["metrics"] = {METRIC: GOOD["metrics"][METRIC]}  # one of many
 HUGE = 10**400
@@ -135,3 +136,9 @@ def test_an_entry_has_numbers_words_and_texts_in_their_places(
     name: str, value: Any, reason: str
 ) -> None:
     assert reason in (refused(changed(("metrics", METRIC, name), value)) or "")
+
+
+@pytest.mark.parametrize("cost", ["fit_seconds", "network_passes", "parameters"])
+def test_nothing_is_cheaper_than_free(cost: str) -> None:
+    assert f"cost.{cost}" in (refused(changed(("cost", cost), -1)) or "")
+    assert f"cost.{cost}" in (refused(changed(("cost", cost), -0.5)) or "")

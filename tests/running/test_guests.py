@@ -159,3 +159,41 @@ def test_the_next_attempt_says_that_one_fell(run: Callable, results: Path) -> No
     log = (first.directory / "log.txt").read_text()
     assert "the attempt before ended without a record; the last it said: ok" in log
     assert log[19:25] in time.strftime("%z") + " "
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_a_method_that_ends_the_process_is_a_failed_run(
+    cli: Callable, results: Path, method_file: Callable, status: int
+) -> None:
+    """Silence with status 0 would be taken for success."""
+    method = method_file(f"def fit(self, data, context): __import__('os')._exit({status})")
+    done = cli(
+        "run", "--task", "gaussian-linear", "--preset", "smoke", "--method", method, "--json"
+    )
+    assert done.exit_code == 1
+    record = json.loads(done.stdout)
+    assert record["status"] == "failed"
+    assert f"os._exit({status}) was called" in record["error"]
+
+
+@pytest.mark.parametrize("hook", ["fit", "sample"])
+def test_a_directory_that_goes_while_a_run_writes_there_costs_no_traceback(
+    cli: Callable, results: Path, method_file: Callable, hook: str
+) -> None:
+    method = method_file(
+        f"""
+        def {hook}(self, *given):
+            __import__('shutil').rmtree({str(results)!r}, ignore_errors=True)
+            return super().{hook}(*given)
+        """
+    )
+    words = ("run", "--task", "gaussian-linear", "--preset", "smoke", "--method", method)
+    done = cli(*words, "--json")
+    assert "Traceback" not in done.stderr
+    if done.exit_code == 0:
+        record = json.loads(done.stdout)
+        kept = list(results.rglob("record.json"))
+        assert [json.loads(path.read_text())["run_id"] for path in kept] == [record["run_id"]]
+    else:
+        assert done.exit_code == 2
+        assert "is not there any more" in done.stderr
