@@ -31,7 +31,6 @@ except ImportError as error:
 
 VARIABLE = "CWBENCH_LOCKS"
 LOCK, HOLDER = ".lock", ".lock.holder"
-NAMES = (LOCK, HOLDER)
 
 LOOK_SECONDS = 0.2
 """How long a claim is tried: who looks whether a run is running holds it for a moment."""
@@ -54,6 +53,11 @@ class NoLocksError(CwbenchError, OSError):
             f"the file system of {directory} has no file locks (flock). Name another results "
             f"directory with --results DIR, or set {VARIABLE}=files for every process that uses it"
         )
+
+
+def is_lock(name: str) -> bool:
+    """Whether a file of this name in a run's directory is a lock, which stays where it is."""
+    return name in (LOCK, HOLDER) or name.startswith(f"{HOLDER}.")
 
 
 def as_files() -> bool:
