@@ -86,6 +86,11 @@ def as_files() -> bool:
     return chosen == "files"
 
 
+def remedy(directory: Path) -> str:
+    """What to add to "another process has it": a killed one on another host is told by nobody."""
+    return f"; if none does, remove {directory / HOLDER}" if as_files() else ""
+
+
 def claim(directory: Path) -> int | None:
     """Hold a run's directory: an open file that keeps the lock, or None if another has it.
 

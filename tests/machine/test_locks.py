@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from cwbench.machine import locks
+from cwbench.sweeping.announce import announced
+from cwbench.sweeping.request import sweep_request
+from cwbench.sweeping.sweep import Planned
 
 HOST = socket.gethostname()
 NOBODY = 2**22 + 1
@@ -169,6 +172,23 @@ def test_without_hard_links_there_is_one_holder_too(
     assert list(holder.parent.iterdir()) == [holder]
     locks.release(lock)
     assert not list(holder.parent.iterdir())
+
+
+@pytest.mark.parametrize("mode", ["files", "flock"])
+def test_a_sweep_says_which_file_keeps_a_run_from_it(
+    holder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """A killed holder on another host is waited for as long as nobody removes it."""
+    monkeypatch.setenv(locks.VARIABLE, mode)
+    words = {"task": "gaussian-linear", "method": "prior", "preset": "smoke"}
+    (run,) = sweep_request(words | {"results": holder.parent}).planned()
+    assert isinstance(run, Planned)
+    with announced([run], quiet=False) as reports:
+        reports.busy(run)
+    line = capsys.readouterr().err
+    assert "another process does it" in line
+    told = f"if none does, remove {run.runner.directory / locks.HOLDER}\n"
+    assert line.endswith(told) == (mode == "files")
 
 
 def test_where_no_lock_can_be_made_it_says_that_it_may_not(
