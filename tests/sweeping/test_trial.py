@@ -39,7 +39,15 @@ def sleepers(tmp_path: Path) -> Iterator[Callable[[], list[bool]]]:
         except psutil.NoSuchProcess:
             return False
 
-    yield lambda: [alive(int(line)) for line in pids.read_text().split()]
+    def states() -> list[bool]:
+        wait_until = time.monotonic() + 2  # a killed process takes a moment to be gone
+        while any(found := [alive(int(line)) for line in pids.read_text().split()]):
+            if time.monotonic() > wait_until:
+                break
+            time.sleep(0.02)
+        return found
+
+    yield states
     for line in pids.read_text().split():
         if alive(int(line)):
             psutil.Process(int(line)).kill()
