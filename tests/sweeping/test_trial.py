@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -54,7 +55,7 @@ def sleepers(tmp_path: Path) -> Iterator[Callable[[], list[bool]]]:
 
 
 def test_what_a_plugin_starts_at_its_import_does_not_outlive_the_sweep(
-    sleepers: Callable[[], list[bool]], tmp_path: Path, cli: Callable
+    sleepers: Callable[[], list[bool]], tmp_path: Path, cli: Callable[..., Any]
 ) -> None:
     """Neither from the trial nor from the sweep's own process, though its parent ended first."""
     method = absolute(f"{tmp_path / 'escaping.py'}:Escaping")
