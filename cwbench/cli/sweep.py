@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -16,7 +16,7 @@ from cwbench.cli.options import (
     reports_errors,
     results_option,
 )
-from cwbench.machine.guests import apart
+from cwbench.machine.guests import alone, apart
 from cwbench.records.interruption import SweepInterruptedError
 
 
@@ -80,39 +80,41 @@ def sweep(
     flags = {name.replace("_", "-"): value for name, value in options.items()}
     given = {name: value for name, value in flags.items() if value not in (None, False)}
     arguments = sweep_file.read(file, [*flags, *sweep_file.TABLES]) if file else {}
-    arguments = overridden(arguments, given)
-    if assignments:
-        from cwbench.sweeping.matrix import assignments as by_key
+    with apart() as answers, alone():  # what a plugin prints or starts is no part of the answer
+        arguments = overridden(arguments, given)
+        if assignments:
+            from cwbench.sweeping.matrix import assignments as by_key
 
-        arguments["set"] = arguments.get("set", {}) | by_key(assignments)
-    if slurm:
-        arguments["slurm"] = arguments.get("slurm", {}) | parse(slurm)
-    _swept({name.replace("-", "_"): value for name, value in arguments.items()})
+            arguments["set"] = arguments.get("set", {}) | by_key(assignments)
+        if slurm:
+            arguments["slurm"] = arguments.get("slurm", {}) | parse(slurm)
+        words = {name.replace("-", "_"): value for name, value in arguments.items()}
+        good = _swept(words, answers)
+    if not good:
+        sys.exit(1)
 
 
-def _swept(arguments: dict[str, Any]) -> None:
-    """Carry out a sweep, or say what it would do; exit 1 if a run has no result."""
+def _swept(arguments: dict[str, Any], answers: IO[str]) -> bool:
+    """Carry out a sweep, or say what it would do; whether all runs have a result."""
     from cwbench.sweeping.request import sweep_request
     from cwbench.sweeping.sweep import seconds_on_record
     from cwbench.sweeping.tables import outcome_table, plan_json, plan_table
 
     as_json, stopped = arguments.get("json", False), None
-    with apart() as answers:  # what a plugin prints is no part of the answer
-        request = sweep_request(arguments)
-        if arguments.get("dry_run"):
-            runs, spent = request.planned(), seconds_on_record(request.results)
-            click.echo(plan_json(runs, spent) if as_json else plan_table(runs, spent), answers)
-            return
-        try:
-            records = request.carry_out(quiet=arguments.get("quiet", False) or as_json)
-        except SweepInterruptedError as interruption:
-            stopped, records = interruption, interruption.records
-        everything = ",\n".join(record.to_json().rstrip() for record in records)
-        click.echo(f"[{everything}]" if as_json else outcome_table(records), answers)
+    request = sweep_request(arguments)
+    if arguments.get("dry_run"):
+        runs, spent = request.planned(), seconds_on_record(request.results)
+        click.echo(plan_json(runs, spent) if as_json else plan_table(runs, spent), answers)
+        return True
+    try:
+        records = request.carry_out(quiet=arguments.get("quiet", False) or as_json)
+    except SweepInterruptedError as interruption:
+        stopped, records = interruption, interruption.records
+    everything = ",\n".join(record.to_json().rstrip() for record in records)
+    click.echo(f"[{everything}]" if as_json else outcome_table(records), answers)
     if stopped:
         click.echo(f"cwbench: {stopped}", err=True)
-    if stopped or any(record.status not in ("ok", "skipped") for record in records):
-        sys.exit(1)
+    return not stopped and all(record.status in ("ok", "skipped") for record in records)
 
 
 COMMANDS = (sweep,)

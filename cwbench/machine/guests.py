@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import sys
 import threading
 import time
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    import subprocess
+
     import psutil
 
 LEAVE_SECONDS = 5.0
@@ -171,3 +174,18 @@ def _end(child: psutil.Process) -> None:
         for process in [*child.children(recursive=True), child]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
+
+
+def end_all_of(child: subprocess.Popen[bytes]) -> None:
+    """End what is left of a child: the process, its group, and descendants that left the group."""
+    import psutil
+
+    left = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        left = psutil.Process(child.pid).children(recursive=True)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGKILL)
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    child.wait()

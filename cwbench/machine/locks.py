@@ -2,13 +2,14 @@
 
 Some file systems have no such locks (Lustre as it is often mounted, some NFS). There
 `$CWBENCH_LOCKS=files` has every process of a machine or cluster use files instead, which name the
-host and the process that holds them; a killed holder's file is taken over on its own host, and
-elsewhere it is removed by hand.
+host, the process that holds them and when it began; a killed holder's file is taken over on its own
+host, and elsewhere it is removed by hand.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import platform
 import secrets
@@ -17,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.machine.files import NotAFileError, kind_of
@@ -31,13 +33,24 @@ except ImportError as error:
 
 VARIABLE = "CWBENCH_LOCKS"
 LOCK, HOLDER = ".lock", ".lock.holder"
-NAMES = (LOCK, HOLDER)
 
 LOOK_SECONDS = 0.2
 """How long a claim is tried: who looks whether a run is running holds it for a moment."""
+UNWRITTEN_SECONDS = 60.0
+"""How long a lock file that cannot be read may be one that is just written."""
 UNSUPPORTED = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK)
+NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
+ENDED, UNKNOWN = "ended", "unknown"
 
-_HELD: dict[int, Path | None] = {}
+
+class _Holder(NamedTuple):
+    """A lock file that names this process, and what it holds."""
+
+    path: Path
+    content: str
+
+
+_HELD: dict[int, _Holder | None] = {}
 """Locks of this process by the open file, with the file that names it where locks are files."""
 
 
@@ -56,6 +69,11 @@ class NoLocksError(CwbenchError, OSError):
         )
 
 
+def is_lock(name: str) -> bool:
+    """Whether a file of this name in a run's directory is a lock, which stays where it is."""
+    return name in (LOCK, HOLDER) or name.startswith(f"{HOLDER}.")
+
+
 def as_files() -> bool:
     """Whether locks are files.
 
@@ -68,6 +86,11 @@ def as_files() -> bool:
     return chosen == "files"
 
 
+def remedy(directory: Path) -> str:
+    """What to add to "another process has it": a killed one on another host is told by nobody."""
+    return f"; if none does, remove {directory / HOLDER}" if as_files() else ""
+
+
 def claim(directory: Path) -> int | None:
     """Hold a run's directory: an open file that keeps the lock, or None if another has it.
 
@@ -78,7 +101,7 @@ def claim(directory: Path) -> int | None:
         NoLocksError: if its file system has no locks.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    lock = _holder(directory) if as_files() else _claimed_by_system(directory)
+    lock = _hold(directory / HOLDER) if as_files() else _claimed_by_system(directory)
     if lock is not None:
         _HELD.setdefault(lock, None)
     return lock
@@ -106,8 +129,11 @@ def _opened(path: Path) -> int:
         lock = os.open(path, os.O_RDWR | flags, 0o666)
     except IsADirectoryError:
         raise NotAFileError(path, "a directory") from None
-    except PermissionError:
-        lock = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError as refused:
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError:  # it could not be made
+            raise refused from None
     kind = kind_of(lock)
     if kind:
         os.close(lock)
@@ -143,12 +169,13 @@ def released(lock: int) -> Iterator[None]:
 
 def release(lock: int) -> None:
     """Give a claim back, whoever else has inherited the open file."""
-    holder = _HELD.pop(lock, None)
+    holder = _HELD.get(lock)
     with suppress(OSError):
         if holder is None:
             fcntl.flock(lock, fcntl.LOCK_UN)
-        else:
-            holder.unlink()
+        else:  # before it is forgotten: a file of ours that we do not know is a dead one's
+            _unlink(*holder)
+    _HELD.pop(lock, None)
     os.close(lock)
 
 
@@ -182,47 +209,166 @@ def claimed(directory: Path) -> bool:
     return False
 
 
-def _holder(directory: Path) -> int | None:
-    """Make the file that says who holds a directory, in the place of a dead one's."""
-    path = directory / HOLDER
+def _hold(path: Path, deep: int = 4) -> int | None:
+    """Make the file that says who holds a directory, in the place of a dead one's.
+
+    Args:
+        path: of the file.
+        deep: how many may have been killed while they took over from one that was killed so.
+    """
     for _ in range(2):
-        try:
-            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        except FileExistsError:
-            if _is_held(path):
-                return None
-            _take_away(path)
-            continue
-        os.write(lock, f"{socket.gethostname()} {os.getpid()}\n".encode())
-        _HELD[lock] = path
-        return lock
+        if _is_held(path):
+            return None
+        if deep:
+            _take_away(path, deep - 1)
+        lock = _made(path)
+        if lock is not None:
+            return lock
     return None
 
 
-def _take_away(path: Path) -> None:
-    """Remove a dead holder's file; under another name first, so that one process alone does."""
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+def _take_away(path: Path, deep: int) -> None:
+    """Remove a dead holder's file.
+
+    Whoever does holds a second file, which is named after what the dead one wrote. No two claims
+    write the same, so that what is read again under it is that dead one's, or is left alone.
+    """
+    dead = _content(path)
+    if dead is None or _lives(path, dead):
+        return
+    name = hashlib.sha256(f"{path.name} {dead}".encode()).hexdigest()[:16]
+    guard = _hold(path.with_name(f"{HOLDER}.{name}"), deep)
+    if guard is not None:
+        with released(guard):
+            _unlink(path, dead)
+
+
+def _unlink(path: Path, content: str) -> None:
+    """Remove a lock file that holds this, and no other."""
     with suppress(OSError):
-        path.rename(aside)
-        if _is_held(aside):  # somebody else's, who was faster
-            os.link(aside, path)
-        aside.unlink()
+        if _content(path) == content:
+            path.unlink()
+
+
+def _made(path: Path) -> int | None:
+    """Put a lock file with all its content in its place; None if there is one."""
+    token = secrets.token_hex(8)
+    content = f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())} {token}\n"
+    aside, linked = path.with_name(f"{HOLDER}.{token}"), False
+    lock = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    _HELD[lock] = _Holder(path, content)
+    try:
+        _write(lock, content)
+        linked = _linked(aside, path, content)
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+        if not linked:
+            release(lock)
+    return lock if linked else None
+
+
+def _write(file: int, content: str) -> None:
+    """Write it whole, onto the disk, where other hosts see it."""
+    data = content.encode()
+    if os.write(file, data) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    os.fsync(file)
+
+
+def _linked(aside: Path, path: Path, content: str) -> bool:
+    """Give a file its second name unless another has it."""
+    try:
+        os.link(aside, path)
+    except FileExistsError:
+        return _content(path) == content  # NFS may lose the answer and ask again
+    except OSError as failure:
+        if failure.errno not in NO_LINKS:
+            raise
+        return _written(path, content)
+    return True
+
+
+def _written(path: Path, content: str) -> bool:
+    """The same where there are no hard links; killed in between it leaves an unreadable file."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        _write(file, content)
+    except BaseException:
+        path.unlink()
+        raise
+    finally:
+        os.close(file)
+    return True
+
+
+def _content(path: Path) -> str | None:
+    """What a lock file holds; None if there is none."""
+    try:
+        return path.read_bytes().decode(errors="replace")
+    except FileNotFoundError:
+        return None
 
 
 def _is_held(path: Path) -> bool:
-    """Whether the process that made a lock file may be alive; one on another host may."""
+    """Whether there is a lock file of a process that may be alive."""
     try:
-        host, number = path.read_text().split()
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError):  # being written
+        content = _content(path)
+        return content is not None and _lives(path, content)
+    except OSError:  # somebody else's
         return True
+
+
+def _lives(path: Path, content: str) -> bool:
+    """Whether the process that wrote a lock file may be alive; one on another host may.
+
+    It wrote its host, its number and (but for earlier versions) when it began: numbers are given
+    again. Nobody's is a file that cannot be read and is not being written.
+    """
+    host, number, began, *_ = [*content.split(), "", "", ""]
+    if not (number.isascii() and number.isdecimal()):
+        try:
+            return time.time() - path.stat().st_mtime < UNWRITTEN_SECONDS
+        except FileNotFoundError:  # removed in between
+            return False
     if host != socket.gethostname():
         return True
+    if number == str(os.getpid()):
+        return content in {held.content for held in _HELD.copy().values() if held}
+    return _is_running(number, began)
+
+
+def _is_running(number: str, began: str) -> bool:
+    """Whether a process of this host is there, and began when it says (if it does)."""
     try:
         os.kill(int(number), 0)
     except (ProcessLookupError, ValueError, OverflowError):
         return False
     except PermissionError:  # somebody else's
-        return True
-    return True
+        pass
+    now = _began(int(number))
+    return now != ENDED and (now == began or UNKNOWN in (now, began or UNKNOWN))
+
+
+def _began(number: int) -> str:
+    """When a process of this host began, in one word that stays the same as long as it lives."""
+    try:  # in ticks since the start of the system: no correction of the clock moves it
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        return ENDED if fields[0] in "ZX" else fields[19]
+    except (OSError, IndexError):
+        return UNKNOWN if Path("/proc/self/stat").exists() else _began_by_clock(number)
+
+
+def _began_by_clock(number: int) -> str:
+    import psutil
+
+    try:
+        process = psutil.Process(number)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return ENDED
+        return f"{process.create_time():.0f}"
+    except psutil.Error:
+        return UNKNOWN

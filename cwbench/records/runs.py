@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cwbench.errors import CorruptFileError, CwbenchError, NewerSchemaError
 from cwbench.machine.files import contents, write_atomically
-from cwbench.machine.locks import HOLDER, as_files, claim, claimed, released
+from cwbench.machine.locks import claim, claimed, released, remedy
 from cwbench.records import beside
 from cwbench.records.record import Record, parse
 
@@ -127,8 +127,7 @@ def single_writer(directory: Path) -> Iterator[None]:
     """
     lock = claim(directory)
     if lock is None:
-        remedy = f"; if none does, remove {directory / HOLDER}" if as_files() else ""
-        raise CwbenchError(f"another process computes the run in {directory}{remedy}")
+        raise CwbenchError(f"another process computes the run in {directory}{remedy(directory)}")
     with released(lock):
         yield
 

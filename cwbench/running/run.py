@@ -257,7 +257,7 @@ class Runner:
         for path in self.directory.iterdir():
             if path.name == "log.txt":
                 path.write_bytes(b"")  # a worker may be writing to it
-            elif path.name not in locks.NAMES:
+            elif not locks.is_lock(path.name):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _tracked(self, previous: Record | None, place: Place, begin: Callable[[], None]) -> Done:

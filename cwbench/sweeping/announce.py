@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from cwbench.machine.locks import remedy
 from cwbench.records.record import Record
 from cwbench.records.schema import brief
 from cwbench.sweeping.sweep import Planned, Refused, Reports
@@ -75,7 +76,10 @@ class _Lines:
     def busy(self, run: Planned) -> None:
         if run.name not in self.told_busy:
             self.told_busy.add(run.name)
-            self.write(f"{run.name}: another process does it; looked at again in the end")
+            otherwise = remedy(run.runner.directory)
+            self.write(
+                f"{run.name}: another process does it; looked at again in the end{otherwise}"
+            )
 
     def ended(self, run: Planned | Refused, record: Record) -> None:
         self.tally[record.status] += 1

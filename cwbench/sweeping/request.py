@@ -78,7 +78,7 @@ def sweep_request(arguments: Mapping[str, Any]) -> SweepRequest:
         settings=given.get("set", {}),
         nfe=_texts(given["nfe"]) if "nfe" in given else None,
         metrics=_texts(given.get("metrics", ())),
-        try_seconds=engine.timeout or Matrix.try_seconds,
+        try_seconds=_try_seconds(engine.timeout),
     )
     options = Options(
         device=given.get("device", "auto"),
@@ -102,29 +102,42 @@ def overridden(file: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, A
     arguments = {**file, **flags}
     if "set" not in file or not {"task", "method"} & flags.keys():
         return arguments
+    seconds = _try_seconds(_timeout(arguments))
     wide, narrow = (
         Matrix(
-            _texts(each.get("task", ())), _texts(each.get("method", ())), settings=file["set"]
+            _texts(each.get("task", ())), _texts(each.get("method", ())), settings=file["set"],
+            try_seconds=seconds,
         ).known()
         for each in (file, arguments)
-    )
+    )  # fmt: skip
     left = {k: v for k, v in file["set"].items() if k in narrow or k not in wide}
     return arguments | {"set": left}
 
 
 def _engine(given: Mapping[str, Any]) -> EngineOptions:
-    jobs, timeout = given.get("jobs"), given.get("timeout")
+    jobs = given.get("jobs")
     return EngineOptions(
         name=given.get("engine", "local"),
         jobs=None if jobs is None else _whole("jobs", jobs),
         gpus=_texts(given.get("gpus", ())),
         threads=_whole("threads", given.get("threads", 1)),
         memory=bytes_of(given["memory"]) if "memory" in given else None,
-        timeout=None if timeout is None else _number("timeout", timeout),
+        timeout=_timeout(given),
         grace=_number("grace", given.get("grace", 10.0)),
         address=given.get("address"),
         slurm={str(k): str(v) for k, v in given.get("slurm", {}).items()},
     )
+
+
+def _timeout(given: Mapping[str, Any]) -> float | None:
+    """The limit of a run, if it has one."""
+    seconds = given.get("timeout")
+    return None if seconds is None else _number("timeout", seconds)
+
+
+def _try_seconds(timeout: float | None) -> float:
+    """What plugins of others have to be set up."""
+    return timeout or Matrix.try_seconds
 
 
 def _texts(given: Any) -> tuple[str, ...]:

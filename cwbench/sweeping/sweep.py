@@ -218,8 +218,9 @@ def planned(matrix: Matrix, results: Path, options: Options) -> list[Planned | R
         for (task, method), reason in there.refused.items()
         for seed in matrix.seeds
     ]
-    order = list(itertools.product(there.tasks, there.methods))
-    return sorted([*runs, *refused], key=lambda run: order.index((run.task, run.method)))
+    pairs = dict.fromkeys(itertools.product(there.tasks, there.methods))
+    rank = {pair: number for number, pair in enumerate(pairs)}
+    return sorted([*runs, *refused], key=lambda run: rank[run.task, run.method])
 
 
 @dataclass

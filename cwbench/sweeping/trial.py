@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from cwbench import registry
 from cwbench.errors import ContractError, CwbenchError
-from cwbench.machine.guests import apart, ending, visiting
+from cwbench.machine.guests import alone, apart, end_all_of, ending, visiting
 
 if TYPE_CHECKING:
     from cwbench.sweeping.matrix import Matrix
@@ -117,9 +117,12 @@ class _Trial:
             process.stdin.flush()  # type: ignore[union-attr]
         answer = _line(process, self.seconds)
         if answer:
-            told: str | None = json.loads(answer)
-            return told
+            with suppress(ValueError):
+                told: str | None = json.loads(answer)
+                return told
         code = self.end()
+        if answer:
+            return f"{what} wrote to a file that it had not opened"
         if answer is None:
             return f"{what} did not end within {self.seconds:g} s"
         by = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit status {code}"
@@ -135,16 +138,14 @@ class _Trial:
         return self.process
 
     def end(self) -> int:
-        """End the process and its group; its exit status."""
+        """End the process and all that it started; its exit status."""
         process, self.process = self.process, None
         if process is None:
             return 0
         with suppress(subprocess.TimeoutExpired):
             process.wait(0 if process.poll() is None else 1)
         code = process.poll()
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end_all_of(process)
         for stream in (process.stdin, process.stdout):
             with suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
@@ -178,25 +179,32 @@ def _line(process: subprocess.Popen[bytes], seconds: float) -> bytes | None:
     assert process.stdout  # noqa: S101 - for the type checker
     source, line, deadline = process.stdout.fileno(), b"", time.monotonic() + seconds
     while not line.endswith(b"\n"):
+        if time.monotonic() > deadline:
+            return None
         ready, _, _ = select.select([source], [], [], 0.2)
         if ready:
             part = os.read(source, 2**16)
             if not part:
-                process.wait()
-                return b""
+                return b"" if _ends(process, deadline) else None
             line += part
         elif process.poll() is not None:  # what it left behind holds the pipe
             return b""
-        elif time.monotonic() > deadline:
-            return None
     return line
+
+
+def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
+    """Whether it ends in time; one that has closed its end of a pipe may go on."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(max(0.0, deadline - time.monotonic()))
+        return True
+    return False
 
 
 def main() -> None:
     """Answer what standard input asks, line by line: null, or what is wrong."""
     import cwbench.sweeping.matrix  # noqa: F401 - so that the time is the plugin's own
 
-    with apart() as answers:
+    with apart() as answers, alone():
         _answer(None, answers)
         for line in sys.stdin:
             _answer(_tried(json.loads(line)), answers)

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cwbench.errors import CorruptFileError, CwbenchError
 from cwbench.machine.files import opened, sha256_of
-from cwbench.machine.guests import alone
+from cwbench.machine.guests import alone, end_all_of
 from cwbench.machine.locks import claim, released
 from cwbench.machine.signals import stop_on_signal
 from cwbench.sweeping.job import TOLD, Job, from_json
@@ -176,7 +176,7 @@ def _carried_out(job: Job, lock: int, stop_asked: threading.Event) -> Outcome:
         except KeyboardInterrupt:
             ended = "stopped"
         finally:
-            _kill(child)
+            end_all_of(child)
     status, error = _verdict(job, ended, child.returncode, killed_here=_kernel_kills() > kills)
     return _concluded(job, ended, child.returncode, status, error, started)
 
@@ -237,21 +237,6 @@ def _resident_bytes(pid: int) -> int:
             with suppress(psutil.NoSuchProcess):
                 total += process.memory_info().rss
     return total
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End what is left of a run: the process, its group, and descendants that left the group."""
-    import psutil
-
-    left = []
-    with suppress(psutil.NoSuchProcess):
-        left = psutil.Process(child.pid).children(recursive=True)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    for process in left:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    child.wait()
 
 
 def _kernel_kills() -> int:

@@ -59,8 +59,13 @@ def test_a_directory_travels_whole(tmp_path: Path) -> None:
     (here / "checkpoint").mkdir(parents=True)
     (here / "checkpoint" / "step.pt").write_bytes(b"\x00\xff" * 1000)
     (here / "record.json").write_text("{}")
-    (here / ".lock").touch()
+    for lock in (".lock", ".lock.holder", ".lock.holder.0f"):
+        (here / lock).write_text("here")
+    (there / ".lock.holder").parent.mkdir()
+    (there / ".lock.holder").write_text("there")
     unpack(packed(here), there)
+    assert (there / ".lock.holder").read_text() == "there"  # who holds it there still does
+    (there / ".lock.holder").unlink()
     found = {p.relative_to(there).as_posix() for p in there.rglob("*") if p.is_file()}
     assert found == {"checkpoint/step.pt", "record.json"}
     assert (there / "checkpoint/step.pt").read_bytes() == b"\x00\xff" * 1000

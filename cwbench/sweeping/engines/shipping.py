@@ -12,15 +12,15 @@ from pathlib import Path, PurePosixPath
 
 from cwbench.errors import CorruptFileError
 from cwbench.machine.files import write_atomically
+from cwbench.machine.locks import is_lock
 
 RECORD = "record.json"
-STAYS = {".lock"}
 
 
 def packed(directory: Path) -> bytes:
-    """All files of a directory, the record last."""
+    """All files of a directory but its locks, the record last."""
     buffer = io.BytesIO()
-    files = [path for path in directory.rglob("*") if path.is_file() and path.name not in STAYS]
+    files = [path for path in directory.rglob("*") if path.is_file() and not is_lock(path.name)]
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(files, key=lambda path: (path.name == RECORD, path)):
             archive.write(path, path.relative_to(directory).as_posix())
@@ -44,7 +44,7 @@ def unpack(content: bytes, directory: Path) -> None:
         write_atomically(directory / name, data)
     for path in directory.rglob("*"):
         name = path.relative_to(directory).as_posix()
-        if path.is_file() and path.name not in STAYS and name not in files:
+        if path.is_file() and not is_lock(path.name) and name not in files:
             path.unlink()
 
 
