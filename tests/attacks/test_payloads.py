@@ -236,10 +236,13 @@ def payloads(
             os.environ["CWBENCH_RESULTS"] = str(results)
             one, other, failed = infected(results, payload)
             labels = [record.label for run in (one, other) if (record := read(run))]
-            stand = dict(zip(("DIR", "RUN", "OTHER"), map(str, (results, failed, other)), strict=True))
+            stand = dict(
+                zip(("DIR", "RUN", "OTHER"), map(str, (results, failed, other)), strict=True)
+            )
             stand |= dict(zip("AB", labels, strict=True))
             for words in outputs:
-                done = CliRunner().invoke(main, [stand.get(word, word) for word in words.split()])
+                said = [stand.get(word, word) for word in words.split()]
+                done = CliRunner().invoke(main, said, color=True)  # else click takes escapes out
                 crashed = done.exception is not None and not isinstance(done.exception, SystemExit)
                 fell = counted(done.stdout, done.stderr, words, payload)
                 counts += Counts(1, crashed=int(crashed), **fell)
@@ -252,3 +255,36 @@ def payloads(
 
 
 ATTACKS = [Attack("payloads in records, by output", payloads, len(PAYLOADS))]
+
+
+@pytest.mark.parametrize("name", ["clear", "formula", "console"])
+def test_a_payload_is_shown(tmp_path: Path, name: str) -> None:
+    assert payloads(tmp_path, 1, {name: PAYLOADS[name]}) == Counts(len(OUTPUTS))
+
+
+NOTHING = re.compile("(?!)")
+ESCAPES: list[tuple[str, str, str, Any]] = [
+    ("formula", "csv", "cwbench.boards.formats.COMPUTED", ()),
+    ("markup", "md", "cwbench.boards.formats.MARKDOWN", {}),
+    ("macros", "latex", "cwbench.boards.latex_text.LATEX", {}),
+    ("override", "html", "cwbench.records.schema.HIDDEN", NOTHING),
+    ("clear", "leaderboard --results DIR", "cwbench.records.schema.HIDDEN", NOTHING),
+    ("clear", "why RUN OTHER --json", "cwbench.records.schema.HIDDEN", NOTHING),
+    ("clear", "verify DIR --no-fresh", "cwbench.records.schema.HIDDEN", NOTHING),
+]
+
+
+@pytest.mark.parametrize(("name", "form", "escape", "none"), ESCAPES)
+def test_without_its_escape_it_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, form: str, escape: str, none: Any
+) -> None:
+    """The same holds with nothing shown at all."""
+    (words,) = [words for words in OUTPUTS if words.endswith(form)]
+    monkeypatch.setattr(escape, none)
+    assert payloads(tmp_path, 1, {name: PAYLOADS[name]}, [words]).wrong == 1
+    assert counted("[]", "", words, PAYLOADS[name])["lost"] == 1
+
+
+@pytest.mark.attacks
+def test_in_full(tmp_path: Path) -> None:
+    assert payloads(tmp_path, len(PAYLOADS)) == Counts(len(PAYLOADS) * len(OUTPUTS))
