@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from attacks.counts import Attack, Counts
+from made_runs import write_run
 from torch import Generator, Tensor
 
 import cwbench
@@ -152,6 +154,30 @@ def samplers(tries: int, results: Path) -> Counter[str]:
     found["lost"] = tries - len(kept)
     found["wrong"] = sum(kept.get(run_id) != value for run_id, value in values.items())
     return found
+
+
+def counted(found: Counter[str]) -> Counts:
+    """What fell; what was refused or recorded was only tried."""
+    return Counts(**{name: found[name] for name in ("tried", *HARMLESS)})
+
+
+def in_clashes(place: Path, n: int) -> Counts:
+    """n times."""
+    with pytest.MonkeyPatch.context() as patch:
+        return counted(clashes(n, patch))
+
+
+def in_infos(place: Path, n: int) -> Counts:
+    """n odd values in every field."""
+    run = write_run(place, {"ew2sq@nfe=10": [1.0, 2.0]})
+    return counted(odd_infos(ODD[:n], json.loads((run / "record.json").read_text())))
+
+
+ATTACKS = [
+    Attack("names that packages claim", in_clashes, 3000),
+    Attack("odd values in every field of `info`", in_infos, len(ODD)),
+    Attack("samplers of one name", lambda place, n: counted(samplers(n, place)), 60),
+]
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_states_are_shown_whole(store: Store, results: Path, width: int) -> None
     assert shown.count("interrupted") >= 12
 
 
-@pytest.mark.parametrize("width", [12, 40])
+@pytest.mark.parametrize("width", [20, 40])
 def test_brackets_in_a_heading_are_no_markup(width: int) -> None:
     """A metric of a file stands with the first digits of its hash, which may be letters."""
     table = TextTable([Heading("w2 [abcd]"), Heading("method", least=4)])
