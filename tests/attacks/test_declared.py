@@ -9,6 +9,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,11 @@ def record(store: Callable[..., Path]) -> dict[str, Any]:
 
 def harmless(found: Counter[str]) -> bool:
     return found["tried"] > 0 and not any(found[name] for name in HARMLESS)
+
+
+def test_every_module_here_declares_its_attacks() -> None:
+    titles = [attack.title for attack in import_module("attacks.__main__").listed()]
+    assert len(titles) == len({*titles}) > len([*Path(__file__).parent.glob("test_*.py")])
 
 
 def test_a_clash_costs_its_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:

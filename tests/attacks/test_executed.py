@@ -25,6 +25,7 @@ from click.testing import CliRunner
 import cwbench
 from cwbench import registry
 from cwbench.cli.main import main
+from cwbench.errors import CwbenchError
 from cwbench.records.runs import run_directories
 
 SECONDS = 60
@@ -157,7 +158,7 @@ def read_by_all(calls: Iterable[Callable[[], Any]], mark: Path) -> Counts:
                 call()
         except Hung:
             hung = True
-        except cwbench.CwbenchError:
+        except CwbenchError:
             pass
         except Exception:  # noqa: BLE001 - counted
             crashed = True

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import psutil
 import pytest
-from attacks.counts import Attack, Counts
+from attacks.counts import Attack, Counts, Hung, limited
 
 import cwbench
 from cwbench.errors import CorruptFileError, CwbenchError
@@ -268,7 +268,10 @@ def in_process(place: Path, n: int) -> Counts:
         before = {p: p.read_bytes() for p in (place / "results").rglob("record.json")}
         here = Path.cwd()
         try:
-            wrong = is_wrong(one, ran(place, one), honest)
+            with limited(int(PATIENCE)):
+                wrong = is_wrong(one, ran(place, one), honest)
+        except Hung:
+            counts, wrong = counts + Counts(hung=1), False
         except CwbenchError:
             wrong = one.deed in HARMLESS
         except BaseException:  # noqa: BLE001 - counted

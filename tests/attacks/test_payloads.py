@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacks.counts import Attack, Counts
+from attacks.counts import Attack, Counts, Hung, limited
 from click.testing import CliRunner
 from made_runs import write_run
 
@@ -47,6 +47,8 @@ OBEYED = re.compile(
 LONGEST = 30_000
 """Characters of a line of any output; JSON tells whole what a record may hold, 20,000."""
 
+SECONDS = 60
+"""Of a command; a busy machine takes its time."""
 BEGIN = "\0"
 """Before every text of an output, and nowhere else."""
 ROWS = ("t (", "m (", "n (")
@@ -242,7 +244,12 @@ def payloads(
             stand |= dict(zip("AB", labels, strict=True))
             for words in outputs:
                 said = [stand.get(word, word) for word in words.split()]
-                done = CliRunner().invoke(main, said, color=True)  # else click takes escapes out
+                try:
+                    with limited(SECONDS):  # without `color` click takes escapes out
+                        done = CliRunner().invoke(main, said, color=True)
+                except Hung:
+                    counts += Counts(1, hung=1)
+                    continue
                 crashed = done.exception is not None and not isinstance(done.exception, SystemExit)
                 fell = counted(done.stdout, done.stderr, words, payload)
                 counts += Counts(1, crashed=int(crashed), **fell)
