@@ -379,11 +379,13 @@ def comparison_table(rows: Iterable[dict[str, Any]]) -> RenderableType:
         metric = row["metric"] + (f", NFE {row['nfe']}" if row["nfe"] else "")
         verdict = Text(row["verdict"], style=STYLES.get(row["verdict"], ""))
         table.add([
-            row["task"], row["preset"], metric, _difference(row), str(row["seeds"]),
+            brief(row["task"]), row["preset"], metric, _difference(row), str(row["seeds"]),
             str(row["moderated_by"] or "own"), verdict,
         ])  # fmt: skip
         if row["reason"]:
-            reasons.append(Text(f"{row['task']}, {metric}: {brief(row['reason'])}", style="dim"))
+            reasons.append(
+                Text(f"{brief(row['task'])}, {metric}: {brief(row['reason'])}", style="dim")
+            )
     return Group(table, *reasons, Text(COMPARED, style="dim"))
 
 

@@ -174,6 +174,7 @@ def compare(
     """
     from cwbench.boards.formats import comparison_table
     from cwbench.boards.frames import compared, comparison_row
+    from cwbench.records.schema import brief
 
     found, problems = compared(method_a, method_b, results, task, preset, metric, nfe)
     for problem in problems:
@@ -182,7 +183,7 @@ def compare(
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     else:
-        click.echo(f"{method_a} - {method_b}\n")
+        click.echo(f"{brief(method_a)} - {brief(method_b)}\n")
         click.echo(_rendered(comparison_table(rows), None).rstrip())
 
 

@@ -139,7 +139,7 @@ class TextTable:
         table = Table(box=BOX, padding=(0, 1), show_edge=False)
         for heading in self.headings:
             table.add_column(
-                heading.title, justify="right" if heading.right else "left",
+                Text(heading.title), justify="right" if heading.right else "left",
                 no_wrap=heading.least is None, overflow="fold", min_width=heading.least,
             )  # fmt: skip
         for place, row in enumerate(self.rows):

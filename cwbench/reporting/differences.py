@@ -171,7 +171,7 @@ def _table(differences: list[Fact]) -> Table:
     table.add_column("this run", overflow="fold")
     table.add_column("the other", overflow="fold")
     for each in differences:
-        table.add_row(each.key, Text(_shown(each.run)), Text(_shown(each.other)))
+        table.add_row(Text(brief(each.key)), Text(_shown(each.run)), Text(_shown(each.other)))
     return table
 
 

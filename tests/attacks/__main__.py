@@ -31,7 +31,7 @@ def modules() -> Iterator[ModuleType]:
 def listed() -> Iterator[Attack]:
     """The attacks of all modules."""
     for module in modules():
-        yield from getattr(module, "ATTACKS", ())
+        yield from module.ATTACKS
 
 
 def beyond() -> str:

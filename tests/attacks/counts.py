@@ -6,7 +6,9 @@ A module `test_*.py` here lists its attacks in `ATTACKS`; its tests hold them at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,26 @@ class Counts:
         """The sums."""
         names = [part.name for part in fields(self)]
         return Counts(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+
+class Hung(BaseException):
+    """A call took longer than it may."""
+
+
+@contextmanager
+def limited(seconds: int) -> Iterator[None]:
+    """Raise `Hung` in what takes longer."""
+
+    def ring(*_: object) -> None:
+        raise Hung
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @dataclass(frozen=True)

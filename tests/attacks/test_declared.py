@@ -9,6 +9,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable
+from importlib import import_module
 from importlib.metadata import Distribution
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from attacks.counts import Attack, Counts
+from made_runs import write_run
 from torch import Generator, Tensor
 
 import cwbench
@@ -154,6 +157,30 @@ def samplers(tries: int, results: Path) -> Counter[str]:
     return found
 
 
+def counted(found: Counter[str]) -> Counts:
+    """What fell; what was refused or recorded was only tried."""
+    return Counts(**{name: found[name] for name in ("tried", *HARMLESS)})
+
+
+def in_clashes(place: Path, n: int) -> Counts:
+    """n times."""
+    with pytest.MonkeyPatch.context() as patch:
+        return counted(clashes(n, patch))
+
+
+def in_infos(place: Path, n: int) -> Counts:
+    """n odd values in every field."""
+    run = write_run(place, {"ew2sq@nfe=10": [1.0, 2.0]})
+    return counted(odd_infos(ODD[:n], json.loads((run / "record.json").read_text())))
+
+
+ATTACKS = [
+    Attack("names that packages claim", in_clashes, 3000),
+    Attack("odd values in every field of `info`", in_infos, len(ODD)),
+    Attack("samplers of one name", lambda place, n: counted(samplers(n, place)), 60),
+]
+
+
 @pytest.fixture
 def record(store: Callable[..., Path]) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((store() / "record.json").read_text())
@@ -162,6 +189,11 @@ def record(store: Callable[..., Path]) -> dict[str, Any]:
 
 def harmless(found: Counter[str]) -> bool:
     return found["tried"] > 0 and not any(found[name] for name in HARMLESS)
+
+
+def test_every_module_here_declares_its_attacks() -> None:
+    titles = [attack.title for attack in import_module("attacks.__main__").listed()]
+    assert len(titles) == len({*titles}) > len([*Path(__file__).parent.glob("test_*.py")])
 
 
 def test_a_clash_costs_its_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from attacks.counts import Attack
 from made_runs import write_run
 
 from cwbench.errors import CorruptFileError
@@ -81,6 +82,12 @@ def on_records(place: Path, count: int) -> Counter[str]:
         return True
 
     return attack(content, believed, count)
+
+
+ATTACKS = [
+    Attack("flipped bits in floors and references", on_derived, 400),
+    Attack("flipped bits in records", on_records, 2000),
+]
 
 
 @pytest.mark.parametrize(

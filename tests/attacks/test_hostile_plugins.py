@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import psutil
 import pytest
-from attacks.counts import Attack, Counts
+from attacks.counts import Attack, Counts, Hung, limited
 
 import cwbench
 from cwbench.errors import CorruptFileError, CwbenchError
@@ -189,6 +189,19 @@ def is_wrong(one: Hostile, record: dict[str, Any], honest: dict[str, Any]) -> bo
     return record["status"] == "ok"
 
 
+def is_wrong_answer(one: Hostile, said: Told, honest: dict[str, Any]) -> bool:
+    """Whether `run` says anything but one record of what happened, or a deed refused has an answer.
+
+    A harmless deed is one record and exit code 0, any other no record and no 0 or one that failed.
+    """
+    records = records_of(said.out)
+    if one.deed in HARMLESS and (said.code != 0 or records is None):
+        return True
+    if records is None:
+        return said.code == 0 or said.out != ""
+    return len(records) != 1 or is_wrong(one, records[0], honest)
+
+
 def is_lost(place: Path, before: dict[Path, bytes]) -> bool:
     """Whether a record that was there is not what it was, one is damaged, or a lock is held."""
     if any(path.read_bytes() != content for path, content in before.items()):
@@ -208,12 +221,9 @@ def attack_run(place: Path, one: Hostile, honest: dict[str, Any]) -> Counts:
     said = told(place, "run", "--method", one.written(place))
     if said.code is None:
         return Counts(1, hung=1)
-    records = records_of(said.out)
-    crashed = "Traceback" in said.err or (one.deed != "exit" and records is None and said.code != 2)
-    wrong = (records is None and said.out != "") or (
-        bool(records) and (len(records) != 1 or is_wrong(one, records[0], honest))
-    )
-    lost = is_lost(place, before)
+    silent = one.deed != "exit" and records_of(said.out) is None and said.code != 2
+    crashed = "Traceback" in said.err or silent
+    wrong, lost = is_wrong_answer(one, said, honest), is_lost(place, before)
     return Counts(1, lost=int(lost), wrong=int(wrong), crashed=int(crashed))
 
 
@@ -258,7 +268,10 @@ def in_process(place: Path, n: int) -> Counts:
         before = {p: p.read_bytes() for p in (place / "results").rglob("record.json")}
         here = Path.cwd()
         try:
-            wrong = is_wrong(one, ran(place, one), honest)
+            with limited(int(PATIENCE)):
+                wrong = is_wrong(one, ran(place, one), honest)
+        except Hung:
+            counts, wrong = counts + Counts(hung=1), False
         except CwbenchError:
             wrong = one.deed in HARMLESS
         except BaseException:  # noqa: BLE001 - counted
@@ -296,6 +309,21 @@ def test_a_method_that_forks_and_leaves_daemons(tmp_path: Path) -> None:
 
 def test_some_hostile_plugins(tmp_path: Path) -> None:
     assert in_process(tmp_path, 8) == Counts(8)
+
+
+def test_an_answer_that_is_none_is_counted() -> None:
+    """A harmless deed that is refused, answered twice or not at all, and one that is believed."""
+    chdir, shape = Hostile("fit", "chdir"), Hostile("sample", "shape")
+    ok, failed = {"status": "ok", "metrics": {"a": 1}}, {"status": "failed", "metrics": {}}
+    for one, code, told in [
+        (chdir, 2, ""), (chdir, 0, ""), (chdir, 0, "[]"), (chdir, 0, json.dumps([ok] * 2)),
+        (chdir, 1, json.dumps(ok)), (chdir, 1, json.dumps(failed)),
+        (shape, 0, ""), (shape, 0, json.dumps(ok)),
+    ]:  # fmt: skip
+        assert is_wrong_answer(one, Told(code, told, ""), ok), (one, code, told)
+    assert not is_wrong_answer(chdir, Told(0, json.dumps(ok), ""), ok)
+    assert not is_wrong_answer(shape, Told(2, "", ""), ok)
+    assert not is_wrong_answer(shape, Told(1, json.dumps(failed), ""), ok)
 
 
 @pytest.mark.attacks

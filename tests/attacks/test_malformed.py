@@ -10,18 +10,22 @@ import copy
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from attacks.counts import Attack, Counts
+from attacks.counts import Attack, Counts, Hung, limited
+from attacks.test_payloads import page_data
 from click.testing import CliRunner
 from made_runs import write_run
 
 from cwbench.cli.main import main
 
+SECONDS = 60
+"""Of a reader; a busy machine takes its time."""
 ABSENT = object()
 HUGE = "7" * 400
 RAW: dict[Any, str] = {
@@ -95,7 +99,11 @@ def attacked(place: Path, path: tuple[str, ...], readers: dict[str, tuple[str, .
     total = Counts()
     for reader in readers:
         called = [part.format(results) for part in readers[reader]]
-        total += judged(reader, CliRunner().invoke(main, called))
+        try:
+            with limited(SECONDS):
+                total += judged(reader, CliRunner().invoke(main, called, color=True))
+        except Hung:
+            total += Counts(tried=len(KINDS), hung=1)
     shutil.rmtree(place)
     return total
 
@@ -105,12 +113,19 @@ def judged(reader: str, done: Any) -> Counts:
     failed = done.exception is not None and not isinstance(done.exception, SystemExit)
     assert not done.output.startswith("Usage:"), done.output
     crashed = failed or "Traceback" in done.output
-    lost = not crashed and reader != "prune" and "honest" not in done.output
+    lost = not crashed and reader != "prune" and not both_named(reader, done.stdout)
     obeyed = "\x1b[31m" in done.output or "\u202e" in done.output
     return Counts(
         tried=len(KINDS), lost=int(lost), wrong=int(obeyed or len(done.output) > 3 * 10**6),
         crashed=int(crashed),
     )  # fmt: skip
+
+
+def both_named(reader: str, told: str) -> bool:
+    """Whether both honest methods are there: the name of one is a part of the other's."""
+    if reader == "html":
+        told = json.dumps(page_data(told))
+    return {*re.findall(r"(?<![\w-])honest(?:-2)?(?![\w-])", told)} == {"honest", "honest-2"}
 
 
 def attack(place: Path, n: int, readers: dict[str, tuple[str, ...]] | None = None) -> Counts:
@@ -160,4 +175,5 @@ def test_a_directory_that_cannot_be_read_is_named(
     with pytest.warns(UserWarning, match=r"skipped: .*honest-2 cannot be read"):
         done = CliRunner().invoke(main, ["leaderboard", "--results", str(tmp_path)])
     assert done.exit_code == 0
-    assert "honest" in done.output
+    assert re.search(r"(?<![\w-])honest(?![\w-])", done.stdout)
+    assert "honest-2" not in done.stdout

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import signal
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from attacks.counts import Attack, Counts, Hung, limited
 from made_runs import write_run
 
 import cwbench
@@ -28,21 +29,6 @@ from cwbench.sweeping.request import sweep_request
 from cwbench.training import checkpoint
 
 SECONDS = 30
-
-
-class Hung(BaseException):
-    """A call took longer than any of them may."""
-
-
-@pytest.fixture
-def alarm() -> Iterator[None]:
-    def ring(*_: object) -> None:
-        raise Hung
-
-    before = signal.signal(signal.SIGALRM, ring)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
 
 
 def fifo(path: Path) -> None:
@@ -82,12 +68,14 @@ def readers(results: Path, run: Path) -> dict[str, list[Callable[[], Any]]]:
     }
 
 
-@pytest.mark.filterwarnings("ignore:skipped")
-@pytest.mark.usefixtures("alarm")
-def test_no_reader_waits_or_crashes(tmp_path: Path) -> None:
-    counts = Counter(tried=0, hung=0, crashed=0)
-    for make in (fifo, directory, device):
-        results = tmp_path / make.__name__
+MAKE = (fifo, directory, device)
+
+
+def attack(place: Path, n: int) -> Counts:
+    """Every file becomes each of n kinds of what is none, before everything that reads it."""
+    counts: Counter[str] = Counter()
+    for make in MAKE[:n]:
+        results = place / make.__name__
         run = write_run(results, {"ew2sq": [1.0, 2.0]})
         (results / ".cache").mkdir()
         for name, calls in readers(results, run).items():
@@ -95,20 +83,26 @@ def test_no_reader_waits_or_crashes(tmp_path: Path) -> None:
             make(results / name)
             for call in calls:
                 counts["tried"] += 1
-                signal.alarm(SECONDS)
                 try:
-                    call()
+                    with limited(SECONDS), warnings.catch_warnings(action="ignore"):
+                        call()
                 except Hung:
                     counts["hung"] += 1
                 except (CwbenchError, OSError):
                     pass
                 except Exception:  # noqa: BLE001 - counted
                     counts["crashed"] += 1
-                signal.alarm(0)
             (results / name).rmdir() if make is directory else (results / name).unlink()
             if before is not None:
                 (results / name).write_bytes(before)
-    assert counts == Counter(tried=3 * 19)
+    return Counts(**counts)
+
+
+ATTACKS = [Attack("FIFOs, directories and devices for files", attack, len(MAKE))]
+
+
+def test_no_reader_waits_or_crashes(tmp_path: Path) -> None:
+    assert attack(tmp_path, len(MAKE)) == Counts(3 * 19)
 
 
 def test_what_it_is_stands_in_the_error(tmp_path: Path) -> None:
@@ -120,7 +114,6 @@ def test_what_it_is_stands_in_the_error(tmp_path: Path) -> None:
         contents(Path("/dev/zero"))
 
 
-@pytest.mark.usefixtures("alarm")
 @pytest.mark.parametrize("make", [fifo, directory])
 @pytest.mark.parametrize("name", ["log.txt", ".lock", "record.json"])
 def test_a_run_refuses_them_by_name(
@@ -130,8 +123,10 @@ def test_a_run_refuses_them_by_name(
     assert place
     (place / "record.json").unlink()
     make(place / name)
-    signal.alarm(SECONDS)
-    with pytest.raises(CwbenchError, match=rf"{re.escape(name)} is a .*not a file"):
+    with (
+        limited(SECONDS),
+        pytest.raises(CwbenchError, match=rf"{re.escape(name)} is a .*not a file"),
+    ):
         run("prior")
 
 

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
+from attacks.counts import Attack, Counts
+from attacks.test_payloads import page_data
+from click.testing import CliRunner, Result
+from made_runs import write_run
 from matplotlib.figure import Figure
 
 import cwbench
 from cwbench.check.doctor import results_findings
+from cwbench.cli.main import main
 from cwbench.errors import CwbenchError, NewerSchemaError, UsageError
 from cwbench.machine import locks
 from cwbench.records import runs
@@ -28,38 +34,99 @@ from cwbench.reporting.run_figures import draw
 Run = Callable[..., cwbench.Record]
 
 
+def refuse(patch: pytest.MonkeyPatch, below: Path, number: int = errno.EROFS) -> list[str]:
+    """Let nothing be written below a directory; the paths that it was tried at, as it goes on."""
+    refused = []
+
+    def refusal(path: Any) -> OSError:
+        refused.append(str(path))
+        return OSError(number, os.strerror(number), str(path))
+
+    def guarded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(path: Any, *given: Any, **options: Any) -> Any:
+            flags = given[0] if given and isinstance(given[0], int) else os.O_RDONLY
+            writes = name != "open" or flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+            if writes and str(path).startswith(str(below)):
+                raise refusal(path)
+            return original(path, *given, **options)
+
+        return call
+
+    for name in ("open", "mkdir", "unlink", "replace", "rename"):
+        patch.setattr(os, name, guarded(name, getattr(os, name)))
+    opened = Path.open
+
+    def path_open(self: Path, mode: str = "r", *given: Any, **options: Any) -> Any:
+        if set(mode) & set("wax+") and str(self).startswith(str(below)):
+            raise refusal(self)
+        return opened(self, mode, *given, **options)
+
+    patch.setattr(Path, "open", path_open)
+    return refused
+
+
 @pytest.fixture
-def read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path, int], None]:
-    """Let nothing be written below a directory, as on a mount that may only be read."""
+def read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """As on a mount that may only be read."""
+    return functools.partial(refuse, monkeypatch)
 
-    def refuse(below: Path, number: int = errno.EROFS) -> None:
-        def guarded(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-            def call(path: Any, *given: Any, **options: Any) -> Any:
-                flags = given[0] if given and isinstance(given[0], int) else os.O_RDONLY
-                writes = name != "open" or flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-                if writes and str(path).startswith(str(below)):
-                    raise OSError(number, os.strerror(number), str(path))
-                return original(path, *given, **options)
 
-            return call
+COMMANDS = (
+    "leaderboard --results DIR", "leaderboard --results DIR --format html", "status --results DIR",
+    "status --results DIR --json", "why RUN --results DIR", "compare a b --results DIR",
+    "verify DIR --no-fresh", "prune --results DIR", "prune --results DIR --dry-run",
+    "seal RUN --results DIR", "doctor --results DIR", "score RUN --results DIR",
+    "plot RUN --results DIR", "leaderboard --results DIR --output DIR/board.md",
+)  # fmt: skip
+ERRORS = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
-        for name in ("open", "mkdir", "unlink", "replace", "rename"):
-            monkeypatch.setattr(os, name, guarded(name, getattr(os, name)))
-        opened = Path.open
 
-        def path_open(self: Path, mode: str = "r", *given: Any, **options: Any) -> Any:
-            if set(mode) & set("wax+") and str(self).startswith(str(below)):
-                raise OSError(number, os.strerror(number), str(self))
-            return opened(self, mode, *given, **options)
+def attack(place: Path, n: int, commands: Sequence[str] = COMMANDS) -> Counts:
+    """Every command where nothing can be written, for n reasons: it answers, and nothing goes.
 
-        monkeypatch.setattr(Path, "open", path_open)
+    What only reads shows both methods all the same.
+    """
+    counts = Counts()
+    for number in ERRORS[:n]:
+        results = place / errno.errorcode[number]
+        made = [write_run(results, {"ew2sq": [1.0, 2.0]}, method=name, seed=seed)
+                for name in "ab" for seed in range(3)]  # fmt: skip
+        before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+        for words in commands:
+            said = words.replace("DIR", str(results)).replace("RUN", str(made[0])).split()
+            with pytest.MonkeyPatch.context() as patch:
+                refuse(patch, results, number)
+                done = CliRunner().invoke(main, said)
+            crashed = done.exception is not None and not isinstance(done.exception, SystemExit)
+            shows = words.startswith(("leader", "status", "compare", "verify"))
+            hidden = shows and "board.md" not in words and not shown(words, done.stdout)
+            lost = any(not p.is_file() or p.read_bytes() != c for p, c in before.items())
+            counts += Counts(1, lost=int(lost or hidden), crashed=int(crashed))
+    return counts
 
-    return refuse
+
+def shown(words: str, output: str) -> bool:
+    """Whether both methods stand in an output."""
+    told = json.dumps(page_data(output)) if "html" in words else output
+    return all(re.search(rf"(?<![\w-]){name}(?![\w-])", told) for name in "ab")
+
+
+ATTACKS = [Attack("places where nothing can be written", attack, len(ERRORS))]
+
+
+def test_every_quick_command_where_nothing_can_be_written(tmp_path: Path) -> None:
+    quick = [words for words in COMMANDS if "doctor" not in words and "html" not in words]
+    assert attack(tmp_path, 1, quick) == Counts(len(quick))
+
+
+@pytest.mark.attacks
+def test_every_command_where_nothing_can_be_written(tmp_path: Path) -> None:
+    assert attack(tmp_path, len(ERRORS)) == Counts(len(ERRORS) * len(COMMANDS))
 
 
 def test_what_can_be_done_where_nothing_can_be_written(
     run: Run, cli: Callable[..., Result], results: Path, tmp_path: Path,
-    read_only: Callable[..., None], monkeypatch: pytest.MonkeyPatch,
+    read_only: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     record = run("prior")
     monkeypatch.setattr(run_figures, "_figures", lambda *_: iter([("one", Figure())]))
@@ -78,7 +145,7 @@ def test_what_can_be_done_where_nothing_can_be_written(
 
 
 def test_a_cache_that_cannot_be_written_costs_the_caching_alone(
-    run: Run, results: Path, tmp_path: Path, read_only: Callable[..., None]
+    run: Run, results: Path, tmp_path: Path, read_only: Callable[..., list[str]]
 ) -> None:
     (results / ".cache").mkdir(parents=True)
     read_only(results / ".cache", errno.EACCES)
@@ -89,15 +156,17 @@ def test_a_cache_that_cannot_be_written_costs_the_caching_alone(
 
 
 def test_a_run_of_another_user_is_refused_before_its_fit(
-    run: Run, results: Path, read_only: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    run: Run, results: Path, read_only: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = run("prior")
     assert record.directory
     (record.directory / "record.json").unlink()
     read_only(record.directory, errno.EACCES)
-    monkeypatch.setattr("cwbench.running.fitting.fit", lambda *_: pytest.fail("it was fitted"))
+    reached = []
+    monkeypatch.setattr("cwbench.running.fitting.fit", lambda *_, **__: reached.append("fitted"))
     with pytest.raises(UsageError, match=r"the run's directory .* Permission denied"):
         run("prior")
+    assert not reached
 
 
 def test_a_lock_that_another_user_made_is_held_by_reading_it(

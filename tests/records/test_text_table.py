@@ -126,3 +126,13 @@ def test_states_are_shown_whole(store: Store, results: Path, width: int) -> None
         store(seed, status="interrupted", error="stopped")
     shown = text(status_table(statuses(results), results), width)
     assert shown.count("interrupted") >= 12
+
+
+@pytest.mark.parametrize("width", [20, 40])
+def test_brackets_in_a_heading_are_no_markup(width: int) -> None:
+    """A metric of a file stands with the first digits of its hash, which may be letters."""
+    table = TextTable([Heading("w2 [abcd]"), Heading("method", least=4)])
+    table.add(["0.5", "[red]a[/] of many words"])
+    shown = text(table, width)
+    assert "[abcd]" in shown
+    assert "[red]" in "".join(shown.split())
