@@ -19,6 +19,7 @@ from cwbench.boards import formats
 from cwbench.boards.board import Board, Cell
 from cwbench.boards.frames import frame
 from cwbench.boards.gathering import boards
+from cwbench.boards.markup import markdown_text
 from cwbench.boards.overview import by_place, draw
 from cwbench.boards.page import page
 from cwbench.boards.versions import MARK, explained
@@ -79,7 +80,7 @@ def section(shown: Sequence[Board]) -> str:
     shown_rows = ((b, row) for b in chosen for row in b.rows if b.cell(row, b.main))
     told = explained(older for b, row in shown_rows for older in (b.older, row.older))
     text = HEAD.format(metrics="; ".join(sorted(metrics))) + "\n" + table + "\n"
-    return text + f"\n{formats.markdown_text(told, LONGEST)}\n" * bool(told)
+    return text + f"\n{markdown_text(told, LONGEST)}\n" * bool(told)
 
 
 def one_a_task(shown: Sequence[Board]) -> list[Board]:
@@ -110,7 +111,7 @@ def _line(chosen: Sequence[Board], label: str, form: str) -> list[str]:
         for board in chosen
     )  # fmt: skip
     texts = (_text(cell) + MARK * bool(cell and older) for cell, older in cells)
-    return [form.format(formats.markdown_text(label)), *texts]
+    return [form.format(markdown_text(label)), *texts]
 
 
 def _text(cell: Cell | None) -> str:
@@ -144,7 +145,7 @@ def by_nfe(shown: Sequence[Board]) -> str:
         )
         if _methods(board) > 1 and len(columns) > 1:
             table = formats.markdown_table(board, columns, board.main)
-            parts.append(f"## {formats.markdown_text(board.name)}\n\n{table}")
+            parts.append(f"## {markdown_text(board.name)}\n\n{table}")
     return "\n".join(parts)
 
 

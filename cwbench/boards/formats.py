@@ -18,10 +18,10 @@ from rich.text import Text
 from cwbench.boards.board import DISTANCES, Board, Column, Row
 from cwbench.boards.cells import Cell
 from cwbench.boards.frames import frame, note
-from cwbench.boards.latex_text import latex_text
+from cwbench.boards.markup import latex_text, markdown_text
 from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
-from cwbench.records.schema import BRIEF, LONGEST, brief
+from cwbench.records.schema import LONGEST, brief
 from cwbench.records.text_table import Heading, TextTable
 
 NOTES_SHOWN = 12
@@ -220,18 +220,6 @@ def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) 
 
 def _bold(cell: Cell | None, text: Callable[[Cell | None], str], form: str) -> str:
     return form.format(text(cell)) if cell and cell.tied else text(cell)
-
-
-MARKDOWN = {c: f"\\{c}" for c in "\\`*_{}[]<>#|~$&!"} | {"\n": " "}
-
-
-def markdown_text(text: str, most: int = BRIEF) -> str:
-    """Text of which Markdown makes nothing but text, at most so many characters."""
-    return _escaped(brief(text, most), MARKDOWN)
-
-
-def _escaped(text: str, marks: dict[str, str]) -> str:
-    return "".join(marks.get(character, character) for character in text)
 
 
 def latex(found: Sequence[Board], sort: str = "") -> str:

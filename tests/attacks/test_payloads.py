@@ -272,8 +272,8 @@ def test_a_payload_is_shown(tmp_path: Path, name: str) -> None:
 NOTHING = re.compile("(?!)")
 ESCAPES: list[tuple[str, str, str, Any]] = [
     ("formula", "csv", "cwbench.boards.formats.COMPUTED", ()),
-    ("markup", "md", "cwbench.boards.formats.MARKDOWN", {}),
-    ("macros", "latex", "cwbench.boards.latex_text.LATEX", {}),
+    ("markup", "md", "cwbench.boards.markup.MARKDOWN", {}),
+    ("macros", "latex", "cwbench.boards.markup.LATEX", {}),
     ("override", "html", "cwbench.records.schema.HIDDEN", NOTHING),
     ("clear", "leaderboard --results DIR", "cwbench.records.schema.HIDDEN", NOTHING),
     ("clear", "why RUN OTHER --json", "cwbench.records.schema.HIDDEN", NOTHING),

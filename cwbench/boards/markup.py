@@ -1,4 +1,4 @@
-"""Names of methods and tasks as text that any LaTeX sets."""
+"""Names of methods and tasks as text of which Markdown and LaTeX make nothing but text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import unicodedata
 
 from cwbench.records.schema import BRIEF, brief
 
+MARKDOWN = {c: f"\\{c}" for c in "\\`*_{}[]<>#|~$&!"} | {"\n": " "}
 LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
     "%": r"\%", "_": r"\_", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "\n": " ",
@@ -21,6 +22,11 @@ GREEK = (
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"),
     *("mu", "nu", "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
 )
+
+
+def markdown_text(text: str, most: int = BRIEF) -> str:
+    """Text of which Markdown makes nothing but text, at most so many characters."""
+    return "".join(MARKDOWN.get(character, character) for character in brief(text, most))
 
 
 def latex_text(text: str, most: int = BRIEF) -> str:
