@@ -127,6 +127,10 @@ def _read(
     return runs, measured, problems
 
 
+JUDGED = ("main_metric", "main_nfe", "second_nfe")
+"""How a task is judged; a record that says otherwise takes no rank from the others."""
+
+
 def _grouped(runs: list[Run]) -> list[list[int]]:
     """The places of runs by what must be equal on a board."""
     groups: dict[str, list[int]] = {}
@@ -134,8 +138,8 @@ def _grouped(runs: list[Run]) -> list[list[int]]:
         task, content = run.content["task"], run.content
         identity = [
             task["name"], task["version"], task["params"], task.get("fingerprint"),
-            task.get("source_sha256"), content["preset"], content["track"],
-            content["preset_values"],
+            task.get("source_sha256"), *(task[name] for name in JUDGED), task["x_shape"],
+            content["preset"], content["track"], content["preset_values"],
         ]  # fmt: skip
         groups.setdefault(_compared(json.dumps(identity)), []).append(place)
     return list(groups.values())
@@ -216,7 +220,7 @@ def _facts(board: Board) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in NOT_KEYED} | {
         "version": task["version"], "data": str(task.get("fingerprint"))[:8],
         "source": (task.get("source_sha256") or "")[:8] or None,
-    }  # fmt: skip
+    } | {name: task[name] for name in JUDGED}  # fmt: skip
 
 
 def _typed(board: Board) -> set[str]:

@@ -382,3 +382,17 @@ def test_a_later_method_takes_another_colour_wherever_it_stands(results: Path) -
     looks = {"fm": 0, "ot-fm": 1, "later": CURVES}
     assert [row.label for row in board.ordered(board.main)] == ["later", "fm", "ot-fm"]
     assert looks_on(board, looks) == {"fm": 0, "ot-fm": 1, "later": CURVES + 2}
+
+
+def test_a_record_that_says_another_metric_ranks_takes_no_verdict_from_the_others(
+    results: Path, write: Write
+) -> None:
+    """It would come first: boards are read in the order of their directories."""
+    for seed in range(3):
+        for method, shift in (("m", 0.0), ("n", 9.0)):
+            write({"ew2sq": NOISE[seed] + shift}, method=method, seed=seed)
+    write({"ew2sq": NOISE[3]}, method="a", task_part={"main_metric": "energy"})
+    (found,) = cwbench.compare("m", "n", results).to_dict("records")
+    assert found["verdict"] == "better"
+    titles = sorted(cwbench.leaderboard(results).task.unique())
+    assert titles == ["t [main_metric=energy]", "t [main_metric=ew2sq]"]
