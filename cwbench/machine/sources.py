@@ -78,7 +78,10 @@ def _absolute(node: ast.ImportFrom, name: str, *, is_package: bool) -> str:
     if not node.level:
         return node.module or ""
     parts = name.split(".")
-    package = parts[: len(parts) - node.level + is_package]
+    kept = len(parts) - node.level + is_package
+    if kept < 1:  # beyond the top: Python refuses it, whatever module bears that name
+        return ""
+    package = parts[:kept]
     return ".".join([*package, *([node.module] if node.module else [])])
 
 

@@ -16,6 +16,7 @@ FILES = {
     "parts/unused.py": "",
     "loose/module.py": "",  # of a namespace package
     "unused.py": "",
+    "outside.py": "",  # two dots in parts/deep.py point above its top: no import of this
 }
 
 
