@@ -12,11 +12,19 @@ from cwbench import registry
 from cwbench.api import load_method, load_task
 from cwbench.check.method import METHOD_CHECKS, MethodSubject
 from cwbench.check.outcome import carried_out, name_of
+from cwbench.ot import regression
 
 SMALL_BATCH = {"c2ot": {"r_tar": 0.05}}
 """Its default is below the share that the diagonal of so small a batch has."""
 CHEAPER = {"sd-fm": {"potential_steps": 20, "beta": 30.0}}
 """The contract does not depend on them; the calibrated weight is tried in `test_baseline_zoo`."""
+
+
+@pytest.fixture(autouse=True)
+def _short_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Regressions of a diagnosis take ten steps: they cost most, and decide nothing here."""
+    monkeypatch.setattr(regression, "_MOST_EPOCHS", 0)
+    monkeypatch.setattr(regression, "_LEAST_STEPS", 10)
 
 
 @pytest.fixture(params=methods())

@@ -88,6 +88,7 @@ def test_control_is_told_from_the_oracle(t_value, metric, control, n):
     assert t_value(metric, control, n) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "control", "n"),
     [

@@ -110,6 +110,7 @@ OBJECTIVES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", OBJECTIVES)
 @pytest.mark.parametrize("full", [False, True], ids=["partial", "full"])
 def test_a_critic_trained_with_a_changed_sign_or_power_fails(what, full, monkeypatch) -> None:
