@@ -66,6 +66,7 @@ docs: $(VENV)/.dev
 
 results: $(VENV)/.dev
 	$(BIN)/python -m results.build
+	$(BIN)/python -m docs.findings
 
 numbers: $(VENV)/.dev
 	$(BIN)/python -m results.numbers

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from made_runs import write_run
 
+from cwbench.boards.statistics import Interval
+from docs import findings
 from results import build
 
 ROOT = Path(__file__).parents[1]
@@ -22,8 +24,24 @@ def test_readme_and_tables_are_those_of_the_committed_records() -> None:
     shown = build.found(RESULTS)
     text = README.read_text()
     assert build.refreshed(text, build.section(shown)) == text
+    page = findings.PAGE.read_text()
+    assert findings.refreshed(page, build.one_a_task(shown)) == page
     for name, table in build.tables(shown).items():
         assert (RESULTS / name).read_bytes() == table.encode(), name
+
+
+OTHERWISE = {".133 ± .013", ".110 ± .013", ".0039", ".243"}
+"""Differences in the findings whose own command stands beside them."""
+
+
+def test_every_difference_in_the_findings_is_of_a_record() -> None:
+    assert set(findings.unfounded(findings.PAGE.read_text())) <= OTHERWISE
+
+
+def test_a_difference_is_written_with_two_digits_of_its_interval() -> None:
+    assert findings.written(Interval(-0.07897, -0.11797, -0.03997)) == "−.079 ± .039"
+    assert findings.written(Interval(34.9, 7.9, 61.9)) == "35 ± 27"
+    assert findings.written(Interval(-1.07e-5, -0.0043, 0.00428)) == ".0000 ± .0043"
 
 
 @pytest.fixture

@@ -102,11 +102,13 @@ def test_control_is_told_from_the_oracle_on_images(t_value, metric, control, n):
     assert t_value(metric, control, n) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [2], indirect=True)
 def test_w2_tells_a_wide_sampler_in_two_dimensions(t_value):
     assert t_value(W2Squared, "sd x 1.1", 300) > 3
 
 
+@pytest.mark.slow
 def test_mode_weights_sees_wrong_weights_better_than_w2(t_value):
     assert t_value(ModeWeights, "weights ^ 1.15", 300) > t_value(W2Squared, "weights ^ 1.15", 300)
 

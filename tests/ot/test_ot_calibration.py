@@ -128,6 +128,7 @@ def test_unrelated_labels_leak_one(linear):
     assert label_leak(MinibatchOT(), fresh, calibration.embedding) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [1.5, 10.0])
 def test_a_target_that_every_beta_meets_gives_the_lowest(linear, target):
     x, y, _ = linear
@@ -250,6 +251,7 @@ def test_changed_pairs_of_the_calibration_are_those_of_the_coupling(linear):
     assert np.mean(shares) == pytest.approx(calibration.changed_pairs, abs=0.06)
 
 
+@pytest.mark.slow
 def test_a_mean_that_is_blind_to_a_part_of_y_is_not_trusted() -> None:
     """x_1 follows y_1, x_2 is +-y_2: the mean never moves with y_2, the covariance does."""
     generator = torch.Generator().manual_seed(0)

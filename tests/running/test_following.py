@@ -47,6 +47,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Record:
     return fitted(tmp_path_factory.mktemp("whole"), "fm", SMALL | FLOW | FOLLOWED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "settings"), [("cot-fm", FLOW), ("cwgan", {})])
 def test_the_model_and_its_metrics_are_those_of_a_fit_left_alone(
     tmp_path: Path, method: str, settings: dict[str, Any]

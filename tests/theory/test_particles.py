@@ -59,6 +59,7 @@ def test_the_particle_flow_holds() -> None:
     assert failures() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", FLOWS)
 def test_a_particle_flow_with_a_changed_sign_or_power_fails(what, monkeypatch) -> None:
     monkeypatch.setattr(particles, *FLOWS[what])

@@ -106,6 +106,7 @@ MUTATIONS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", MUTATIONS)
 def test_a_changed_sign_or_power_fails(what, monkeypatch) -> None:
     module, name, mutated = MUTATIONS[what]
