@@ -129,11 +129,13 @@ def effects(values: Array) -> Effects:
     """Of D with shape `(..., seeds, observations)`; a part that one value has not is 0."""
     over_seeds, over_observations = values.mean(-1), values.mean(-2)
     mean = over_seeds.mean(-1)
-    residuals = values - over_seeds[..., None] - over_observations[..., None, :]
+    residuals = values - over_seeds[..., None]
+    residuals -= over_observations[..., None, :]
+    residuals += mean[..., None, None]
     squares = [
         ((over_seeds - mean[..., None]) ** 2).sum(-1),
         ((over_observations - mean[..., None]) ** 2).sum(-1),
-        ((residuals + mean[..., None, None]) ** 2).sum((-2, -1)),
+        np.square(residuals, out=residuals).sum((-2, -1)),
     ]
     return _shared_out(mean, squares, *values.shape[-2:])
 

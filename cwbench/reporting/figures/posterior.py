@@ -16,7 +16,6 @@ from matplotlib.ticker import (
     MaxNLocator,
 )
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter
 
 from cwbench.errors import UsageError
 from cwbench.style import DPI, EXACT, GREY, MODEL, empty, open_frame, style
@@ -123,6 +122,8 @@ def _regions(ax: Axes, exact: Array) -> None:
     if len(exact) < 20 or (spread <= 1e-9 * np.abs(exact).max(axis=0)).any():
         ax.scatter(exact[:, 0], exact[:, 1], s=9, color=_tint(0.5), linewidths=0, zorder=1)
         return
+    from scipy.ndimage import gaussian_filter  # slow to import; few figures need it
+
     # 0.4 of the normal rule: posteriors of several modes must not be smoothed into one
     bandwidth = 0.4 * len(exact) ** (-1 / 6) * spread
     low, high = exact.min(axis=0) - 4 * bandwidth, exact.max(axis=0) + 4 * bandwidth
