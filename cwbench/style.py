@@ -27,24 +27,27 @@ PALETTE = [to_rgb(f"#{code}") for code in (
 )]  # fmt: skip
 EXACT, MODEL = PALETTE[0], PALETTE[3]
 GREY = (0.55, 0.55, 0.55)
+PAPER = 0.8
+"""Sizes on paper, of those on the screen."""
 LOOK: dict[str, Any] = {
     "figure.facecolor": "white", "axes.facecolor": "white", "axes.edgecolor": ".15",
     "axes.labelcolor": ".15", "text.color": ".15", "axes.axisbelow": True, "axes.grid": False,
-    "axes.linewidth": 0.8, "axes.labelsize": 9.6, "axes.titlesize": 9.6, "font.size": 9.6,
-    "legend.fontsize": 8.8, "legend.title_fontsize": 9.6, "font.family": ["sans-serif"],
+    "font.size": 12 * PAPER, "axes.labelsize": 12 * PAPER, "axes.titlesize": 12 * PAPER,
+    "legend.title_fontsize": 12 * PAPER, "legend.fontsize": 11 * PAPER, "axes.linewidth": 0.8,
+    "font.family": ["sans-serif"],
     "font.sans-serif": [
         "Arial", "DejaVu Sans", "Liberation Sans", "Bitstream Vera Sans", "sans-serif",
     ],
-    "grid.color": ".8", "grid.linestyle": "-", "grid.linewidth": 0.8, "lines.linewidth": 1.2,
-    "lines.markersize": 4.8, "lines.solid_capstyle": "round", "patch.edgecolor": "w",
-    "patch.force_edgecolor": True, "patch.linewidth": 0.8, "xtick.bottom": True,
-    "xtick.top": False, "ytick.left": True, "ytick.right": False,
+    "grid.color": ".8", "grid.linestyle": "-", "grid.linewidth": 0.8,
+    "lines.linewidth": 1.5 * PAPER, "lines.markersize": 6 * PAPER, "lines.solid_capstyle": "round",
+    "patch.edgecolor": "w", "patch.force_edgecolor": True, "patch.linewidth": 0.8,
+    "xtick.bottom": True, "xtick.top": False, "ytick.left": True, "ytick.right": False,
 } | {f"axes.spines.{side}": True for side in ("left", "right", "bottom", "top")} | {
     f"{axis}tick.{name}": value
     for axis in "xy"
     for name, value in {
-        "color": ".15", "direction": "out", "labelsize": 8.8, "major.size": 3, "minor.size": 3.2,
-        "major.width": 0.8, "minor.width": 0.8,
+        "color": ".15", "direction": "out", "labelsize": 11 * PAPER, "major.size": 3,
+        "minor.size": 4 * PAPER, "major.width": 0.8, "minor.width": PAPER,
     }.items()
 }  # fmt: skip
 
