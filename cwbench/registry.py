@@ -93,25 +93,33 @@ def _claims() -> dict[str, list[Plugin]]:
     found: dict[tuple[str, str, str, str], Plugin] = {}
     seen: set[str] = set()
     for distribution in distributions():
-        own = re.sub(r"[-_.]+", "-", _called(distribution)).lower()
+        name, version = (_header(distribution, word) for word in ("Name", "Version"))
+        own = re.sub(r"[-_.]+", "-", name).lower()
         if own in seen:  # a copy further down sys.path, which no import reaches
             continue
         seen.add(own)
         for entry_point in _entry_points(distribution):
             kind = entry_point.group.removeprefix("cwbench.").removesuffix("s")
             if entry_point.group == f"cwbench.{kind}s" and kind in KINDS:
-                plugin = _plugin(kind, entry_point, distribution)
-                found[kind, entry_point.name, plugin.distribution, plugin.target] = plugin
+                found[kind, entry_point.name, name, entry_point.value] = Plugin(
+                    kind, entry_point.name, entry_point.value,
+                    name, version, entry_point, _editable(distribution),
+                )  # fmt: skip
     claims: dict[str, list[Plugin]] = defaultdict(list)
     for plugin in found.values():
         claims[plugin.name].append(plugin)
     return claims
 
 
-def _called(distribution: Distribution) -> str:
-    """The name of a distribution, empty where its metadata cannot be read."""
+def _header(distribution: Distribution, word: str) -> str:
+    """A line of a distribution's metadata, empty where it cannot be read.
+
+    `distribution.metadata` parses all of it, README included: half a second of all that is there.
+    """
     with suppress(Exception):
-        return distribution.metadata["Name"] or ""
+        texts = (distribution.read_text(name) for name in ("METADATA", "PKG-INFO", ""))
+        line = re.search(rf"^{word}:(.*)$", next(filter(None, texts), ""), re.MULTILINE)
+        return line[1].strip() if line else ""
     return ""
 
 
@@ -120,13 +128,6 @@ def _entry_points(distribution: Distribution) -> list[EntryPoint]:
     with suppress(Exception):
         return list(distribution.entry_points)
     return []
-
-
-def _plugin(kind: Kind, entry_point: EntryPoint, distribution: Distribution) -> Plugin:
-    return Plugin(
-        kind, entry_point.name, entry_point.value,
-        _called(distribution), distribution.version, entry_point, _editable(distribution),
-    )  # fmt: skip
 
 
 def _editable(distribution: Distribution) -> bool:

@@ -123,16 +123,15 @@ class Shared:
     """Environments and lists of names, of which there are few: each is kept once."""
 
     def __init__(self) -> None:
+        self.values: list[Any] = []
         self._places: dict[str, int] = {}
 
     def place(self, value: Any) -> int:
         """Where it stands in `values`."""
-        return self._places.setdefault(json.dumps(value, sort_keys=True), len(self._places))
-
-    @property
-    def values(self) -> list[Any]:
-        """All of them."""
-        return [json.loads(text) for text in self._places]
+        place = self._places.setdefault(repr(value), len(self.values))
+        if place == len(self.values):
+            self.values.append(value)
+        return place
 
 
 def _board(

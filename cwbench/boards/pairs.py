@@ -38,6 +38,7 @@ from cwbench.boards.statistics import (
     Interval,
     crossed,
     differences,
+    upper,
 )
 
 
@@ -116,10 +117,10 @@ def on_common_seeds(values: Array, spread: Moderated | None) -> Differences:
     found = differences(values)
     freedom = np.full_like(found.mean, S - 1.0)
     if spread is not None:
-        a, b = np.triu_indices(len(values), 1)
-        together = (spread.variance[a] + spread.variance[b]) / S
+        pairs = upper(len(values))
+        together = np.add.outer(spread.variance, spread.variance)[pairs] / S
         found = found._replace(seeds=np.maximum(found.seeds, together))
-        freedom = np.minimum(spread.freedom[a], spread.freedom[b])
+        freedom = np.minimum.outer(spread.freedom, spread.freedom)[pairs]
     return judged(found, freedom, m)
 
 
@@ -154,20 +155,18 @@ def pairs(values: Array, direction: Direction = "lower", spread: Moderated | Non
     found, opposed = _all(values, spread)
     better = np.sign(-found.mean if direction == "lower" else found.mean)
     better[opposed | np.isnan(better)] = 0
-    known = np.isfinite(found.mean)
-    upper = np.triu_indices(k, 1)
+    places, known = upper(k), np.eye(k, dtype=np.bool_)
+    known[places] = np.isfinite(found.mean)
 
     def square(said: Array) -> NDArray[np.int8]:
         full = np.zeros((k, k), np.int8)
-        full[upper] = said
+        full[places] = said
         return full - full.T
 
-    together = np.eye(k, dtype=np.bool_)
-    together[upper] = known
     return Pairs(
         square(better * found.apart()),
         square(better * found.apart_together()),
-        together | together.T,
+        known | known.T,
     )
 
 

@@ -27,8 +27,7 @@ PRIOR, GAUSSIAN = "prior", "oracle-gaussian"
 
 def score(board: Board, methods: set[str]) -> None:
     """Compute what the cells tell: intervals, scores, ranks."""
-    for column in board.columns:
-        _measure(board, column)
+    controls = _controls(board)
     if methods:
         board.rows = [r for r in board.rows if {r.label, r.method["name"]} & methods]
     shown = [row for row in board.rows if row.role == "method"]
@@ -39,6 +38,9 @@ def score(board: Board, methods: set[str]) -> None:
         if kind.ranks
     }
     rows = {row.place: row for row in shown}
+
+    def measure(column: Column) -> None:
+        _measure(board, column, controls)
 
     def compared(column: Column) -> Pairs:
         values = board.cells[column].values[ranked[column]]
@@ -52,6 +54,7 @@ def score(board: Board, methods: set[str]) -> None:
 
     # the arrays' work goes on side by side
     with single_threaded_products(), ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(measure, board.columns))
         comparisons = dict(zip(ranked, pool.map(compared, ranked), strict=True))
         list(pool.map(rank, ranked))
 
@@ -100,11 +103,11 @@ def _rank_incomplete(cells: Cells, methods: Codes, ranked: int) -> None:
     cells.tied[below] = 0
 
 
-def _measure(board: Board, column: Column) -> None:
+def _measure(board: Board, column: Column, controls: Mapping[str, Codes]) -> None:
     """Intervals and scores of all cells in a column, those of the same seeds at once."""
     cells, kind = board.cells[column], board.columns[column]
     scalable = kind.debiased and kind.direction == "lower" and kind.ranks
-    bases = {name: _base(board, cells, name) for name in (PRIOR, GAUSSIAN) if scalable}
+    bases = {name: _base(cells, places) for name, places in controls.items() if scalable}
     if cells.whole:  # as nearly always
         _write(cells, np.arange(len(cells.values)), cells.values, bases)
         return
@@ -115,14 +118,21 @@ def _measure(board: Board, column: Column) -> None:
             _write(cells, group, values, bases)
 
 
-def _base(board: Board, cells: Cells, name: str) -> Array | None:
-    """A control's values by observation, its seeds averaged."""
+def _controls(board: Board) -> dict[str, Codes]:
+    """The places of the rows that are these controls, as they come with cwbench."""
+    found: dict[str, list[int]] = {PRIOR: [], GAUSSIAN: []}
     for row in board.rows:
-        method = row.method
-        own = method["name"] == name and not from_file(method) and not method.get("changed")
-        if own and cells.count[row.place]:
-            base: Array = cells.values[row.place, cells.present[row.place]].mean(0)
-            return base
+        name = row.method["name"]
+        if name in found and not from_file(row.method) and not row.method.get("changed"):
+            found[name].append(row.place)
+    return {name: np.array(places, np.int64) for name, places in found.items()}
+
+
+def _base(cells: Cells, control: Codes) -> Array | None:
+    """A control's values by observation, its seeds averaged; of several rows the first's."""
+    for place in control[cells.count[control] > 0]:
+        base: Array = cells.values[place, cells.present[place]].mean(0)
+        return base
     return None
 
 

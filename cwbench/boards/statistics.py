@@ -129,11 +129,13 @@ def effects(values: Array) -> Effects:
     """Of D with shape `(..., seeds, observations)`; a part that one value has not is 0."""
     over_seeds, over_observations = values.mean(-1), values.mean(-2)
     mean = over_seeds.mean(-1)
-    residuals = values - over_seeds[..., None] - over_observations[..., None, :]
+    residuals = values - over_seeds[..., None]
+    residuals -= over_observations[..., None, :]
+    residuals += mean[..., None, None]
     squares = [
         ((over_seeds - mean[..., None]) ** 2).sum(-1),
         ((over_observations - mean[..., None]) ** 2).sum(-1),
-        ((residuals + mean[..., None, None]) ** 2).sum((-2, -1)),
+        np.square(residuals, out=residuals).sum((-2, -1)),
     ]
     return _shared_out(mean, squares, *values.shape[-2:])
 
@@ -158,23 +160,36 @@ def differences(values: Array) -> Effects:
         Effects with shape `(k (k - 1) / 2,)`.
     """
     k, S, m = values.shape
-    a, b = np.triu_indices(k, 1)
     shared = values - values.mean(0)
     P, Q = shared.mean(2), shared.mean(1)
     g = P.mean(1)
-    R = (shared - P[:, :, None] - Q[:, None, :] + g[:, None, None]).reshape(k, -1)
-    P, Q = P - g[:, None], Q - g[:, None]
-    # NumPy takes X @ X.T for a symmetric product, which OpenBLAS has slower than a general one
-    products = [part @ np.ascontiguousarray(part.T) for part in (P, Q, R)]
-    scales = [np.diag(G)[a] + np.diag(G)[b] for G in products]
-    sums = [np.maximum(s - 2 * G[a, b], 0.0) for s, G in zip(scales, products, strict=True)]
-    found = _shared_out(g[a] - g[b], sums, S, m)
-    alike = sum(sums) <= PRECISION * sum(scales)
-    for place in np.flatnonzero(alike):
-        exact = effects(values[a[place]] - values[b[place]])
-        for whole, part in zip(found, exact, strict=True):
+    shared -= P[:, :, None]
+    shared -= Q[:, None, :]
+    shared += g[:, None, None]
+    effects_of_each = P - g[:, None], Q - g[:, None], shared.reshape(k, -1)
+    sums, scales = zip(*map(_distances, effects_of_each), strict=True)
+    pairs = upper(k)
+    found = _shared_out(np.subtract.outer(g, g)[pairs], sums, S, m)
+    alike = np.zeros((k, k), np.bool_)
+    alike[pairs] = sum(sums) <= PRECISION * sum(scales)
+    for place, (a, b) in zip(np.flatnonzero(alike[pairs]), np.argwhere(alike), strict=True):
+        for whole, part in zip(found, effects(values[a] - values[b]), strict=True):
             whole[place] = part
     return found
+
+
+def _distances(part: Array) -> tuple[Array, Array]:
+    """|a - b|^2 of all pairs of rows, from their products, and |a|^2 + |b|^2."""
+    products, pairs = part @ part.T, upper(len(part))
+    squares = np.diag(products)
+    scales = np.add.outer(squares, squares)[pairs]
+    return np.maximum(scales - 2 * products[pairs], 0.0), scales
+
+
+def upper(k: int) -> NDArray[np.bool_]:
+    """Where a < b, `(k, k)`: it picks all pairs from a square, as `numpy.triu_indices` has them."""
+    upper: NDArray[np.bool_] = np.less.outer(np.arange(k), np.arange(k))
+    return upper
 
 
 def scaled_scores(values: Array, prior: Array) -> Bounds | None:

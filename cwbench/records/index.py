@@ -140,7 +140,7 @@ def read_sealed_columns(path: Path, layout: str) -> pa.Table | None:
         return None
     if not _sealed(content):
         return None
-    columns = pq.read_table(BytesIO(content))
+    columns = pq.ParquetFile(pa.BufferReader(content)).read()
     attributes = (columns.schema.pandas_metadata or {}).get("attributes", {})
     return columns if attributes.get("layout") == layout else None
 

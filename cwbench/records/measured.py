@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -58,7 +59,10 @@ class Measured(NamedTuple):
 
     def values(self, size: int) -> Array:
         """Of the entries with this many, shape `(n, size)`."""
-        found: Array = self.numbers[self.starts[self.sizes == size, None] + np.arange(size)]
+        starts = self.starts[self.sizes == size]
+        if not len(starts):
+            return np.empty((0, size))
+        found: Array = sliding_window_view(self.numbers, size)[starts]
         return found
 
 

@@ -134,7 +134,10 @@ class _Store:
         for metric, holding in sorted(holders.items()):
             table = self._columns(self.table_of(metric))
             parts = [] if table is None else list(measured(table, places, stamps))
-            if not {*holding} <= {place for part in parts for place in part.runs.tolist()}:
+            there = np.zeros(len(runs), np.bool_)
+            for part in parts:
+                there[part.runs] = True
+            if not there[holding].all():
                 return None
             found += parts
         return found

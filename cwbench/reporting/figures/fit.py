@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 
-from cwbench.style import DPI, MODEL, empty, style
+from cwbench.style import DPI, MODEL, empty, open_frame, style
 
 
 def metric_during_fit(followed: Mapping[str, Any], *, title: str) -> Figure:
@@ -38,6 +37,6 @@ def metric_during_fit(followed: Mapping[str, Any], *, title: str) -> Figure:
         ax.set(xlabel="step", ylabel=f"{followed['metric']}, {followed['images']} images")
         ax.grid(axis="y", color="0.92", linewidth=0.6)
         ax.legend(frameon=False)
-        sns.despine(ax=ax)
+        open_frame(ax)
         ax.set_title(title)
     return figure

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
@@ -19,7 +18,7 @@ from matplotlib.ticker import (
 )
 
 from cwbench.errors import UsageError
-from cwbench.style import DPI, PALETTE, empty, style
+from cwbench.style import DPI, PALETTE, empty, open_frame, style
 
 FLOOR = "sampling floor (plug-in\nof two exact draws)"
 MARKERS = "osD^vPX<>*"
@@ -86,7 +85,7 @@ def metric_against_nfe(
         if ax.get_ylim()[0] < 0 < ax.get_ylim()[1]:
             ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
         ax.grid(axis="y", color="0.92", linewidth=0.6)
-        sns.despine(ax=ax)
+        open_frame(ax)
         ax.set_title(title)
         handles, labels = ax.get_legend_handles_labels()
         order = sorted(range(len(labels)), key=lambda i: labels[i] == FLOOR)

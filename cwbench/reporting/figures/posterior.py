@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
@@ -17,10 +16,9 @@ from matplotlib.ticker import (
     MaxNLocator,
 )
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import gaussian_filter
 
 from cwbench.errors import UsageError
-from cwbench.style import DPI, EXACT, GREY, MODEL, empty, style
+from cwbench.style import DPI, EXACT, GREY, MODEL, empty, open_frame, style
 
 MAX_COORDINATES = 6
 MAX_POINTS = 2_000
@@ -124,6 +122,8 @@ def _regions(ax: Axes, exact: Array) -> None:
     if len(exact) < 20 or (spread <= 1e-9 * np.abs(exact).max(axis=0)).any():
         ax.scatter(exact[:, 0], exact[:, 1], s=9, color=_tint(0.5), linewidths=0, zorder=1)
         return
+    from scipy.ndimage import gaussian_filter  # slow to import; few figures need it
+
     # 0.4 of the normal rule: posteriors of several modes must not be smoothed into one
     bandwidth = 0.4 * len(exact) ** (-1 / 6) * spread
     low, high = exact.min(axis=0) - 4 * bandwidth, exact.max(axis=0) + 4 * bandwidth
@@ -158,7 +158,7 @@ def _truth(ax: Axes, x: float, y: float | None) -> None:
 
 def _corner_ticks(ax: Axes, row: int, column: int, labels: Sequence[str], *, last: int) -> None:
     """Labels on the outer panels only, three ticks at most, no box."""
-    sns.despine(ax=ax, left=row == column)
+    open_frame(ax, left=row != column)
     ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
     ax.tick_params(labelbottom=row == last, labelleft=column == 0 and row > 0)
     if row == column:
@@ -235,7 +235,7 @@ def flow_paths(paths: ArrayLike, exact: ArrayLike, *, title: str) -> Figure:
         else:
             ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        sns.despine(ax=ax)
+        open_frame(ax)
         shown, n = drawn.shape[1], lines.shape[1]
         paths_label = "path, sample" + (f" ({shown} of {n})" if shown < n else "")
         handles = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textwrap import fill
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def heat_map(table: pd.DataFrame, *, title: str, note: str = "") -> Figure:
     scores = table.astype(float)
     if not np.isfinite(scores.to_numpy()).any():
         return empty(title, "no scaled score: the control `prior` is not on record")
-    colours = sns.color_palette("viridis", as_cmap=True)
+    colours = mpl.colormaps["viridis"]
     text = scores.map(lambda v: "" if np.isnan(v) else f"{round(v, 2) + 0.0:.2f}".replace("-", "−"))
     return _cells(scores.clip(0, 1), text, colours, (0.0, 1.0), title, note)
 
@@ -48,7 +48,7 @@ def vote_matrix(votes: pd.DataFrame, *, title: str, note: str = "") -> Figure:
         return empty(title, "two methods with three seeds on one task are needed")
     balance = votes.map(lambda v: np.nan if v is None else (v[0] - v[2]) / max(sum(v), 1))
     text = votes.map(lambda v: "" if v is None else "–".join(map(str, v)))
-    colours = sns.color_palette("vlag_r", as_cmap=True)
+    colours = mpl.colormaps["RdBu"]
     return _cells(balance.astype(float), text, colours, (-1.0, 1.0), title, note)
 
 
