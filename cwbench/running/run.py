@@ -330,7 +330,8 @@ class Runner:
         if measuring.has_to_draw(request, kept, place):
             if not place.has_model:
                 raise CwbenchError("neither its samples nor its model are stored; only a new run")
-            bound = self._restored(previous, place, outcome)
+            with visiting():
+                bound = self._restored(previous, place, outcome)
         measurable = {metric_id(m, n) for n, some in missing(request, None) for m in some.values()}
         outcome.metrics = {i: e for i, e in previous.metrics.items() if kept or i not in measurable}
         with visiting():

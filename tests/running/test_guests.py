@@ -46,13 +46,14 @@ def test_a_sweep_outlives_what_dies_or_hangs_when_it_is_imported(
     dying: Callable[[str, str], str], results: Path, cli: Callable
 ) -> None:
     """Each costs its own run, within the time limit; nothing is written, the good run planned."""
-    methods = [dying("exits", "os._exit(0)"), dying("hangs", "time.sleep(600)"), "prior"]
+    killed = dying("exits", "os.kill(os.getpid(), 9)")
+    methods = [killed, dying("hangs", "time.sleep(600)"), "prior"]
     words = {"task": "gaussian-linear", "preset": "smoke", "results": results, "timeout": 1.0}
     began = time.monotonic()
     exits, hangs, prior = sweep_request(words | {"method": methods}).planned()
     assert time.monotonic() - began < 120
     assert exits.record is not None and hangs.record is not None
-    assert exits.record.error and exits.record.error.endswith("ended Python with exit status 0")
+    assert exits.record.error and exits.record.error.endswith("ended Python by SIGKILL")
     assert hangs.record.error and hangs.record.error.endswith("did not end within 1 s")
     assert not exits.to_do and not hangs.to_do and prior.to_do
     assert json.loads(exits.record.to_json())["status"] == "failed"
