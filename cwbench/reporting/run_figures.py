@@ -24,7 +24,7 @@ from cwbench.machine.guests import step_by_step, visiting
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
 from cwbench.preset import NFE, Preset
-from cwbench.records.beside import MODEL
+from cwbench.records.beside import MODEL, model_path
 from cwbench.records.frame import rows
 from cwbench.records.record import Record
 from cwbench.records.storage import load_model, load_samples
@@ -107,7 +107,7 @@ def subject_of(
     ):  # an outside sampler, or a file that is not named: its samples are all there is
         return Subject(task, None)
     method = configured.on(task, Preset(**record.preset_values))
-    if directory and (directory / MODEL).is_file():
+    if directory and model_path(directory, record.files).is_file():
         state, _ = load_model(directory, record.fit_id, record.files.get(MODEL))
         method.load_state_dict(state)
         return Subject(task, method)

@@ -27,7 +27,7 @@ Ending = tuple[Status, str | None]
 
 @contextmanager
 def explained_disk(results: Path) -> Iterator[None]:
-    """Inside, the error of a full disk, or of a directory that went, says what to do."""
+    """Inside, an error of the disk, or of a directory that went, says what to do."""
     try:
         yield
     except FileNotFoundError as failure:
@@ -35,9 +35,16 @@ def explained_disk(results: Path) -> Iterator[None]:
             f"{failure.filename or results} is not there any more; something removed it while it "
             "was written to. Type the same command again"
         ) from failure
+    except CwbenchError:
+        raise
     except OSError as failure:
         if not disk_is_full(failure):
-            raise
+            place = failure.filename or results
+            raise CwbenchError(
+                f"{place} cannot be written: {failure.strerror or failure}. What was on record "
+                "stays; type the same command again once it can be, or name another results "
+                "directory with --results DIR"
+            ) from failure
         raise CwbenchError(
             f"the disk of {results} is full; free some room and type the same command again, "
             "it resumes"

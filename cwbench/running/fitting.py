@@ -57,7 +57,7 @@ class Place:
     @property
     def has_model(self) -> bool:
         """Whether a fitted model is stored."""
-        return (self.directory / beside.MODEL).is_file()
+        return any(self.directory.glob(f"{beside.MODEL}*"))
 
 
 Follow = Callable[[], Following | None]
