@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from cwbench.errors import (
     disk_is_full,
     message_of,
     out_of_memory,
+    trace_of,
 )
 from cwbench.machine.guests import visiting
 from cwbench.records.record import Status
@@ -72,5 +72,6 @@ def ended(work: Callable[[], Ending], say: Callable[[str], None]) -> Ending:
     except BaseException as failure:  # a failed run is a record, never lost
         if disk_is_full(failure):
             raise
-        say(traceback.format_exc())
+        if trace := trace_of(failure):
+            say(trace)
         return ("oom" if out_of_memory(failure) else "failed"), message_of(failure)
