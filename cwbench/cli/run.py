@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 @inception_option
 @click.option("--keep-samples", is_flag=True, help="Keep samples beyond 64 MiB.")
 @results_option
-@click.option("--force", is_flag=True, help="Forget the earlier run and start anew.")
+@click.option("--force", is_flag=True, help="Start anew; the earlier run stays until that is ok.")
 @click.option("--track", metavar="tensorboard[:DIR]", help="Follow the fit in TensorBoard.")
 @json_option
 @quiet_option

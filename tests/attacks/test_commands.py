@@ -255,7 +255,7 @@ def _visited(place: Path, run: Path, words: list[str], asked: str) -> tuple[Told
     return process(copy, words, asked), copy
 
 
-ATTACKS = [Attack("hostile plugins in every command", in_commands, 120)]
+ATTACKS = [Attack("hostile plugins in every command", in_commands, 40)]
 
 
 @pytest.mark.attacks

@@ -9,14 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
 from attacks.counts import Attack, Counts
-from attacks.test_top_up import Fault, Killed, run, written
+from attacks.test_top_up import Fault, Killed, written
 
 import cwbench
 from cwbench.boards.frames import selected
@@ -38,6 +38,19 @@ KINDS = {
 """What operations answer from some moment on; `killed` in the middle of a rename, too."""
 
 
+THREE = """
+from cwbench.metric import MetricInfo, ReferenceMetric
+class Three(ReferenceMetric):
+    info = MetricInfo(
+        name="three", version=1, title="three", direction="lower", debiased=False,
+        needs=frozenset({"reference"}), citation="ours",
+    )
+    def distance(self, a, b):
+        return a.flatten(1).sum(1) * 0 + 3
+"""
+"""A metric that takes no time."""
+
+
 class AnyFault(Fault):
     """Of one of these kinds; what vanished is there again afterwards."""
 
@@ -57,6 +70,17 @@ class AnyFault(Fault):
         return operation
 
 
+SIZE = {"preset.observations": 3, "preset.samples": 12, "preset.training_pairs": 50}
+
+
+def run(solver: str, results: Path, nfe: list[int], *, force: bool = False) -> Record:
+    """Of the least size, silent and without figures."""
+    return cwbench.run(
+        "gaussian-linear", solver, "smoke", settings=SIZE, nfe=nfe, results=results, force=force,
+        quiet=True, figures=False,
+    )  # fmt: skip
+
+
 class Command(NamedTuple):
     """What is on record before, what is done to it, and whether that may be without a cost."""
 
@@ -67,14 +91,15 @@ class Command(NamedTuple):
 
 def drawn(y: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:
     """A sampler from outside."""
-    return torch.randn(len(y), n, 10, generator=generator)
+    return torch.randn(len(y), n, 5, generator=generator)
 
 
 def evaluated(_: str, results: Path) -> object:
     """An outside sampler, again or for the first time."""
     return cwbench.evaluate(
-        drawn, "gaussian-linear", "smoke", name="mine", results=results, figures=False, quiet=True
-    )
+        drawn, "gaussian-linear", "smoke", settings=SIZE, name="mine", results=results,
+        figures=False, quiet=True,
+    )  # fmt: skip
 
 
 def scored(solver: str, results: Path) -> object:
@@ -82,7 +107,8 @@ def scored(solver: str, results: Path) -> object:
     (directory,) = (each for each in runs.run_directories(results) if "solver" in each.parts)
     record = runs.read(directory)
     assert record is not None
-    return score(record, results, metrics=["w2sq-marginal"], files=named((), [solver]), quiet=True)
+    three = f"{Path(solver).parent / 'three.py'}:Three"
+    return score(record, results, metrics=[three], files=named((), [solver]), quiet=True)
 
 
 def board(_: str, results: Path) -> object:
@@ -156,13 +182,15 @@ def tried(command: Command, kind: str, at: int, place: Path, solver: str) -> Cou
     return counts + Counts(wrong=int(wrong))
 
 
-def prepared(place: Path) -> str:
+def prepared(place: Path, commands: Iterable[Command] = COMMANDS) -> str:
     """The solver; an empty place, one with two runs, and one where each command was carried out."""
     solver = written(place)
+    (place / "three.py").write_text(THREE)
     (place / "empty").mkdir()
     run(solver, results=place / "base", nfe=[1])
     evaluated(solver, place / "base")
-    for command in COMMANDS:
+    assert len(contents(place / "base")) == 2
+    for command in commands:
         shutil.copytree(place / ("base" if command.before else "empty"), place / command.name)
         command.do(solver, place / command.name)
     return solver
@@ -197,8 +225,17 @@ def test_in_full(tmp_path: Path) -> None:
 
 
 def test_a_run_made_anew_is_lost_at_no_write(tmp_path: Path) -> None:
-    solver = prepared(tmp_path)
     (anew,) = (command for command in COMMANDS if command.name == "anew")
-    some = [("full", 1), ("full", 4), ("killed", 2), ("killed", 4), ("killed", 6), ("immutable", 5)]
+    solver = prepared(tmp_path, [anew])
+    some = [("full", 1), ("full", 4), ("killed", 6), ("killed", 9), ("vanished", 7)]
     found = [tried(anew, kind, at, tmp_path, solver) for kind, at in some]
     assert found == [Counts(1)] * len(some)
+
+
+def test_a_run_made_anew_that_fails_leaves_the_one_that_is_ok(tmp_path: Path) -> None:
+    solver = written(tmp_path)
+    run(solver, results=tmp_path / "results", nfe=[1])
+    before = contents(tmp_path / "results")
+    assert run(solver, results=tmp_path / "results", nfe=[77], force=True).status == "failed"
+    assert contents(tmp_path / "results") == before != {}
+    assert left_over(tmp_path / "results") == []
