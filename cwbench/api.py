@@ -81,7 +81,7 @@ def run(
             `$CWBENCH_INCEPTION_WEIGHTS`, else downloaded when needed.
         figures: draw the figures of the run beside its record.
         keep_samples: keep samples beyond 64 MiB.
-        force: forget the earlier run and start anew.
+        force: start anew; the earlier run stays until the new one is ok.
         quiet: show no progress.
         checkpoint_seconds: seconds between checkpoints; default `$CWBENCH_CHECKPOINT_SECONDS`, 30.
         callbacks: called during the fit and at its end; they change no number.
@@ -153,7 +153,7 @@ def sweep(
         device: `auto`, `cpu`, `cuda` or `mps`.
         inception_weights: as for `run`; processes on this machine use it too.
         keep_samples: keep samples beyond 64 MiB.
-        force: forget the earlier runs and start anew.
+        force: start anew; an earlier run stays until the new one is ok.
         retry: statuses to try again: `failed`, `timeout`, `oom`, `diverged`.
         engine: `local`, `ray` or `slurm`.
         address: of the Ray cluster; `local` with `slurm` runs its jobs here.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -66,6 +67,13 @@ def message_of(failure: BaseException) -> str:
     except Exception:  # noqa: BLE001 - an error of a plugin that cannot be shown
         text = "(an error without a text)"
     return f"{type(failure).__name__}: {text}"
+
+
+def trace_of(failure: BaseException) -> str:
+    """The frames of an error for a log; none of one of ours, whose text says what to do."""
+    if isinstance(failure, CwbenchError) and failure.__cause__ is None:
+        return ""
+    return "".join(traceback.format_exception(failure))
 
 
 def disk_is_full(failure: BaseException) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from cwbench import registry
+from cwbench.cli.hosting import answer, hosts_guests
 from cwbench.cli.options import json_option, names, reports_errors, results_option, set_option
 
 
@@ -68,6 +69,7 @@ def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
 @set_option
 @results_option
 @reports_errors
+@hosts_guests
 def describe(
     plugins: tuple[str, ...], bibtex: bool, assignments: tuple[str, ...], results: Path | None
 ) -> None:
@@ -88,14 +90,14 @@ def describe(
     if bibtex:
         from cwbench.reporting.citations import citations, names_on_record
 
-        click.echo(citations(plugins or names_on_record(results)))
+        answer(citations(plugins or names_on_record(results)))
         return
     for place, (name, text) in enumerate(texts.items()):
-        click.echo(f"\n\n{text}" if place else text)
+        answer(f"\n\n{text}" if place else text)
         task = tasks[name]
         if task and task.has_posterior:
             found = difficulty(task, preset_of(task, "quick"))
-            click.echo(f"\n{difficulty_text(task, found)}")
+            answer(f"\n{difficulty_text(task, found)}")
 
 
 COMMANDS = (list_plugins, describe)

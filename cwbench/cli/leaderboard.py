@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
+from cwbench.cli.hosting import answer, hosts_guests, leave
 from cwbench.cli.options import json_option, names, recorded, reports_errors, where_option
 from cwbench.errors import UsageError
 from cwbench.machine.cpu import without_collection
@@ -200,6 +200,7 @@ def compare(
 @where_option
 @json_option
 @reports_errors
+@hosts_guests
 def verify(
     directory: Path,
     fresh: bool,
@@ -228,23 +229,26 @@ def verify(
     found = list(verify_all(directory, fresh=fresh, settings=given, files=files, fresh_seed=seed))
     if as_json:
         told = [one.as_json() | {"fresh_seed": seed if fresh else None} for one in found]
-        click.echo(json.dumps(told, indent=1))
+        answer(json.dumps(told, indent=1))
     else:
         for one in found:
-            click.echo(str(one))
+            answer(str(one))
     refused, rescored, drawn = (
         sum(getattr(one, how) for one in found) for how in ("refused", "rescored", "redrawn")
     )
     hashes = sum(one.verdict == "hashes only" for one in found)
-    click.echo(
+    summary = (
         f"{len(found)} runs, {refused} with problems; scored again from samples: {rescored}, on "
-        f"fresh observations: {drawn}, by hashes only: {hashes}",
-        err=as_json,
+        f"fresh observations: {drawn}, by hashes only: {hashes}"
     )
+    if as_json:
+        click.echo(summary, err=True)
+    else:
+        answer(summary)
     if drawn:
         click.echo(f"fresh observations of seed {seed}; --fresh-seed {seed} repeats them", err=True)
     if refused:
-        sys.exit(1)
+        leave(1)
 
 
 COMMANDS = (leaderboard, compare, verify)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cwbench import registry
+from cwbench.cli.hosting import answer, hosts_guests
 from cwbench.cli.options import names, recorded, reports_errors, results_option, where_option
 from cwbench.cli.sweep import sweep
 
@@ -31,6 +32,7 @@ from cwbench.cli.sweep import sweep
 @where_option
 @results_option
 @reports_errors
+@hosts_guests
 def plot(
     run: str | None,
     task: str | None,
@@ -70,7 +72,7 @@ def plot(
     named_here = given or tasks or methods
     subject = subject_of(record, given, files) if named_here else None
     for path in draw(record, subject, output):
-        click.echo(path)
+        answer(path)
 
 
 def _plot_task(task: str, output: Path, results: Path | None) -> None:
@@ -82,7 +84,7 @@ def _plot_task(task: str, output: Path, results: Path | None) -> None:
     found = selected(results, task=task)
     writable_directory(output)
     for path in draw_tasks(found.boards, output):
-        click.echo(path)
+        answer(path)
 
 
 def _plot_sweep(file: Path, output: Path, results: Path | None) -> None:
@@ -103,7 +105,7 @@ def _plot_sweep(file: Path, output: Path, results: Path | None) -> None:
     writable_directory(output)
     for name, figure in figures.items():
         figure.savefig(output / f"{name}.png")
-        click.echo(output / f"{name}.png")
+        answer(output / f"{name}.png")
 
 
 COMMANDS = (plot,)

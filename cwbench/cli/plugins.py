@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from cwbench import registry
+from cwbench.cli.hosting import answer, hosts_guests, leave
 from cwbench.cli.options import json_option, names, reports_errors, set_option
-from cwbench.machine.guests import apart
 
 
 @click.command()
@@ -22,6 +21,7 @@ from cwbench.machine.guests import apart
 @set_option
 @json_option
 @reports_errors
+@hosts_guests
 def check(name: str, task: str | None, assignments: tuple[str, ...], as_json: bool) -> None:
     """Check that a task, method or metric keeps its contract; NAME or ./file.py:Class.
 
@@ -30,11 +30,10 @@ def check(name: str, task: str | None, assignments: tuple[str, ...], as_json: bo
     from cwbench.check import check as check_one
     from cwbench.settings import parse
 
-    with apart() as answers:  # what a plugin prints is no part of the answer
-        report = check_one(name, task=task, settings=parse(assignments))
-        click.echo(report.to_json() if as_json else str(report), answers)
+    report = check_one(name, task=task, settings=parse(assignments))
+    answer(report.to_json() if as_json else str(report))
     if not report.passed:
-        sys.exit(1)
+        leave(1)
 
 
 TRIED_BY: dict[registry.Kind, str] = {

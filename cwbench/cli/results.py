@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cwbench import registry
+from cwbench.cli.hosting import answer, hosts_guests, leave
 from cwbench.cli.options import (
     inception_option,
     json_option,
@@ -156,6 +157,7 @@ def why(run: str, other: str | None, results: Path | None, as_json: bool) -> Non
 @results_option
 @quiet_option
 @reports_errors
+@hosts_guests
 def score(
     runs: tuple[str, ...],
     tasks: list[str],
@@ -194,19 +196,19 @@ def score(
                 record, place, metrics=metrics, settings=given, files=files, quiet=quiet
             )
         except KeyboardInterrupt:
-            sys.exit(1)
+            leave(1)
         except CwbenchError as error:
             click.echo(f"cwbench: {record.run_id}: {error}", err=True)
             failed = True
             continue
         new = [i for i, entry in scored.metrics.items() if entry != record.metrics.get(i)]
         added = ", ".join(new) if new else "nothing was missing"
-        click.echo(f"{record.run_id}: {added}")
+        answer(f"{record.run_id}: {added}")
         for identifier in new:
             _tell_source(record, scored, identifier)
         failed = failed or scored.status != "ok"
     if failed:
-        sys.exit(1)
+        leave(1)
 
 
 def _tell_source(before: Record, now: Record, identifier: str) -> None:
@@ -273,6 +275,7 @@ def doctor(results: Path | None, as_json: bool) -> None:
     help="Also runs of a task or method of which a later version is installed.",
 )
 @reports_errors
+@hosts_guests
 def prune(results: Path | None, dry_run: bool, uninstalled: bool, outdated: bool) -> None:
     """Remove checkpoints of finished runs, leftovers of killed ones, and caches.
 
@@ -285,13 +288,13 @@ def prune(results: Path | None, dry_run: bool, uninstalled: bool, outdated: bool
     removed, problems = (items, []) if dry_run else remove(items)
     for item in removed:
         where = item.path.relative_to(place)
-        click.echo(f"{size_text(item.size):>10}  {item.kind}  {where}  ({item.reason})")
+        answer(f"{size_text(item.size):>10}  {item.kind}  {where}  ({item.reason})")
     for problem in problems:
         click.echo(f"cwbench: not removed: {problem}", err=True)
     freed = size_text(sum(item.size for item in removed))
-    click.echo(f"{len(removed)} items, {freed} {'would be freed' if dry_run else 'freed'}")
+    answer(f"{len(removed)} items, {freed} {'would be freed' if dry_run else 'freed'}")
     if problems:
-        sys.exit(1)
+        leave(1)
 
 
 COMMANDS = (status, logs, why, score, seal, doctor, prune)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from cwbench.cli.hosting import answer, answers, hosts_guests, leave
 from cwbench.cli.options import (
     inception_option,
     json_option,
@@ -24,7 +24,6 @@ from cwbench.cli.options import (
     set_option,
     task_option,
 )
-from cwbench.machine.guests import alone, apart
 from cwbench.records.interruption import RunInterruptedError
 
 if TYPE_CHECKING:
@@ -48,11 +47,12 @@ if TYPE_CHECKING:
 @inception_option
 @click.option("--keep-samples", is_flag=True, help="Keep samples beyond 64 MiB.")
 @results_option
-@click.option("--force", is_flag=True, help="Forget the earlier run and start anew.")
+@click.option("--force", is_flag=True, help="Start anew; the earlier run stays until that is ok.")
 @click.option("--track", metavar="tensorboard[:DIR]", help="Follow the fit in TensorBoard.")
 @json_option
 @quiet_option
 @reports_errors
+@hosts_guests
 def run(
     task: str,
     method: str,
@@ -95,20 +95,18 @@ def report(make_record: Callable[[], Record], *, as_json: bool) -> None:
     from cwbench.records.schema import brief
     from cwbench.records.tables import REASON, run_table
 
-    with apart() as answers:  # what a plugin prints is no part of the answer
-        try:
-            with alone():
-                record = make_record()
-        except RunInterruptedError as stopped:
-            record = stopped.record
-        if os.environ.get("RANK", "0") != "0" and record.directory is None:
-            return  # one of several processes on a fit: the first reports
-        table = record.to_bytes().decode() if as_json else run_table(record, width_of(answers))
-        click.echo(table, answers, nl=not as_json)
+    try:
+        record = make_record()
+    except RunInterruptedError as stopped:
+        record = stopped.record
+    if os.environ.get("RANK", "0") != "0" and record.directory is None:
+        return  # one of several processes on a fit: the first reports
+    table = record.to_bytes().decode() if as_json else run_table(record, width_of(answers()))
+    answer(table, nl=not as_json)
     if record.status not in ("ok", "skipped"):
         reason = brief(record.error or "", REASON)
         click.echo(f"cwbench: {record.status}: {reason}; see {record.directory}/log.txt", err=True)
-        sys.exit(1)
+        leave(1)
 
 
 def width_of(stream: IO[str]) -> int:
@@ -128,6 +126,7 @@ def width_of(stream: IO[str]) -> int:
 @set_option
 @click.option("--output", type=click.Path(path_type=Path), help="Default TASK.safetensors.")
 @reports_errors
+@hosts_guests
 def export(
     task: str, preset: str, seed: int, assignments: tuple[str, ...], output: Path | None
 ) -> None:
@@ -142,9 +141,9 @@ def export(
     request = resolve(task, "prior", preset=preset, seed=seed, given=parse(assignments))
     path = output or Path(f"{request.task.info.name}.safetensors")
     for name, tensor in write(request.task, request.preset, seed, path).items():
-        click.echo(f"{name:<8} {tuple(tensor.shape)}")
+        answer(f"{name:<8} {tuple(tensor.shape)}")
     shape = (request.preset.observations, 2 * request.preset.samples, *request.task.x_shape)
-    click.echo(f"{path}: answer with samples of shape {shape}")
+    answer(f"{path}: answer with samples of shape {shape}")
 
 
 @click.command()
@@ -163,6 +162,7 @@ def export(
 @json_option
 @quiet_option
 @reports_errors
+@hosts_guests
 def evaluate(
     samples: Path,
     task: str,

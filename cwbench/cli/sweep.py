@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
+from cwbench.cli.hosting import answer, hosts_guests, leave
 from cwbench.cli.options import (
     inception_option,
     json_option,
@@ -16,7 +16,6 @@ from cwbench.cli.options import (
     reports_errors,
     results_option,
 )
-from cwbench.machine.guests import alone, apart
 from cwbench.records.interruption import SweepInterruptedError
 
 
@@ -54,13 +53,14 @@ from cwbench.records.interruption import SweepInterruptedError
     "--slurm", multiple=True, metavar="KEY=VALUE", help="Of the Slurm jobs: partition=gpu."
 )
 @click.option("--retry", help="Do again what ended so: failed,timeout,oom,diverged.")
-@click.option("--force", is_flag=True, help="Forget the earlier runs and start anew.")
+@click.option("--force", is_flag=True, help="Start anew; earlier runs stay until that is ok.")
 @click.option(
     "--dry-run", is_flag=True, help="Print the matrix, what is done, and a time; do nothing."
 )
 @json_option
 @quiet_option
 @reports_errors
+@hosts_guests
 def sweep(
     file: Path | None, assignments: tuple[str, ...], slurm: tuple[str, ...], **options: Any
 ) -> None:
@@ -80,21 +80,19 @@ def sweep(
     flags = {name.replace("_", "-"): value for name, value in options.items()}
     given = {name: value for name, value in flags.items() if value not in (None, False)}
     arguments = sweep_file.read(file, [*flags, *sweep_file.TABLES]) if file else {}
-    with apart() as answers, alone():  # what a plugin prints or starts is no part of the answer
-        arguments = overridden(arguments, given)
-        if assignments:
-            from cwbench.sweeping.matrix import assignments as by_key
+    arguments = overridden(arguments, given)
+    if assignments:
+        from cwbench.sweeping.matrix import assignments as by_key
 
-            arguments["set"] = arguments.get("set", {}) | by_key(assignments)
-        if slurm:
-            arguments["slurm"] = arguments.get("slurm", {}) | parse(slurm)
-        words = {name.replace("-", "_"): value for name, value in arguments.items()}
-        good = _swept(words, answers)
-    if not good:
-        sys.exit(1)
+        arguments["set"] = arguments.get("set", {}) | by_key(assignments)
+    if slurm:
+        arguments["slurm"] = arguments.get("slurm", {}) | parse(slurm)
+    words = {name.replace("-", "_"): value for name, value in arguments.items()}
+    if not _swept(words):
+        leave(1)
 
 
-def _swept(arguments: dict[str, Any], answers: IO[str]) -> bool:
+def _swept(arguments: dict[str, Any]) -> bool:
     """Carry out a sweep, or say what it would do; whether all runs have a result."""
     from cwbench.sweeping.request import sweep_request
     from cwbench.sweeping.sweep import seconds_on_record
@@ -104,14 +102,14 @@ def _swept(arguments: dict[str, Any], answers: IO[str]) -> bool:
     request = sweep_request(arguments)
     if arguments.get("dry_run"):
         runs, spent = request.planned(), seconds_on_record(request.results)
-        click.echo(plan_json(runs, spent) if as_json else plan_table(runs, spent), answers)
+        answer(plan_json(runs, spent) if as_json else plan_table(runs, spent))
         return True
     try:
         records = request.carry_out(quiet=arguments.get("quiet", False) or as_json)
     except SweepInterruptedError as interruption:
         stopped, records = interruption, interruption.records
     everything = ",\n".join(record.to_json().rstrip() for record in records)
-    click.echo(f"[{everything}]" if as_json else outcome_table(records), answers)
+    answer(f"[{everything}]" if as_json else outcome_table(records))
     if stopped:
         click.echo(f"cwbench: {stopped}", err=True)
     return not stopped and all(record.status in ("ok", "skipped") for record in records)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
-from cwbench.errors import DivergedError, Interrupted, disk_is_full, message_of, out_of_memory
+from cwbench.errors import (
+    DivergedError,
+    Interrupted,
+    disk_is_full,
+    message_of,
+    out_of_memory,
+    trace_of,
+)
 from cwbench.machine.guests import visiting
 from cwbench.metric import Metric
 
@@ -38,7 +44,7 @@ def attempt(work: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T 
     except BaseException as failure:
         if out_of_memory(failure) or disk_is_full(failure):
             raise
-        return Failed(message_of(failure), traceback.format_exc())
+        return Failed(message_of(failure), trace_of(failure))
 
 
 class Attempts:

@@ -15,7 +15,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn, TypeVar
+
+from cwbench.errors import ContractError, message_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -47,11 +49,41 @@ def visiting() -> Iterator[None]:
                 os.chdir(place)
 
 
+@contextlib.contextmanager
+def contained() -> Iterator[None]:
+    """Inside, a plugin that exits, or raises what is no exception, costs its own part alone.
+
+    Raises:
+        ContractError: in the place of both.
+    """
+    try:
+        with visiting():
+            yield
+    except (Exception, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as failure:
+        raise ContractError(f"a plugin ended it: {message_of(failure)}") from failure
+
+
 def _place() -> str | None:
     try:
         return os.getcwd()  # noqa: PTH109 - called for every draw
     except OSError:  # removed
         return None
+
+
+T = TypeVar("T")
+
+
+def step_by_step(steps: Iterator[T]) -> Iterator[T]:
+    """The same, where code of a plugin runs in every step."""
+    while True:
+        with visiting():
+            try:
+                found = next(steps)
+            except StopIteration:
+                return
+        yield found
 
 
 @contextlib.contextmanager

@@ -2,8 +2,8 @@
 
 Some file systems have no such locks (Lustre as it is often mounted, some NFS). There
 `$CWBENCH_LOCKS=files` has every process of a machine or cluster use files instead, which name the
-host, the process that holds them and when it began; a killed holder's file is taken over on its own
-host, and elsewhere it is removed by hand.
+host, the processes that hold them and when each began; once all of them ended, their file is taken
+over on their own host, and elsewhere it is removed by hand.
 """
 
 from __future__ import annotations
@@ -179,6 +179,24 @@ def release(lock: int) -> None:
     os.close(lock)
 
 
+def share(lock: int, child: int) -> None:
+    """Let a child hold a claim as well; one of the system it holds by the file it inherits."""
+    holder = _HELD.get(lock)
+    if holder is not None:
+        line = _line_of(child)
+        file = os.open(holder.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            _write(file, line)
+        finally:
+            os.close(file)
+        _HELD[lock] = _Holder(holder.path, holder.content + line)
+
+
+def _line_of(number: int) -> str:
+    """How a lock file names a process; no two are equal."""
+    return f"{socket.gethostname()} {number} {_began(number)} {secrets.token_hex(8)}\n"
+
+
 def _leave_to_parent() -> None:
     """What this process forks does not keep its locks."""
     for lock in _HELD:
@@ -252,8 +270,8 @@ def _unlink(path: Path, content: str) -> None:
 
 def _made(path: Path) -> int | None:
     """Put a lock file with all its content in its place; None if there is one."""
-    token = secrets.token_hex(8)
-    content = f"{socket.gethostname()} {os.getpid()} {_began(os.getpid())} {token}\n"
+    content = _line_of(os.getpid())
+    token = content.split()[-1]
     aside, linked = path.with_name(f"{HOLDER}.{token}"), False
     lock = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     _HELD[lock] = _Holder(path, content)
@@ -323,12 +341,17 @@ def _is_held(path: Path) -> bool:
 
 
 def _lives(path: Path, content: str) -> bool:
-    """Whether the process that wrote a lock file may be alive; one on another host may.
+    """Whether a process that a lock file names may be alive; one on another host may.
 
-    It wrote its host, its number and (but for earlier versions) when it began: numbers are given
+    A line has its host, its number and (but for earlier versions) when it began: numbers are given
     again. Nobody's is a file that cannot be read and is not being written.
     """
-    host, number, began, *_ = [*content.split(), "", "", ""]
+    lines = content.splitlines() or [""]
+    return any(_line_lives(path, line, content) for line in lines)
+
+
+def _line_lives(path: Path, line: str, content: str) -> bool:
+    host, number, began, *_ = [*line.split(), "", "", ""]
     if not (number.isascii() and number.isdecimal()):
         try:
             return time.time() - path.stat().st_mtime < UNWRITTEN_SECONDS

@@ -3,24 +3,31 @@
 A new file is written beside the old one, under its name and the first digits of its hash. The
 record that names it is the switch: until then the old record has its old files, and from then on
 the new one is found, under either name. So whatever ends a writer, what is on record is whole.
+
+A run that is started anew is made in a directory of its own inside that of the old one, and its
+files are moved beside the old ones before the switch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cwbench.errors import CorruptFileError
 from cwbench.machine.files import contents, write_atomically
+from cwbench.machine.locks import is_lock
 
 MODEL, SAMPLES, OBSERVATIONS = "model.safetensors", "samples.safetensors", "observations.parquet"
 SWITCHED = (SAMPLES, OBSERVATIONS)
-"""What may change under a record; a model is written once."""
-NEW = re.compile(rf"({'|'.join(map(re.escape, SWITCHED))})\.[0-9a-f]{{16}}")
+"""What may change under a record; a model goes with its record alone."""
+ANEW = "anew"
+"""Where a run is made that takes the place of one on record."""
+NEW = re.compile(rf"({'|'.join(map(re.escape, (MODEL, *SWITCHED)))})\.[0-9a-f]{{16}}")
 
 Named = Mapping[str, str]
 """SHA-256 by name, as a record has it."""
@@ -57,6 +64,12 @@ def stored(directory: Path, name: str, named: Named) -> bytes | None:
     return None
 
 
+def model_path(directory: Path, named: Named) -> Path:
+    """Where the model that a record names is, or would be."""
+    places = [directory / place for place in _places(MODEL, named.get(MODEL))]
+    return next((place for place in places if place.is_file()), directory / MODEL)
+
+
 def hashes(directory: Path, named: Named | None = None) -> dict[str, str]:
     """SHA-256 by name of the files that are there, in either place if a record names them."""
     found = {}
@@ -89,6 +102,45 @@ def settle(directory: Path, named: Named) -> None:
                     path.replace(directory / name)
                 else:
                     path.unlink()
+
+
+@contextmanager
+def anew(directory: Path) -> Iterator[Path]:
+    """An empty directory inside that of a run, gone at the end; a killed one's is emptied.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    place = directory / ANEW
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def bring(source: Path, directory: Path, named: Named) -> None:
+    """Move the files that a record is about to name beside those of the old record.
+
+    Raises:
+        OSError: if one cannot be moved.
+    """
+    for name, sha256 in named.items():
+        for place in _places(name, sha256):
+            with suppress(FileNotFoundError):
+                (source / place).replace(directory / new_name(name, sha256))
+
+
+def empty(directory: Path, named: Named) -> None:
+    """Empty a run's directory of all that its record does not name, but for the lock and the log.
+
+    Both may be in use.
+    """
+    kept = {"record.json", "log.txt", *named, *(new_name(*one) for one in named.items())}
+    for path in directory.iterdir():
+        if path.name not in kept and not is_lock(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 @dataclass

@@ -75,6 +75,9 @@ def _leftovers(directory: Path, record: Record | None) -> Iterator[Item]:
     if record is not None and finished:
         reason = f"the run is {record.status}"
         yield Item("checkpoint", checkpoint, size_of(checkpoint), reason, directory)
+    if (directory / beside.ANEW).is_dir():
+        begun = directory / beside.ANEW
+        yield Item("attempt", begun, size_of(begun), "its writer was killed", directory)
     hidden = [*directory.glob(".*"), *directory.glob("*/.*")]
     yield from _temporary(
         (p for p in hidden if not (finished and p.parent == checkpoint)), directory

@@ -51,10 +51,12 @@ def read(directory: Path) -> Record | None:
     return record
 
 
-def write(directory: Path, record: Record) -> None:
+def write(directory: Path, record: Record, *, made_in: Path | None = None) -> None:
     """Write `record.json` with a seal, whole or not at all.
 
-    From then on its files are those that were written beside the old ones (`tidied`).
+    From then on its files are those that were written beside the old ones (`tidied`). If the run
+    was made anew, in a directory of its own (`beside.anew`), nothing is left of the old one; but if
+    the old one is ok and the new one is not, or was interrupted, the old one stays.
 
     Raises:
         NewerSchemaError: if the old one was written by a later cwbench; it stays, too.
@@ -62,8 +64,25 @@ def write(directory: Path, record: Record) -> None:
     """
     with suppress(FileNotFoundError, NotADirectoryError):
         refuse_newer(directory / "record.json")
+    anew = made_in is not None and made_in.name == beside.ANEW
+    record.directory = directory
+    if anew and (record.status == "interrupted" or _is_worse(record, directory)):
+        return
+    if made_in and anew:
+        beside.bring(made_in, directory, record.files)
     write_atomically(directory / "record.json", record.to_bytes())
-    record.directory, record.sealed = directory, True
+    record.sealed = True
+    if anew:
+        beside.empty(directory, record.files)
+
+
+def _is_worse(record: Record, directory: Path) -> bool:
+    """Whether a record has no result and the one on record has."""
+    try:
+        old = read(directory)
+    except CorruptFileError:
+        return False
+    return record.status != "ok" and old is not None and old.status == "ok"
 
 
 @contextmanager
@@ -72,12 +91,29 @@ def tidied(directory: Path) -> Iterator[None]:
 
     So it ends what an earlier writer began, too.
     """
+    _settle(directory)
     try:
         yield
     finally:
-        with suppress(CorruptFileError, OSError):
-            record = read(directory)
-            beside.settle(directory, record.files if record else {})
+        _settle(directory)
+
+
+def _settle(directory: Path) -> None:
+    with suppress(CorruptFileError, OSError):
+        record = read(directory)
+        beside.settle(directory, record.files if record else {})
+
+
+def forget(directory: Path) -> None:
+    """Empty a run's directory of what is no finished run.
+
+    Raises:
+        OSError: if it cannot be.
+    """
+    (directory / "record.json").unlink(missing_ok=True)  # half of a run is none
+    beside.empty(directory, {})
+    with suppress(FileNotFoundError):
+        os.truncate(directory / "log.txt", 0)  # a worker may be writing to it
 
 
 def has_its_values(record: Record) -> bool:

@@ -24,7 +24,7 @@ from cwbench.errors import AnotherFitError, ContractError, CorruptFileError
 from cwbench.machine.files import contents, write_atomically
 from cwbench.machine.tensors import content_of, is_whole
 from cwbench.method import State
-from cwbench.records.beside import MODEL, OBSERVATIONS, SAMPLES, Named, Staged, stored
+from cwbench.records.beside import MODEL, OBSERVATIONS, SAMPLES, Named, Staged, model_path, stored
 from cwbench.records.record import finite
 
 SAMPLES_LIMIT = 64 * 2**20
@@ -61,7 +61,7 @@ def load_model(
     Raises:
         CorruptFileError: if it is truncated, changed or belongs to another fit.
     """
-    path = directory / MODEL
+    path = model_path(directory, {MODEL: sha256} if sha256 else {})
     content = contents(path)
     if not (hashlib.sha256(content).hexdigest() == sha256 if sha256 else is_whole(content)):
         expected = "the file its record names" if sha256 else "as it was sealed"

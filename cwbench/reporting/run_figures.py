@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +20,11 @@ from cwbench.judging.by_observation import as_samples
 from cwbench.judging.judge import Judge
 from cwbench.machine.cpu import single_threaded
 from cwbench.machine.files import switched_directory, writable_directory, write_atomically
+from cwbench.machine.guests import step_by_step, visiting
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
 from cwbench.preset import NFE, Preset
-from cwbench.records.beside import MODEL
+from cwbench.records.beside import MODEL, model_path
 from cwbench.records.frame import rows
 from cwbench.records.record import Record
 from cwbench.records.storage import load_model, load_samples
@@ -81,6 +83,7 @@ class Scene(NamedTuple):
         return ExactImages(mean.reshape(shape).numpy(), sd.reshape(shape).numpy(), draws)
 
 
+@visiting()
 def subject_of(
     record: Record, settings: Mapping[str, Any] | None = None, files: Named = NOTHING
 ) -> Subject:
@@ -95,6 +98,7 @@ def subject_of(
         UsageError: if its task is not installed, or a path that it needs is not given.
         OtherDataError: if a setting leads to other data than it was made of.
     """
+    directory = record.directory and record.directory.absolute()  # a plugin may go elsewhere
     task = remade_task(record, settings or {}, files)[0]
     try:
         configured = remade_method(record, settings or {}, files)
@@ -103,8 +107,8 @@ def subject_of(
     ):  # an outside sampler, or a file that is not named: its samples are all there is
         return Subject(task, None)
     method = configured.on(task, Preset(**record.preset_values))
-    if record.directory and (record.directory / MODEL).is_file():
-        state, _ = load_model(record.directory, record.fit_id, record.files.get(MODEL))
+    if directory and model_path(directory, record.files).is_file():
+        state, _ = load_model(directory, record.fit_id, record.files.get(MODEL))
         method.load_state_dict(state)
         return Subject(task, method)
     return Subject(task, None)
@@ -130,9 +134,9 @@ def draw(record: Record, subject: Subject | None = None, output: Path | None = N
     target = output or record.directory / "figures"
     writable_directory(output or record.directory, what="figures", option="--output DIR")
     task, method = subject or subject_of(record)
-    names = []
+    record, names = replace(record, directory=record.directory.absolute()), []
     with switched_directory(target) if output is None else nullcontext(target) as place:
-        for name, figure in _figures(record, task, method):
+        for name, figure in step_by_step(_figures(record, task, method)):
             content = BytesIO()
             figure.savefig(content, format="png", dpi=DPI)
             write_atomically(place / f"{name}.png", content.getvalue())

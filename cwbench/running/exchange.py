@@ -23,6 +23,7 @@ from torch import Generator, Tensor
 from cwbench.errors import UsageError
 from cwbench.judging.by_observation import ObservationJudge
 from cwbench.machine.files import contents, opened, write_atomically
+from cwbench.machine.guests import visiting
 from cwbench.method import tensors_of
 from cwbench.preset import Preset
 from cwbench.running.fitting import training_data
@@ -34,12 +35,14 @@ def export(task: Task, preset: Preset, seed: int, path: Path) -> dict[str, Tenso
 
     The metadata says which task and preset, and how many samples are wanted for each observation.
     """
-    x, y = tensors_of(training_data(task, preset, seed))
-    tensors = {"train_x": x, "train_y": y, "y": ObservationJudge(task, preset).observations.y}
+    with visiting():
+        x, y = tensors_of(training_data(task, preset, seed))
+        tensors = {"train_x": x, "train_y": y, "y": ObservationJudge(task, preset).observations.y}
+        fingerprint = task.fingerprint()
     metadata = {
         "task": task.info.name,
         "task_version": str(task.info.version),
-        "fingerprint": task.fingerprint(),
+        "fingerprint": fingerprint,
         "seed": str(seed),
         "samples_wanted": str(2 * preset.samples),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from cwbench.errors import (
     disk_is_full,
     message_of,
     out_of_memory,
+    trace_of,
 )
 from cwbench.machine.guests import visiting
 from cwbench.records.record import Status
@@ -27,7 +27,7 @@ Ending = tuple[Status, str | None]
 
 @contextmanager
 def explained_disk(results: Path) -> Iterator[None]:
-    """Inside, the error of a full disk, or of a directory that went, says what to do."""
+    """Inside, an error of the disk, or of a directory that went, says what to do."""
     try:
         yield
     except FileNotFoundError as failure:
@@ -35,9 +35,16 @@ def explained_disk(results: Path) -> Iterator[None]:
             f"{failure.filename or results} is not there any more; something removed it while it "
             "was written to. Type the same command again"
         ) from failure
+    except CwbenchError:
+        raise
     except OSError as failure:
         if not disk_is_full(failure):
-            raise
+            place = failure.filename or results
+            raise CwbenchError(
+                f"{place} cannot be written: {failure.strerror or failure}. What was on record "
+                "stays; type the same command again once it can be, or name another results "
+                "directory with --results DIR"
+            ) from failure
         raise CwbenchError(
             f"the disk of {results} is full; free some room and type the same command again, "
             "it resumes"
@@ -65,5 +72,6 @@ def ended(work: Callable[[], Ending], say: Callable[[str], None]) -> Ending:
     except BaseException as failure:  # a failed run is a record, never lost
         if disk_is_full(failure):
             raise
-        say(traceback.format_exc())
+        if trace := trace_of(failure):
+            say(trace)
         return ("oom" if out_of_memory(failure) else "failed"), message_of(failure)

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from cwbench.door import HandedData, copied
 from cwbench.errors import ContractError
 from cwbench.machine.cpu import single_threaded
+from cwbench.machine.guests import visiting
 from cwbench.machine.processes import Processes
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method, take
@@ -56,13 +57,14 @@ class Place:
     @property
     def has_model(self) -> bool:
         """Whether a fitted model is stored."""
-        return (self.directory / beside.MODEL).is_file()
+        return any(self.directory.glob(f"{beside.MODEL}*"))
 
 
 Follow = Callable[[], Following | None]
 """Makes what scores the method during its fit, if anything, once the fit is about to begin."""
 
 
+@visiting()
 def bind(request: Request, device: torch.device) -> Bound | str:
     """The method made for the task, or the reason why it cannot do it."""
     meter = Meter()

@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from cwbench.judging.by_observation import ObservationJudge
+from cwbench.machine.guests import visiting
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE
 from cwbench.registry import Loaded
@@ -53,6 +54,7 @@ def external(name: str, *, with_nfe: bool) -> type[External]:
     return type("External", (External,), {"info": info})
 
 
+@visiting()
 def identified(request: Request) -> Request:
     """The request of a sampler from outside, keyed by the samples that it draws.
 

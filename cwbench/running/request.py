@@ -18,6 +18,7 @@ from cwbench.door import Behind, copied, copying
 from cwbench.errors import ContractError, CwbenchError, UsageError, message_of, unknown
 from cwbench.judging.choice import chosen_metrics, sized
 from cwbench.machine import processes
+from cwbench.machine.guests import visiting
 from cwbench.machine.streams import stream
 from cwbench.machine.torch_state import plain_torch
 from cwbench.method import Method, Posterior, ProblemSpec
@@ -297,9 +298,10 @@ def resolve(
     values = base.model_dump() | owned["preset"]
     resolved = settings.validated(Preset, values, "preset")
     instance = _made(task_origin, task_params)
-    refuse_broken(instance)
-    if instance.stored_images("test") is None:
-        checked_pairs(instance, instance.evaluation_set(1, stream("probe")), "evaluation_set")
+    with visiting():
+        refuse_broken(instance)
+        if instance.stored_images("test") is None:
+            checked_pairs(instance, instance.evaluation_set(1, stream("probe")), "evaluation_set")
     opened = keyed_preset(resolved) != keyed_preset(base)
     chosen = chosen_metrics(instance, resolved.metrics, metrics)
     sized(chosen.metrics, resolved.images)

@@ -9,7 +9,6 @@ Here is what decides: what is on record, what is to be done, and how it ended. `
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -30,7 +29,7 @@ from cwbench.errors import (
 )
 from cwbench.judging.judge import Judge
 from cwbench.judging.units import scale_facts
-from cwbench.machine import environment, locks
+from cwbench.machine import environment
 from cwbench.machine.files import writable_directory
 from cwbench.machine.guests import visiting
 from cwbench.machine.processes import Processes
@@ -118,9 +117,13 @@ class Runner:
 
     def _written(self, begin: Callable[[], None], *, force: bool, quiet: bool) -> Done:
         """The record once the directory is held."""
-        if force:
-            self._forget()
         previous, problem = self.previous()
+        if force and previous and previous.status != "interrupted":  # it stays until this is done
+            with self._working(quiet=quiet) as place, beside.anew(place.directory) as new:
+                return self._tracked(None, replace(place, directory=new), begin)
+        if force:
+            runs.forget(self.directory)
+            previous, problem = None, None
         if previous and self._is_done(previous):  # by somebody else, meanwhile
             return Done(previous)
         with self._working(quiet=quiet) as place:
@@ -251,15 +254,6 @@ class Runner:
                 "--force to fit it again, or leave preset.follow out"
             )
 
-    def _forget(self) -> None:
-        """Empty the directory, but for the lock and the log, which may be in use."""
-        (self.directory / "record.json").unlink(missing_ok=True)  # half of a run is none
-        for path in self.directory.iterdir():
-            if path.name == "log.txt":
-                path.write_bytes(b"")  # a worker may be writing to it
-            elif not locks.is_lock(path.name):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-
     def _tracked(self, previous: Record | None, place: Place, begin: Callable[[], None]) -> Done:
         """Attempt the run and tell the callbacks."""
         unrecorded = not (place.directory / "record.json").exists()
@@ -318,8 +312,8 @@ class Runner:
         say(f"{status}{f': {error}' if error else ''}")
         if kept and status != "ok":  # what is on record stays as it is, with its files
             return Done(replace(kept, status=status, error=error))
-        record = self._record((status, error), outcome, started, kept)
-        runs.write(self.directory, record)
+        record = self._record((status, error), outcome, started, kept, place.directory)
+        runs.write(self.directory, record, made_in=place.directory)
         return Done(record, *measured)
 
     def _scored(self, previous: Record, place: Place) -> Record:
@@ -330,7 +324,8 @@ class Runner:
         if measuring.has_to_draw(request, kept, place):
             if not place.has_model:
                 raise CwbenchError("neither its samples nor its model are stored; only a new run")
-            bound = self._restored(previous, place, outcome)
+            with visiting():
+                bound = self._restored(previous, place, outcome)
         measurable = {metric_id(m, n) for n, some in missing(request, None) for m in some.values()}
         outcome.metrics = {i: e for i, e in previous.metrics.items() if kept or i not in measurable}
         with visiting():
@@ -339,7 +334,7 @@ class Runner:
         record = replace(
             previous, status=status, error=error, metrics=outcome.metrics,
             cost=finite(previous.cost | {"sampling": outcome.cost["sampling"]}),
-            files=self._files(outcome, kept),
+            files=self._files(outcome, kept, self.directory),
         )  # fmt: skip
         record = published(record, request)
         runs.write(self.directory, record)
@@ -371,15 +366,16 @@ class Runner:
             self.request, bound, judge, place, outcome, kept, keep_samples=self.keep_samples
         )
 
-    def _files(self, outcome: Outcome, kept: Record | None) -> dict[str, str]:
+    def _files(self, outcome: Outcome, kept: Record | None, place: Path) -> dict[str, str]:
         """SHA-256 by name of the model, of what was written now, and of what is kept."""
-        there = beside.hashes(self.directory, kept.files if kept else None)
+        there = beside.hashes(place, kept.files if kept else None)
         names = {beside.MODEL, *(kept.files if kept else ())}
         return {name: there[name] for name in there if name in names} | outcome.files
 
     def _record(
-        self, ending: Ending, outcome: Outcome, started: datetime, kept: Record | None = None
-    ) -> Record:
+        self, ending: Ending, outcome: Outcome, started: datetime, kept: Record | None = None,
+        place: Path | None = None,
+    ) -> Record:  # fmt: skip
         if outcome.cost:
             outcome.cost["peak_memory_bytes"] = environment.peak_memory_bytes(self.device)
         status, error = ending
@@ -391,7 +387,7 @@ class Runner:
             diagnostics=outcome.diagnostics,
             cost=finite(outcome.cost),
             environment=environment.describe(self.device, self.parallel),
-            files=self._files(outcome, kept),
+            files=self._files(outcome, kept, place or self.directory),
             started=started.isoformat(timespec="seconds"),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             edited=kept is not None and kept.edited,

@@ -22,6 +22,7 @@ from cwbench import registry
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.judging.choice import chosen_metrics, imports, sized
 from cwbench.machine.environment import device_of
+from cwbench.machine.guests import contained
 from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE, Preset
 from cwbench.records.lookup import results_of
@@ -60,14 +61,16 @@ def score(
     if record.status != "ok":
         raise CwbenchError(f"it is {record.status}: {record.error}; there is nothing to score")
     try:
-        request = request_of(record, metrics, settings, files)
+        with contained():
+            request = request_of(record, metrics, settings, files)
         for told in other_distributions(record, request.task_origin, request.method_origin):
             warnings.warn(f"{record.run_id}: {told}", stacklevel=2)
         runner = Runner(
             request, results_of(record.directory) or results, _device(record),
             recorded_in=record.directory,
         )  # fmt: skip
-        return runner.score_again(quiet=quiet)
+        with contained():
+            return runner.score_again(quiet=quiet)
     except CwbenchError:
         raise
     except Exception as failure:  # of a plugin, or odd content; the record is left alone

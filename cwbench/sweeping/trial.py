@@ -204,10 +204,13 @@ def main() -> None:
     """Answer what standard input asks, line by line: null, or what is wrong."""
     import cwbench.sweeping.matrix  # noqa: F401 - so that the time is the plugin's own
 
-    with apart() as answers, alone():
-        _answer(None, answers)
-        for line in sys.stdin:
-            _answer(_tried(json.loads(line)), answers)
+    try:
+        with apart() as answers, alone():
+            _answer(None, answers)
+            for line in sys.stdin:
+                _answer(_tried(json.loads(line)), answers)
+    except BrokenPipeError:  # whoever asked was killed
+        os._exit(0)
 
 
 def _answer(reason: str | None, answers: IO[str]) -> None:

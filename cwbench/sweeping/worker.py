@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from cwbench.errors import CorruptFileError, CwbenchError
 from cwbench.machine.files import opened, sha256_of
 from cwbench.machine.guests import alone, end_all_of
-from cwbench.machine.locks import claim, released
+from cwbench.machine.locks import claim, released, share
 from cwbench.machine.signals import stop_on_signal
 from cwbench.sweeping.job import TOLD, Job, from_json
 
@@ -168,6 +168,7 @@ def _carried_out(job: Job, lock: int, stop_asked: threading.Event) -> Outcome:
             start_new_session=True, pass_fds=[lock],
         )  # fmt: skip
         try:
+            share(lock, child.pid)  # it goes on for a while if this process is killed
             with suppress(BrokenPipeError):
                 assert child.stdin  # noqa: S101 - for the type checker
                 child.stdin.write(f"{job.to_json()}\n".encode())

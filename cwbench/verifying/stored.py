@@ -24,7 +24,7 @@ def hashes(record: Record) -> dict[str, str]:
 
 def has_model(record: Record) -> bool:
     """Whether its model is stored."""
-    return (place(record) / beside.MODEL).is_file()
+    return beside.model_path(place(record), record.files).is_file()
 
 
 def samples(record: Record) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ from typing import Any
 
 from cwbench import registry
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
+from cwbench.machine.guests import contained
 from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.records.schema import LARGEST
@@ -107,6 +108,7 @@ class _Verification:
         if record is None:
             found.take([Problem(f"{directory} has no record.json")])
             return found
+        record.directory = directory.absolute()  # a plugin may go elsewhere
         found.name = (
             f"{record.task['name']} / {record.label} / {record.preset} / seed {record.seed}"
         )
@@ -144,7 +146,8 @@ class _Verification:
 
     def _request(self, record: Record, found: Verified) -> Request | None:
         try:
-            return request_of(record, settings=self.given, files=self.files)
+            with contained():
+                return request_of(record, settings=self.given, files=self.files)
         except OtherDataError as error:
             found.take([Problem(str(error))])
         except CwbenchError as error:
@@ -158,11 +161,13 @@ class _Verification:
     ) -> None:
         """What is computed anew from what is stored."""
         try:
-            again = scoring.rescored(record, request, values)
+            with contained():
+                again = scoring.rescored(record, request, values)
             found.take(again.findings)
             found.rescored = again.complete
             if stored.has_model(record):
-                found.take(self._fresh(record, request, values, found))
+                with contained():
+                    found.take(self._fresh(record, request, values, found))
         except Exception as failure:  # noqa: BLE001 - of a plugin; the next record is checked
             found.take([Problem(f"scoring failed: {type(failure).__name__}: {failure}")])
 
@@ -181,7 +186,8 @@ class _Verification:
 def _told(check: Callable[..., Iterable[Finding]], *arguments: Any) -> Iterator[Finding]:
     """The findings of a check; one that falls over odd content refuses the record."""
     try:
-        yield from check(*arguments)
+        with contained():
+            yield from check(*arguments)
     except Exception as failure:  # noqa: BLE001 - records are input: the next one is checked
         name = getattr(check, "__name__", "check").strip("_")
         yield Problem(f"checking its {name} failed: {type(failure).__name__}: {failure}")

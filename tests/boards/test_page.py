@@ -394,3 +394,32 @@ def test_phone_dark_and_print(opened: Callable[..., Page], scheme: str) -> None:
     assert not shown.is_visible("#tabs")
     assert shown.is_visible("#board")
     assert shown.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("group", "values", "sizes", "column", "over"),
+    [
+        ("labelled-images", 1, "100 images", "real images", "classes"),
+        ("labelled-images", 10, "10 classes, 100 images", "real images", "classes"),
+        ("vectors", 10, "10 observations, 100 samples a side", "floor", "observations"),
+    ],
+)
+def test_the_words_are_those_of_the_kind_of_task(
+    tmp_path: Path, browser: Any, group: str, values: int, sizes: str, column: str, over: str
+) -> None:
+    part = {"group": group, "main_metric": "d"}
+    write_run(tmp_path / "results", {"d": NOISE[0][:values]}, task_part=part)
+    found = boards([Source(tmp_path / "results", YOURS)], metrics=None)
+    path = tmp_path / "page.html"
+    path.write_text(page(found.boards, []))
+    shown = browser.new_page()
+    shown.goto(path.as_uri())
+    shown.wait_for_selector("#tabs button")
+    assert shown.inner_text("#reading").startswith(f"{sizes}, metric version 1")
+    assert shown.inner_text("#facts").endswith("· 1 method")
+    assert shown.inner_text("#over") == over
+    shown.locator("#board tbody .open").click()
+    heads = shown.locator("#details-body h3:text-is('Metrics') + div th").all_inner_texts()
+    assert column in [head.lower() for head in heads]
+    shown.close()

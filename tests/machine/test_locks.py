@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -204,3 +205,51 @@ def test_where_no_lock_can_be_made_it_says_that_it_may_not(
     monkeypatch.setattr(os, "open", refusing)
     with pytest.raises(PermissionError):
         locks.claim(tmp_path)
+
+
+SHARING = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from cwbench.machine import locks
+lock = locks.claim(Path(sys.argv[1]))
+child = subprocess.Popen(["sleep", "60"], pass_fds=[lock], stdout=-3, stderr=-3)
+locks.share(lock, child.pid)
+print(child.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("way", ["files", "flock"])
+def test_a_killed_worker_leaves_the_lock_to_its_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """As long as the job lives nobody else writes there; then its file is a dead one's."""
+    monkeypatch.setenv(locks.VARIABLE, way)
+    killed = subprocess.run(
+        [sys.executable, "-c", SHARING, tmp_path], capture_output=True, text=True, check=False
+    )
+    job = int(killed.stdout)
+    try:
+        assert locks.claimed(tmp_path)
+        assert locks.claim(tmp_path) is None
+    finally:
+        os.kill(job, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while locks.claimed(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    lock = locks.claim(tmp_path)
+    assert lock is not None
+    locks.release(lock)
+    assert not (tmp_path / locks.HOLDER).exists()
+
+
+def test_a_lock_that_is_shared_goes_with_its_release(holder: Path) -> None:
+    lock = locks.claim(holder.parent)
+    assert lock is not None
+    with subprocess.Popen(["sleep", "60"]) as job:
+        locks.share(lock, job.pid)
+        assert len(holder.read_text().splitlines()) == 2
+        assert locks.claimed(holder.parent)
+        locks.release(lock)
+        assert not holder.exists()
+        job.kill()

@@ -234,3 +234,17 @@ def test_a_file_that_holds_no_such_samples_is_refused(content: str, tmp_path: Pa
     with pytest.raises(UsageError, match=r"mine\.npy"):
         cwbench.evaluate(path, "two-moons", "smoke", results=tmp_path / "r", quiet=True)
     assert not (tmp_path / "r").exists()
+
+
+def test_samples_of_another_type_are_a_line_without_frames(
+    tmp_path: Path, results: Path, cli: Callable
+) -> None:
+    """What is ours says what is needed; frames would hide it."""
+    np.save(tmp_path / "mine.npy", np.zeros((8, 200, 5), dtype="int64"))
+    done = cli(
+        "evaluate", "--samples", tmp_path / "mine.npy", "--task", "gaussian-linear", "--preset",
+        "smoke",
+    )  # fmt: skip
+    assert done.exit_code == 1
+    assert "Traceback" not in done.stderr
+    assert "returned torch.int64; real floating numbers are needed" in done.stderr

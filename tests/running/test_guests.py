@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -200,3 +201,14 @@ def test_a_directory_that_goes_while_a_run_writes_there_costs_no_traceback(
     else:
         assert done.exit_code == 2
         assert "is not there any more" in done.stderr
+
+
+def test_what_tries_plugins_is_silent_once_its_asker_was_killed() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "cwbench.sweeping.trial"], stdin=subprocess.DEVNULL,
+        stdout=writing, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -181,11 +181,26 @@
 
   function older(what) { return `of an older version than is installed: ${what}`; }
 
+  const count = (n, one, several = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : several}`;
+
+  // What is measured is called by its kind: posteriors of observations, or images of classes.
+  const WORDS = {
+    observations: { part: "observation", parts: "observations", floor: "the floor", column: "floor" },
+    images: { part: "class", parts: "classes", floor: "what as many real images do", column: "real images" },
+  };
+  function words() { return WORDS[board().group === "labelled-images" ? "images" : "observations"]; }
+
+  function sizes(c) {
+    const over = count(c.observations, words().part, words().parts);
+    if (words() === WORDS.observations) return `${over}, ${count(c.samples, "sample")} a side`;
+    return (c.observations > 1 ? `${over}, ` : "") + count(c.samples, "image");
+  }
+
   function reading(index) {
     const c = board().columns[index], b = board();
     if (!c) { at("reading").textContent = "No method has this metric at this NFE."; return; }
-    const parts = [`${c.observations} observations, ${c.samples} samples a side, metric version ${c.version}${c.source ? ` of ${c.source}` : ""}`];
-    parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : "lower is better; a perfect sampler scores the floor, not 0");
+    const parts = [`${sizes(c)}, metric version ${c.version}${c.source ? ` of ${c.source}` : ""}`];
+    parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : `lower is better; a perfect sampler scores ${words().floor}, not 0`);
     if (!c.ranks) parts.push("shown, never ranked by: a wrong sampler can have the better value");
     if (b.together && data.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${data.together.join(", ")} do not contradict each other`);
     const found = [b.older, c.older, ...b.rows.map(r => r.older)].filter(Boolean);
@@ -329,7 +344,7 @@
     const metrics = unique(b.columns.map(c => c.metric)), place = nfe => nfe ? Number(nfe) || Infinity : 0;
     const nfes = unique(b.columns.map(c => c.nfe)).sort((one, other) => place(one) === place(other) ? 0 : place(one) - place(other));
     const text = cell => cell ? valueText(cell, "raw").join("") : "";
-    body.push(make("h3", {}, "Metrics"), grid(["metric", ...nfes.map(n => n ? `NFE ${n}` : "value"), "floor"], metrics.map(m => {
+    body.push(make("h3", {}, "Metrics"), grid(["metric", ...nfes.map(n => n ? `NFE ${n}` : "value"), words().column], metrics.map(m => {
       const cells = nfes.map(n => { const i = columnOf(b, m, n); return i < 0 ? 0 : cellsOf(row)[i]; });
       const floor = b.columns.filter(c => c.metric === m).pop().floor;
       return [m, ...cells.map(text), short(floor)];
@@ -363,7 +378,8 @@
     state.board = index;
     const b = board(), main = b.columns[b.main];
     at("title").textContent = b.title + (b.older ? "\u2020" : "");
-    at("facts").textContent = `version ${b.version} \u00b7 ${b.dimension ?? "?"} dimensions \u00b7 group ${b.group} \u00b7 ${b.rows.length} methods`;
+    at("facts").textContent = `version ${b.version} \u00b7 ${b.dimension ?? "?"} dimensions \u00b7 group ${b.group} \u00b7 ${count(b.rows.length, "method")}`;
+    at("over").textContent = words().parts;
     const metrics = unique(b.columns.map(c => c.metric));
     if (!metrics.includes(state.metric) || main) state.metric = main ? main.metric : metrics[0] || "";
     state.sort = "value";
