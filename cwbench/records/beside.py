@@ -124,12 +124,12 @@ def bring(source: Path, directory: Path, named: Named) -> None:
     """Move the files that a record is about to name beside those of the old record.
 
     Raises:
-        OSError: if one cannot be moved.
+        OSError: if one is not there or cannot be moved.
     """
     for name, sha256 in named.items():
-        for place in _places(name, sha256):
-            with suppress(FileNotFoundError):
-                (source / place).replace(directory / new_name(name, sha256))
+        places = [source / place for place in _places(name, sha256)]
+        there = next((place for place in places if place.exists()), places[0])
+        there.replace(directory / new_name(name, sha256))
 
 
 def empty(directory: Path, named: Named) -> None:

@@ -184,6 +184,7 @@ class Runner:
         """
         recorded, _ = self.previous()
         if recorded and self.complete(recorded):
+            self._tidy_up()
             return recorded
         writable_directory(self.directory, what="run's")
         with (

@@ -132,4 +132,4 @@ def test_in_full(tmp_path: Path) -> None:
 
 def test_some_kills_of_a_run_made_anew(tmp_path: Path) -> None:
     some = tuple(command for command in COMMANDS if command.name in ("anew", "top-up"))
-    assert killed(tmp_path, 3, some) == Counts(3)
+    assert killed(tmp_path, 2, some) == Counts(2)
