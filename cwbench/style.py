@@ -29,7 +29,7 @@ EXACT, MODEL = PALETTE[0], PALETTE[3]
 GREY = (0.55, 0.55, 0.55)
 PAPER = 0.8
 """Sizes on paper, of those on the screen."""
-LOOK: dict[str, Any] = {
+LOOK: Any = {  # the type stubs of matplotlib list every key
     "figure.facecolor": "white", "axes.facecolor": "white", "axes.edgecolor": ".15",
     "axes.labelcolor": ".15", "text.color": ".15", "axes.axisbelow": True, "axes.grid": False,
     "font.size": 12 * PAPER, "axes.labelsize": 12 * PAPER, "axes.titlesize": 12 * PAPER,
