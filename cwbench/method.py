@@ -152,6 +152,13 @@ class FitContext(Protocol):
     def save(self, state: Mapping[str, Stateful]) -> None:
         """Keep `state` with every checkpoint; if this run resumes one, restore it now."""
 
+    def shared(self, name: str, fit: Callable[[], State]) -> State:
+        """The state of that name of this task, preset and seed: from `fit` once, then kept.
+
+        `name` holds a version: raise it where its numbers move. `fit` may use `batches` and
+        nothing of the method's settings. Its cost is in the record of the run that fitted it.
+        """
+
     @property
     def standardise(self) -> bool:
         """Whether x and y are standardised, as they are unless a paper does otherwise."""

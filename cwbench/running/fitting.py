@@ -24,9 +24,10 @@ from cwbench.records import beside, storage
 from cwbench.records.record import Record, finite, recordable
 from cwbench.running.outcome import Outcome
 from cwbench.running.request import Request, problem_spec, unsupported
+from cwbench.running.shared import Shelf
 from cwbench.samples import JointSamples
 from cwbench.task import Task, checked_pairs
-from cwbench.training.context import Progress, TrainingContext
+from cwbench.training.context import Progress, TrainingContext, unshared
 from cwbench.training.following import Following
 from cwbench.training.networks import Meter, networks_of
 
@@ -51,6 +52,8 @@ class Place:
     processes: Processes = field(default_factory=Processes)
     """Those that share the fit."""
     checkpoint_seconds: float = 30.0
+    cache: Path | None = None
+    """Of what several runs share."""
 
     @property
     def has_model(self) -> bool:
@@ -141,6 +144,7 @@ def train(
         show=place.progress,
         stop=place.stop,
         following=following,
+        shelf=Shelf.of(place.cache, request).state if place.cache else unshared,
     )
     started = time.perf_counter()
     with single_threaded(), seeded_globals(*key, "fit"):
