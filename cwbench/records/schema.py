@@ -75,6 +75,8 @@ class _Method(_Plugin):
 class _Sampling(_Part):
     seconds: Spent | None = None
     evaluations: Spent | None = None
+    jacobians: Spent | None = None
+    operators: Spent | None = None
 
 
 class Document(_Part):

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor
+
+from cwbench_baselines.guided.ancestral import AncestralParams
+
+
+class PopulationParams(AncestralParams):
+    """Settings of samplers with a population for each draw."""
+
+    steps: int = Field(20, ge=1, le=100_000, description="steps; times particles: denoiser calls")
+    particles: int = Field(5, ge=1, le=100_000, description="of the population of a draw")
 
 
 def resampled(log_weights: Tensor, uniform: Tensor, *parts: Tensor) -> tuple[Tensor, ...]:

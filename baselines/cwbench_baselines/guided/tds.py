@@ -27,22 +27,19 @@ from torch import Tensor
 from cwbench.known.prior import NoisyPrior
 from cwbench.method import MethodInfo
 from cwbench_baselines.guided.ancestral import (
-    AncestralParams,
     pulled,
     start,
     with_gradient,
 )
-from cwbench_baselines.guided.particles import picked, resampled
+from cwbench_baselines.guided.particles import PopulationParams, picked, resampled
 from cwbench_baselines.guided.pigdm import misfit, spread_of
 from cwbench_baselines.guided.sampler import GuidedSampler, Problem
 from cwbench_baselines.guided.schedule import bridge, vp_levels
 
 
-class TDSParams(AncestralParams):
+class TDSParams(PopulationParams):
     """Settings of the twisted diffusion sampler."""
 
-    steps: int = Field(20, ge=1, le=100_000, description="steps; times particles: denoiser calls")
-    particles: int = Field(5, ge=1, le=100_000, description="of the population of a draw")
     kernel: Literal["ancestral", "exact"] = Field(
         "ancestral", description="the reverse step; exact needs denoiser=exact"
     )

@@ -17,11 +17,15 @@ from torch import Generator, Tensor
 
 from cwbench.api import load_method, load_task
 from cwbench.errors import UsageError
+from cwbench.known.operator import LinearOperator
 from cwbench.running.request import problem_spec, unsupported
 from cwbench.task import Task
 from cwbench.training.networks import Meter
+from cwbench_baselines.guided.mcgdiff import potential, towards
 from cwbench_baselines.guided.mmps import gmres
+from cwbench_baselines.guided.pnp_dm import likelihood_draw
 from cwbench_baselines.guided.sampler import GuidedSampler, Problem
+from cwbench_baselines.guided.schedule import polynomial_levels
 
 S, EXACT_GAIN, EXACT_VARIANCE = 0.5, 0.8, 0.2
 ALPHA_MIN = 1e-3
@@ -204,6 +208,100 @@ def test_tds_approaches_the_posterior_of_its_chain_as_particles_grow(
     assert not exact or errors[0] > 15  # one particle is the prior
 
 
+def test_mcgdiff_approaches_the_posterior_as_particles_and_steps_grow() -> None:
+    """Monte Carlo: 300 draws; what is left at 100 steps is the rounding of the observed level."""
+    task, n = line(), 300
+    mean = EXACT_GAIN * Y * float(task.A)  # type: ignore[attr-defined]  # of the task
+    x = [
+        sampler(task, "mcgdiff", steps=steps, particles=P)
+        .sample(torch.tensor([[Y]]), n, seeded(3))
+        .double()
+        .flatten()
+        for steps, P in ((5, 2), (100, 24))
+    ]
+    shifts = [abs(float(part.mean()) - mean) * math.sqrt(n / EXACT_VARIANCE) for part in x]
+    ratios = [abs(float(part.var()) / EXACT_VARIANCE - 1) for part in x]
+    assert shifts[1] < 4 and ratios[1] < 0.25
+    assert shifts[0] + 10 * ratios[0] > 2 * (shifts[1] + 10 * ratios[1])
+
+
+def test_the_potential_of_mcgdiff_is_the_normaliser_of_its_proposal() -> None:
+    """N(z; m, v) N(y; z, w) = N(y; m, v + w) N(z; the law that `towards` draws from)."""
+    z, m, y, v, w = torch.tensor(0.3), torch.tensor(-0.4), torch.tensor(1.1), 0.5, 0.8
+    normal = torch.distributions.Normal
+    variance = torch.tensor([w])
+    parts = [part.reshape(1, 1, 1) for part in (z, m, y)]
+    e = torch.tensor([[[1.0]]])
+    low, high = (
+        towards(parts[1] + math.sqrt(v) * sign * e, parts[1], parts[2], variance, math.sqrt(v))
+        for sign in (0, 1)
+    )
+    law = normal(low.squeeze(), (high - low).squeeze())
+    left = normal(m, math.sqrt(v)).log_prob(z) + normal(z, math.sqrt(w)).log_prob(y)
+    right = potential(parts[1], parts[2], variance, v).squeeze() - math.log(2 * math.pi) / 2
+    torch.testing.assert_close(left, right + law.log_prob(z))
+
+
+def test_langevin_steps_of_daps_have_the_law_of_unadjusted_ones() -> None:
+    """Their stationary law for N(m, 1/P) with step h is N(m, 1 / (P (1 - h P / 2)))."""
+    k, share, steps = 0.7, 0.4, 60
+    method = sampler(line(), "daps", langevin_steps=steps)
+    A = method.spec.known.operator
+    given = torch.full((steps + 1, 1), Y)
+    noise: Any = Units(steps + 1)
+    problem = Problem(method.spec.known.denoiser, noise, given, 1, A.centred(given), A)
+    centre = torch.full((steps + 1, 1), 0.2).double()
+    x = method._corrected(problem, centre, k, share)[:, 0]
+    precision = 1 / k**2 + 1 / S**2
+    mean = (0.2 / k**2 + float(A.matrix) * Y / S**2) / precision
+    assert float(x[-1]) == pytest.approx(mean, rel=1e-6)
+    variance = float((x[:-1] - x[-1]).square().sum())
+    assert variance == pytest.approx(1 / (precision * (1 - share / 2)), rel=1e-6)
+
+
+@pytest.mark.parametrize(("levels", "tolerance"), [(100, None), (1_500, 0.02)])
+def test_langevin_follows_its_recursion(levels: int, tolerance: float | None) -> None:
+    method = sampler(line(), "langevin", levels=levels, steps=1)
+    params, rows = method.params, levels + 1
+    A = method.spec.known.operator
+    given = torch.full((rows + 1, 1), Y)
+    noise: Any = Units(rows + 1)
+    problem = Problem(method.spec.known.denoiser, noise, given, 1, A.centred(given), A)
+    x = method.draw(problem)[:, 0]
+    ks = polynomial_levels(levels, params.sigma_max, params.sigma_min).tolist()
+    gain, variance = 0.0, 1 + ks[0] ** 2
+    for k in ks:
+        h = params.step * k**2 / 2
+        slope = 1 - h * (1 / (1 + k**2) + 1 / (k**2 + S**2))
+        gain = slope * gain + h / (k**2 + S**2)
+        variance = slope**2 * variance + 2 * h
+    found = float(x[-1]) / (Y * float(A.matrix)), float((x[:-1] - x[-1]).square().sum())
+    assert found == pytest.approx((gain, variance), rel=1e-6)
+    if tolerance:
+        assert found == pytest.approx((EXACT_GAIN, EXACT_VARIANCE), abs=tolerance)
+
+
+def test_the_likelihood_step_of_pnp_dm_is_the_gaussian_of_linear_algebra() -> None:
+    matrix = torch.tensor([[1.0, 0.5, 0.0], [0.0, 2.0, 1.0]]).double()
+    A, rho = LinearOperator(matrix, 0.3), 0.6
+    x, y = torch.randn(1, 3, generator=seeded(0)).double(), torch.tensor([[0.4, -1.0]]).double()
+    e = torch.cat([torch.eye(3), torch.zeros(1, 3)]).double()
+    z = likelihood_draw(A, y.expand(4, 2), x.expand(4, 3), rho, e)
+    precision = matrix.T @ matrix / 0.3**2 + torch.eye(3).double() / rho**2
+    mean = torch.linalg.solve(precision, (y @ matrix / 0.3**2 + x / rho**2)[0])
+    root = z[:3] - z[3]
+    torch.testing.assert_close(z[3], mean)
+    torch.testing.assert_close(root.T @ root, torch.linalg.inv(precision))
+
+
+def test_pnp_flow_is_a_point_where_the_posterior_is_not() -> None:
+    task = load_task("gaussian-linear")
+    y = task.evaluation_set(4, seeded(1)).y
+    x = sampler(task, "pnp-flow", average=40).sample(y, 50, seeded(2)).double()
+    spread = x.var(1).sum(-1).mean()
+    assert spread < 0.05 * task.posterior_moments(y).covariance[0].trace()
+
+
 GUIDED: list[tuple[str, dict[str, Any]]] = [
     ("dps", {"steps": 8}),
     ("dps", {"steps": 8, "guidance": "score"}),
@@ -211,6 +309,11 @@ GUIDED: list[tuple[str, dict[str, Any]]] = [
     ("mmps", {"steps": 8}),
     ("tds", {"steps": 8, "particles": 3}),
     ("tds", {"steps": 8, "particles": 3, "kernel": "exact"}),
+    ("mcgdiff", {"steps": 8, "particles": 3}),
+    ("daps", {"steps": 3, "ode_steps": 2, "langevin_steps": 5}),
+    ("langevin", {"levels": 5}),
+    ("pnp-flow", {"steps": 4, "average": 2}),
+    ("pnp-dm", {"steps": 4, "inner": 2}),
 ]
 
 
