@@ -48,6 +48,7 @@ class ImportanceSampledPosterior(NeuralPosteriorEstimation):
     )
     Params: ClassVar[type[ImportanceParams]] = ImportanceParams
     params: ImportanceParams
+    _facts: Diagnostics = {}  # noqa: RUF012 - replaced by `fit`, never changed
 
     @classmethod
     def needs(cls, params: BaseModel) -> frozenset[Need]:
@@ -62,7 +63,7 @@ class ImportanceSampledPosterior(NeuralPosteriorEstimation):
             call = call_number(context.generator("effective size"))
             _, log_weights = self._proposed(y, Noise(call, [(i, 0) for i in range(len(y))]))
         share = effective_size(log_weights) / self.params.proposals
-        self._facts: Diagnostics = {"effective_share": float(share.mean())}
+        self._facts = {"effective_share": float(share.mean())}
 
     @torch.no_grad()
     def sample(self, y: Tensor, n: int, generator: Generator, nfe: NFE | None = None) -> Tensor:
@@ -78,7 +79,7 @@ class ImportanceSampledPosterior(NeuralPosteriorEstimation):
         return torch.cat(drawn).float().reshape(len(y), n, *self.spec.x_shape)
 
     def _proposed(self, y: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Proposals `(n, K, d)` for observations `(n, *y_shape)`, and their log weights `(n, K)`."""
+        """Proposals `(n, K, d)` for observations `(n, *y_shape)`, their log weights `(n, K)`."""
         K, device, known = self.params.proposals, self.spec.device, self.spec.known
         e = noise.normal(K, self.spec.x_size).flatten(0, 1).float().to(device)
         x, q = self.flow.draw_with_density(e, y.repeat_interleave(K, 0).to(device))

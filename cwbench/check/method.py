@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cwbench import registry
 from cwbench.check.fitting import Fitting
+from cwbench.check.independence import independent_draws
 from cwbench.check.metadata import require_metadata, require_settings
 from cwbench.check.method_subject import MethodSubject
 from cwbench.check.outcome import NotApplicableError, name_of, refuse_unfounded_excuses, require
@@ -365,7 +366,7 @@ def resumes(subject: MethodSubject) -> None:
 
 METHOD_CHECKS: tuple[Callable[[MethodSubject], None], ...] = (
     metadata, settings, excuses, fits, shapes, dtypes, device, finite, continuous_y, class_labels,
-    images, same_seed, other_seed, fit_again, follows_y, own_y, alone, large_n,
+    images, same_seed, other_seed, fit_again, follows_y, own_y, alone, large_n, independent_draws,
     inputs_untouched, outputs_kept, states, save_and_load, diagnostics, budget, nfe,
     evaluation_untouched, globals_kept, resumes,
 )  # fmt: skip
