@@ -76,13 +76,23 @@ def gmres(operator: Callable[[Tensor], Tensor], b: Tensor, tolerance: float) -> 
     for _ in range(b.shape[1]):
         images.append(operator(basis[-1]))
         V, W = torch.stack(basis, -1), torch.stack(images, -1)
-        weights = torch.linalg.lstsq(W, b[..., None], driver="gelsd").solution
+        weights = _least_squares(W, b[..., None])
         u = (V @ weights)[..., 0]
         residual = (b - (W @ weights)[..., 0]).norm(dim=1, keepdim=True) / scale
         if float(residual.max()) < tolerance:
             break
         basis.append(_orthogonal(images[-1], V))
     return u
+
+
+def _least_squares(W: Tensor, b: Tensor) -> Tensor:
+    """The weights `(n, k, 1)` with the least |W weights - b|; 0 for a column that adds nothing."""
+    Q, R = torch.linalg.qr(W)
+    diagonal = R.diagonal(dim1=1, dim2=2)
+    empty = diagonal.abs() <= 1e-12 * diagonal.abs().amax(1, keepdim=True)
+    sound = R + torch.diag_embed(torch.where(empty, 1 - diagonal, 0.0))
+    right = (Q.mT @ b).masked_fill(empty[..., None], 0.0)
+    return torch.linalg.solve_triangular(sound, right, upper=True)
 
 
 def _orthogonal(v: Tensor, V: Tensor) -> Tensor:
