@@ -19,7 +19,8 @@ from torch.utils.data import Dataset
 
 from cwbench.door import copied
 from cwbench.errors import ContractError
-from cwbench.known.known import Known, Need
+from cwbench.known.classes import Need
+from cwbench.known.known import Known
 from cwbench.preset import NFE
 from cwbench.samples import ImageSet, JointSamples, Moments, Part
 from cwbench.task import Params

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from cwbench.known.known import Need
+from cwbench.known.classes import Need
 from cwbench.method import Diagnostics, FitContext, MethodInfo, some_of
 from cwbench.preset import NFE
 from cwbench_baselines.guided.noise import Noise, call_number

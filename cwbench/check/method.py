@@ -29,7 +29,7 @@ from cwbench.check.statistics import (
 )
 from cwbench.door import copied
 from cwbench.errors import Interrupted
-from cwbench.known.known import Need
+from cwbench.known.classes import Need
 from cwbench.machine.streams import seeded_globals
 from cwbench.method import Method, tensors_of
 from cwbench.records.storage import load_model, save_model

@@ -1,20 +1,21 @@
 """What a method declared and the task offers, and nothing else, in the coordinates it works in.
 
 A method names in `needs(params)` what it uses beyond pairs; what it does not name is not here.
-`sees` is the class that comparisons are made within.
+`cwbench.known.classes` has the words, and the classes that comparisons are made within.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from cwbench.door import copied, copying
 from cwbench.errors import ContractError
+from cwbench.known.classes import NEEDS, Need
 from cwbench.known.operator import LinearOperator
 from cwbench.known.prior import NoisyPrior
 from cwbench.ot.scaling import Scaling
@@ -23,21 +24,6 @@ from cwbench.task import Task
 
 T = TypeVar("T")
 
-Need = Literal[
-    "likelihood", "operator", "denoiser", "density", "posterior", "simulator", "stored-images"
-]
-NEEDS: tuple[Need, ...] = get_args(Need)
-
-Sees = Literal["pairs", "+ likelihood", "+ operator", "+ exact prior"]
-CLASSES: tuple[Sees, ...] = get_args(Sees)
-"""From what knows least to what knows most."""
-
-_CLASS: dict[Need, Sees] = {
-    "likelihood": "+ likelihood",
-    "operator": "+ operator",
-    "denoiser": "+ exact prior",
-    "density": "+ exact prior",
-}
 _LACKING: dict[Need, str] = {
     "likelihood": "a likelihood",
     "operator": "a linear operator with Gaussian noise",
@@ -46,28 +32,6 @@ _LACKING: dict[Need, str] = {
     "posterior": "an exact posterior",
     "stored-images": "stored images with classes",
 }
-
-
-def sees(needs: Iterable[str]) -> Sees:
-    """The class of a method by the most that it uses; controls that draw from the task see pairs.
-
-    Their needs, `posterior`, `simulator` and `stored-images`, bound the scale of every class.
-    """
-    seen = {_CLASS[need] for need in NEEDS if need in set(needs) and need in _CLASS}
-    return max(seen, key=CLASSES.index, default="pairs")
-
-
-def checked_needs(needs: object, method: str) -> frozenset[Need]:
-    """What a method says it needs.
-
-    Raises:
-        ContractError: if it is no set of the words there are.
-    """
-    if isinstance(needs, (set, frozenset)) and needs <= set(NEEDS):
-        return frozenset(needs)
-    raise ContractError(
-        f"needs of method {method!r} returns {needs!r}; return a frozenset of {', '.join(NEEDS)}"
-    )
 
 
 def lacking(task: Task, needs: Iterable[str]) -> str | None:

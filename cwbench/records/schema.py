@@ -70,6 +70,7 @@ class _Task(_Plugin):
 
 class _Method(_Plugin):
     role: str
+    needs: list[Name] = []
 
 
 class _Sampling(_Part):

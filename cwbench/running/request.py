@@ -17,7 +17,8 @@ from cwbench.declared import NAME
 from cwbench.door import Behind, copied, copying
 from cwbench.errors import ContractError, CwbenchError, UsageError, message_of, unknown
 from cwbench.judging.choice import chosen_metrics, sized
-from cwbench.known.known import Need, checked_needs, known_of, lacking
+from cwbench.known.classes import Need, checked_needs
+from cwbench.known.known import known_of, lacking
 from cwbench.machine import processes
 from cwbench.machine.streams import stream
 from cwbench.machine.torch_state import plain_torch
@@ -78,6 +79,8 @@ class Request:
     """What is taken during the fit, where the preset asks for it."""
     metric_hashes: Mapping[str, str | None] = field(default_factory=dict)
     """By metric name the hash of its source, where it comes from a file or an editable package."""
+    needs: frozenset[Need] = frozenset()
+    """What the method says that it uses beyond pairs."""
     drawn: Mapping[NFE | None, Drawn] = field(default_factory=dict)
     """What a sampler from outside drew for the observations, by NFE: its key holds their hash."""
 
@@ -351,6 +354,7 @@ def resolve(
         metrics=chosen.metrics,
         followed=followed_metric(instance, resolved),
         metric_hashes=chosen.hashes,
+        needs=needs_of(method_origin.cls, method_params),
     )
 
 

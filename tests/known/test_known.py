@@ -15,7 +15,8 @@ from cwbench.check.known import KNOWN_CHECKS
 from cwbench.check.outcome import carried_out
 from cwbench.check.task import TaskSubject
 from cwbench.errors import ContractError
-from cwbench.known.known import Known, checked_needs, known_of, lacking, sees
+from cwbench.known.classes import checked_needs, sees
+from cwbench.known.known import Known, known_of, lacking
 from cwbench.known.operator import LinearOperator
 from cwbench.known.prior import NoisyPrior
 from cwbench.ot.scaling import Scaling

@@ -24,7 +24,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from cwbench.known.known import Need
+from cwbench.known.classes import Need
 from cwbench.method import MethodInfo
 from cwbench_baselines.guided.ancestral import (
     AncestralParams,

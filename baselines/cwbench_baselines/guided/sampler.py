@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from cwbench.known.known import Need
+from cwbench.known.classes import Need
 from cwbench.known.operator import LinearOperator
 from cwbench.known.prior import NoisyPrior
 from cwbench.method import Diagnostics, FitContext, ProblemSpec, State
