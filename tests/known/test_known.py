@@ -15,7 +15,7 @@ from cwbench.check.known import KNOWN_CHECKS
 from cwbench.check.outcome import carried_out
 from cwbench.check.task import TaskSubject
 from cwbench.errors import ContractError
-from cwbench.known.classes import checked_needs, sees
+from cwbench.known.classes import Need, checked_needs, sees
 from cwbench.known.known import Known, known_of, lacking
 from cwbench.known.operator import LinearOperator
 from cwbench.known.prior import NoisyPrior
@@ -26,7 +26,7 @@ from cwbench.training.networks import Meter
 from cwbench_tasks.gaussian_mixture import GaussianMixtureInformative
 from cwbench_tasks.two_moons import TwoMoons
 
-ALL = frozenset({"likelihood", "operator", "denoiser", "density"})
+ALL: frozenset[Need] = frozenset({"likelihood", "operator", "denoiser", "density"})
 PRIOR = MixturePrior(
     torch.tensor([0.3, 0.7]).double(),
     torch.tensor([[1.0, -1.0], [0.5, 2.0]]).double(),

@@ -8,6 +8,7 @@ by k^2 g (Tweedie's formula). No noise is added at the last step.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from itertools import pairwise
 from typing import ClassVar
@@ -59,7 +60,7 @@ class AncestralSampler(GuidedSampler):
 
 def start(problem: Problem, k: float, *particles: int) -> Tensor:
     """x_0 + k e for an x_0 of unit variance, with shape `(n, *particles, d)`."""
-    return (1 + k**2) ** 0.5 * problem.noise.normal(*particles, problem.size)
+    return math.hypot(1, k) * problem.noise.normal(*particles, problem.size)
 
 
 def with_gradient(problem: Problem, x: Tensor, k: float) -> tuple[Tensor, Tensor]:

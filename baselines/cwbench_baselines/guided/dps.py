@@ -18,6 +18,7 @@ Diffusion Posterior Sampling for General Noisy Inverse Problems (Chung, Kim, Mcc
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 import torch
@@ -75,7 +76,7 @@ class DiffusionPosteriorSampling(AncestralSampler):
         misfit = problem.observed - A.forward(D.detach())
         norm = misfit.norm(dim=1, keepdim=True).clamp_min(TINY)
         uphill = pulled(x, D, -A.adjoint(misfit / norm)) / A.singular_values.S[0]
-        alphas = ((1 + k**2) * (1 + following**2)) ** -0.5
+        alphas = 1 / (math.hypot(1, k) * math.hypot(1, following))  # of the preserving form
         share = 1 - (following / k) ** 2  # what a move of the denoiser moves x_s by
         return D.detach() - self.params.zeta / (alphas * share) * uphill
 

@@ -81,5 +81,5 @@ def _fitted(spec: ProblemSpec, context: FitContext, scaling: Scaling) -> State:
     denoiser.mean, denoiser.deviation = (
         scaling.mean.expand(spec.x_shape).flatten().clone(), deviation.clone(),
     )  # fmt: skip
-    train(denoiser.to(context.device), context, DenoiserParams())
+    train(denoiser.to(context.device), context, DenoiserParams.model_validate({}))
     return denoiser.state_dict()

@@ -92,7 +92,8 @@ def _least_squares(W: Tensor, b: Tensor) -> Tensor:
     empty = diagonal.abs() <= 1e-12 * diagonal.abs().amax(1, keepdim=True)
     sound = R + torch.diag_embed(torch.where(empty, 1 - diagonal, 0.0))
     right = (Q.mT @ b).masked_fill(empty[..., None], 0.0)
-    return torch.linalg.solve_triangular(sound, right, upper=True)
+    weights: Tensor = torch.linalg.solve_triangular(sound, right, upper=True)
+    return weights
 
 
 def _orthogonal(v: Tensor, V: Tensor) -> Tensor:

@@ -29,7 +29,8 @@ def polynomial_levels(steps: int, high: float, low: float, rho: float = 7.0) -> 
     """`steps` levels from `high` to `low`, equally spaced in the root of order `rho`."""
     t = torch.linspace(0, 1, steps, dtype=torch.float64)
     ends = high ** (1 / rho), low ** (1 / rho)
-    return (ends[0] + t * (ends[1] - ends[0])) ** rho
+    levels: Tensor = (ends[0] + t * (ends[1] - ends[0])).pow(rho)
+    return levels
 
 
 def bridge(x_t: Tensor, x_0: Tensor, k_t: float, k_s: float) -> tuple[Tensor, float]:

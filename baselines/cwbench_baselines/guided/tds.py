@@ -134,4 +134,5 @@ class Population:
         return self._split(drawn)
 
     def _split(self, rows: Tensor) -> Tensor:
-        return rows.unflatten(0, (-1, self.P))
+        split: Tensor = rows.unflatten(0, (-1, self.P))
+        return split
