@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cwbench.check.method_subject import MethodSubject
-from cwbench.check.outcome import require
+from cwbench.check.outcome import NotApplicableError, require
 from cwbench.check.statistics import standard_errors
 
 CALLS = 40
@@ -23,6 +23,8 @@ def independent_draws(subject: MethodSubject) -> None:
     fitting = subject.main
     many = fitting.typical
     calls = [fitting.sampled(fitting.y, FEW, seed=100 + call) for call in range(CALLS)]
+    if torch.equal(calls[0], calls[1]):
+        raise NotApplicableError("every call gives the same draws: see other-seed")
     pairs = torch.stack(calls, 1).flatten(3).double()  # (m, calls, 2, d)
     z = correlated(pairs)
     require(abs(z) < STANDARD_ERRORS, f"draws of one call are correlated: {z:.1f} standard errors")
