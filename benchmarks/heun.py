@@ -124,7 +124,9 @@ def fitted(name: str, task: Task, preset: Preset) -> Method:
     """A method at its defaults, trained on the pairs that are the same for all."""
     data = task.training_data(preset.training_pairs, stream(*KEY, "data"))
     configured = load_method(name)
-    spec = problem_spec(task, configured.cls, preset, Meter(), torch.device("cpu"))
+    spec = problem_spec(
+        task, configured.cls, configured.params, preset, Meter(), torch.device("cpu")
+    )
     method = configured.cls(configured.params, spec)
     method.fit(data, TrainingContext(data, preset, KEY, spec.network))
     return method

@@ -57,7 +57,7 @@ def _flow(name: str) -> Measurement:
     configured = load_method(name)
 
     def seconds_an_image() -> float:
-        spec = problem_spec(task, configured.cls, preset, Meter(), cpu)
+        spec = problem_spec(task, configured.cls, configured.params, preset, Meter(), cpu)
         context = TrainingContext(data, preset, KEY, spec.network)
         method = configured.cls(configured.params, spec)
         method.diagnose = lambda *_: {}  # done once a fit

@@ -35,7 +35,7 @@ def flow(name: str, steps: int) -> Measurement:
 
     def fresh() -> tuple[Any, TrainingContext]:
         meter = Meter()
-        spec = problem_spec(task, configured.cls, preset, meter, cpu)
+        spec = problem_spec(task, configured.cls, configured.params, preset, meter, cpu)
         context = TrainingContext(data, preset, KEY, spec.network)
         return configured.cls(configured.params, spec), context
 

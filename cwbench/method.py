@@ -1,7 +1,7 @@
 """The contract of a method: fitted to joint samples, then a sampler of P(X | Y = y).
 
 A method sees shapes, latents and training pairs. It never sees the evaluation observations, and the
-posterior only if it is a control that asks for it in `MethodInfo.needs`.
+posterior only if it is a control that asks for it. What else it may see of its task, `needs` names.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from torch.utils.data import Dataset
 
 from cwbench.door import copied
 from cwbench.errors import ContractError
+from cwbench.known.classes import Need
+from cwbench.known.known import Known
 from cwbench.preset import NFE
 from cwbench.samples import ImageSet, JointSamples, Moments, Part
 from cwbench.task import Params
@@ -83,6 +85,8 @@ class ProblemSpec:
     posterior: Posterior | None = None
     simulator: Callable[[int, Generator], JointSamples] | None = None
     stored_images: Callable[[Part], ImageSet] | None = None
+    known: Known = field(default_factory=Known)
+    """What the method declared of likelihood, operator, denoiser and density."""
     own_latent: bool = False
     """Whether the task brings latents of its own, in the units of x, and not standard normal."""
 
@@ -149,6 +153,13 @@ class FitContext(Protocol):
     def save(self, state: Mapping[str, Stateful]) -> None:
         """Keep `state` with every checkpoint; if this run resumes one, restore it now."""
 
+    def shared(self, name: str, fit: Callable[[], State]) -> State:
+        """The state of that name of this task, preset and seed: from `fit` once, then kept.
+
+        `name` holds a version: raise it where its numbers move. `fit` may use `batches` and
+        nothing of the method's settings. Its cost is in the record of the run that fitted it.
+        """
+
     @property
     def standardise(self) -> bool:
         """Whether x and y are standardised, as they are unless a paper does otherwise."""
@@ -180,7 +191,8 @@ class MethodInfo:
     """What no setting changes. `nfe`: whether samples are made by solving an ODE.
 
     `citation` is BibTeX, the path of a .bib file beside the class, or keys of cwbench's own
-    references: `cwbench.citations`.
+    references: `cwbench.citations`. `needs` is what it uses beyond pairs whatever its settings; see
+    `Method.needs`.
     """
 
     name: str
@@ -188,7 +200,7 @@ class MethodInfo:
     title: str
     citation: str
     role: Literal["method", "lower", "upper"] = "method"
-    needs: frozenset[Literal["posterior", "simulator", "stored-images"]] = frozenset()
+    needs: frozenset[Need] = frozenset()
     nfe: bool = False
     own_loop: bool = False
     notes: str = ""
@@ -210,12 +222,21 @@ class Method(ABC):
         self.spec = spec
 
     @classmethod
+    def needs(cls, params: BaseModel) -> frozenset[Need]:
+        """What it uses beyond pairs; what is not named here is not handed to it.
+
+        `likelihood`: log p(y | x), differentiable. `operator`: of linear observations, with adjoint
+        and noise. `denoiser`, `density`: of the task's own prior. `posterior`, `simulator`,
+        `stored-images`: for controls. A task that lacks one of them is skipped with that reason.
+        """
+        return cls.info.needs
+
+    @classmethod
     def unsupported(cls, spec: ProblemSpec) -> str | None:
-        """Why this method cannot do this task, or None: the run is then `skipped`."""
-        if "posterior" in cls.info.needs and spec.posterior is None:
-            return "needs an exact posterior, which this task does not have"
-        if "stored-images" in cls.info.needs and spec.stored_images is None:
-            return "needs stored images with classes, which this task does not have"
+        """Why this method cannot do this task, or None: the run is then `skipped`.
+
+        What it needs and the task lacks is seen to by the harness, before this is asked.
+        """
         return None
 
     @classmethod

@@ -33,6 +33,14 @@ class MixturePosterior(NamedTuple):
     covariances: Tensor
 
 
+class MixturePrior(NamedTuple):
+    """A mixture in float64: `weights` `(K,)`, `means` `(K, d)`, `covariances` `(K, d, d)`."""
+
+    weights: Tensor
+    means: Tensor
+    covariances: Tensor
+
+
 class Moments(NamedTuple):
     """Posterior `mean` with shape `(m, d)` and `covariance` `(m, d, d)`, float64, x flattened."""
 

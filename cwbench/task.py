@@ -21,9 +21,11 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from cwbench.errors import ContractError
+from cwbench.known.operator import LinearOperator
+from cwbench.known.prior import NoisyPrior
 from cwbench.machine.signals import heed
 from cwbench.preset import NFE, Preset
-from cwbench.samples import ImageSet, JointSamples, MixturePosterior, Moments
+from cwbench.samples import ImageSet, JointSamples, MixturePosterior, MixturePrior, Moments
 from cwbench.settings import content_values
 
 MOMENT_DRAWS = 2**16
@@ -86,6 +88,9 @@ class Task(ABC):
     info: ClassVar[TaskInfo]
     excused: ClassVar[Mapping[str, str]] = {}
     Params: ClassVar[type[Params]] = Params
+
+    rough_likelihood: ClassVar[str] = ""
+    """Why no method can follow the gradient of `log_likelihood`; empty where it can."""
 
     source_sha256: str | None = None
     """Of a task from a file or an editable package, set by the harness: its code can change under
@@ -182,6 +187,49 @@ class Task(ABC):
             heed()
             moments.add(self.sample_posterior(y, len(n), generator).flatten(2).double()[0])
         return moments.moments()
+
+    def linear_operator(self) -> LinearOperator | None:
+        """A, s and b of Y = A X + b + s E on flattened x and y, or None where y is not so."""
+        return None
+
+    def log_likelihood(self, x: Tensor, y: Tensor) -> Tensor:
+        """Logarithm of p(y | x) with shape `(m, n)`, float64, differentiable in x, normalised.
+
+        That of the linear operator unless overridden. Minus infinity where x cannot give y.
+
+        Args:
+            x: with shape `(m, n, *x_shape)`, float64.
+            y: with shape `(m, *y_shape)`.
+        """
+        operator = self.linear_operator()
+        if operator is None:
+            raise NotImplementedError(f"{self.info.name} has no likelihood")
+        return operator.log_likelihood(x, y)
+
+    @property
+    def has_likelihood(self) -> bool:
+        """Whether `log_likelihood` is there."""
+        overridden = type(self).log_likelihood is not Task.log_likelihood
+        return overridden or self.linear_operator() is not None
+
+    def prior_mixture(self) -> MixturePrior | None:
+        """The law of flattened x as a Gaussian mixture, or None where it is not one."""
+        return None
+
+    def log_prior(self, x: Tensor) -> Tensor:
+        """Logarithm of p(x) with shape `(n,)`, float64, of x with shape `(n, *x_shape)`.
+
+        That of the mixture unless overridden. Minus infinity where x cannot be.
+        """
+        prior = self.prior_mixture()
+        if prior is None:
+            raise NotImplementedError(f"{self.info.name} has no prior density")
+        return NoisyPrior(prior).log_density(x.flatten(1))
+
+    @property
+    def has_density(self) -> bool:
+        """Whether `log_prior` is there."""
+        return type(self).log_prior is not Task.log_prior or self.prior_mixture() is not None
 
     def standardised_residual(self, x: Tensor, y: Tensor) -> Tensor | None:
         """(y - A x) / s, the noise that x leaves to explain y, where the noise is N(0, s^2 I).

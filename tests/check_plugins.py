@@ -109,6 +109,16 @@ class Fixed(Good):
         return super().sample(y, n, torch.Generator().manual_seed(0))
 
 
+class OnePopulation(Good):
+    """All draws of a call take the place of their neighbour now and then, as resampled ones do."""
+
+    def sample(self, y, n, generator, nfe=None):
+        x = super().sample(y, n, generator)
+        taken = torch.rand(x.shape[:2], generator=generator) < 0.5
+        x[taken] = x[:, :1].expand_as(x)[taken]
+        return x
+
+
 class Repetitive(Good):
     """Samples in chunks that all begin with the same noise."""
 
@@ -253,6 +263,7 @@ METHODS = {
     Unseeded: "same-seed",
     Fixed: "other-seed",
     Repetitive: "large-n",
+    OnePopulation: "independent-draws",
     InPlace: "inputs-untouched",
     Buffered: "outputs-kept",
     Forgetful: "save-and-load",
@@ -265,5 +276,9 @@ METHODS = {
     Excused: "excuses",
     Unread: "settings",
 }
-ALSO = {Unseeded: {"fit-again", "save-and-load"}}
-"""What compares two draws of one seed cannot pass where a seed is not one."""
+ALSO = {
+    Unseeded: {"fit-again", "save-and-load"},
+    OnePopulation: {"alone", "large-n"},
+}
+"""What compares two draws of one seed cannot pass where a seed is not one, nor what compares
+moments where half of the draws are one."""

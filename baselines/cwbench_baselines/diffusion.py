@@ -3,8 +3,8 @@
     min E_{x, y, sigma, n} lambda(sigma) |D(x + n; sigma, y) - x|^2,   n ~ N(0, sigma^2 I),
     D(x; sigma, y) = c_skip x + c_out F(c_in x, c_noise, y),
 
-with the preconditioning of the paper for data of unit deviation: x is centred and divided by its
-deviation, pooled over the entries of an image as there.
+as `denoising` has it: x is centred and divided by its deviation, pooled over the entries of an
+image as in the paper.
 Samples solve the probability-flow ODE dx/dsigma = (x - D(x; sigma, y)) / sigma
 from sigma_max to 0, on sigma(t) = (sigma_max^(1/rho) (1 - t) + sigma_min^(1/rho) t)^rho. There
 Heun's second-order step uses two evaluations and the last step, to 0, Euler's one: an odd NFE. An
@@ -25,28 +25,23 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field, model_validator
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import FitContext, Method, MethodInfo, State, some_of
 from cwbench.ot.scaling import Scaling
 from cwbench.preset import NFE
-from cwbench.task import Params
-from cwbench.training.loop import Trainer
 from cwbench.training.networks import Condition
 from cwbench.training.ode import integrate, whole_observations
+from cwbench_baselines.denoising import Denoiser, DenoiserParams, train
 
 HEUN_FROM = 24
 """The fewest evaluations at which steps are Heun's, found by `python -m benchmarks.heun`."""
 
 
-class DiffusionParams(Params):
+class DiffusionParams(DenoiserParams):
     """Settings of the diffusion model; noise levels in deviations of x."""
 
-    learning_rate: float = Field(3e-3, gt=0, description="Adam's rate before its decay")
-    ema: float = Field(0.99, ge=0, lt=1, description="decay of the averaged weights; 0 is off")
-    noise_mean: float = Field(-0.5, description="mean of log sigma in training")
-    noise_deviation: float = Field(1.2, gt=0, description="deviation of log sigma in training")
     sigma_min: float = Field(0.004, gt=0, description="smallest noise of the schedule")
     sigma_max: float = Field(80.0, gt=0, description="largest noise of the schedule")
     rho: float = Field(7.0, gt=0, description="exponent of the schedule")
@@ -56,33 +51,6 @@ class DiffusionParams(Params):
         if self.sigma_min >= self.sigma_max:
             raise ValueError("sigma_min must lie below sigma_max")
         return self
-
-
-class Denoiser(nn.Module):
-    """D(x; sigma, y) for x of mean 0 and deviation 1, and the scale of the data."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, network: nn.Module, condition: Condition, x_size: int) -> None:
-        super().__init__()
-        self.network, self.condition = network, condition
-        self.register_buffer("mean", torch.zeros(x_size))
-        self.register_buffer("deviation", torch.ones(x_size))
-
-    def fit_scale(self, x: Tensor, *, pooled: bool) -> None:
-        """Take means and deviations, or one for all, from training data `(n, x_size)`."""
-        self.mean, deviation = Scaling.pooled(x) if pooled else Scaling.of(x)
-        self.deviation = deviation.expand_as(self.mean).clone()
-
-    def forward(self, x: Tensor, sigma: Tensor, condition: Tensor) -> Tensor:
-        """The estimate of clean x `(n, x_size)` at noise `(n,)`, condition `(n, size)`."""
-        sigma = sigma[:, None]
-        total = (1 + sigma**2).sqrt()
-        c_skip, c_out, c_in, c_noise = 1 / total**2, sigma / total, 1 / total, sigma.log() / 4
-        F = self.network(torch.cat([c_in * x, c_noise, condition], 1))
-        clean: Tensor = c_skip * x + c_out * F
-        return clean
 
 
 class Diffusion(Method):
@@ -108,30 +76,7 @@ class Diffusion(Method):
         pooled = len(spec.x_shape) > 1 or not context.standardise
         self.denoiser.fit_scale(some_of(data).x.flatten(1), pooled=pooled)
         self.denoiser.to(context.device)
-        trainer = Trainer(
-            self.denoiser, context, learning_rate=params.learning_rate, average=params.ema
-        )
-        context.save({"trainer": trainer})
-
-        def prepare(step: int, x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
-            generator = context.generator("noise", step)
-            noise = torch.randn(len(x), spec.x_size, generator=generator)
-            level = torch.randn(len(x), generator=generator)
-            return x.flatten(1), y, noise, level
-
-        for batch in context.batches(prepare):
-            trainer.step(self.loss(*batch))
-        trainer.finish()
-
-    def loss(self, x: Tensor, y: Tensor, noise: Tensor, level: Tensor) -> Tensor:
-        """The weighted denoising error; `noise` and `level` are standard normal."""
-        sigma = (self.params.noise_mean + self.params.noise_deviation * level).exp()
-        clean = Scaling(self.denoiser.mean, self.denoiser.deviation)(x)
-        noisy = clean + sigma[:, None] * noise
-        error = self.denoiser(noisy, sigma, self.denoiser.condition(y)) - clean
-        weight = (1 + sigma**2) / sigma**2
-        loss: Tensor = (weight[:, None] * error.square()).mean()
-        return loss
+        train(self.denoiser, context, params)
 
     def sigma(self, t: Tensor) -> Tensor:
         """Karras' schedule: sigma_max at t = 0, sigma_min at t = 1."""

@@ -85,6 +85,13 @@ class PosteriorFlow(nn.Module):
         """Draws with shape `(n, x_size)` from standard normal noise."""
         return self.scaling.inverse(self.flow(self.condition(y)).transform.inv(noise))
 
+    def draw_with_density(self, noise: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The same draws, and log q(x | y) in the units of x, `(n,)`."""
+        law = self.flow(self.condition(y))
+        x, volume = law.transform.inv.call_and_ladj(noise)
+        density = law.base.log_prob(noise) - volume - self.deviation.log().sum()
+        return self.scaling.inverse(x), density
+
 
 class NeuralPosteriorEstimation(Method):
     """A conditional neural spline flow, trained by its likelihood."""

@@ -25,6 +25,7 @@ from cwbench.boards.cells import Cell, Cells, Codes
 from cwbench.boards.moderation import Moderated, moderated
 from cwbench.boards.statistics import LEAST_SEEDS, Direction
 from cwbench.boards.versions import MARK, explained, older
+from cwbench.known.classes import CLASSES, Sees, sees
 from cwbench.records.measured import Kind
 from cwbench.records.record import from_file, method_label
 
@@ -111,6 +112,11 @@ class Row:
     def role(self) -> str:
         """`method`, or for a control `lower` or `upper`."""
         return str(self.method["role"])
+
+    @cached_property
+    def sees(self) -> Sees:
+        """What the method saw of the task; ranks are among those that saw the same."""
+        return sees(self.method.get("needs", ()))
 
     @cached_property
     def older(self) -> str:
@@ -292,18 +298,30 @@ class Board:
         return self.cells[column].cell(row.place) if column in self.cells else None
 
     def ordered(self, column: Column | None) -> list[Row]:
-        """Methods from best to worst, those without all seeds below, controls last."""
+        """Methods from best to worst by what they see, those without all seeds below.
+
+        Controls are last.
+        """
         if column is None:
-            return sorted(self.rows, key=lambda row: (row.role != "method", row.label))
+            return sorted(self.rows, key=lambda row: (*self._class(row), row.label))
         cells, sign = self.cells[column], -1 if self.direction(column) == "higher" else 1
         none, incomplete = np.isnan(cells.mean), cells.there & ~cells.complete
         signed = np.where(none, 0.0, sign * cells.mean)
 
-        def place(row: Row) -> tuple[bool, bool, bool, float, str]:
+        def place(row: Row) -> tuple[bool, int, bool, bool, float, str]:
             at = row.place
-            return row.role != "method", none[at], incomplete[at], signed[at], row.label
+            return *self._class(row), none[at], incomplete[at], signed[at], row.label
 
         return sorted(self.rows, key=place)
+
+    def _class(self, row: Row) -> tuple[bool, int]:
+        """Controls last; methods by how much they see."""
+        return row.role != "method", CLASSES.index(row.sees)
+
+    @property
+    def mixed(self) -> bool:
+        """Whether methods of several classes stand here, which are ranked apart."""
+        return len({row.sees for row in self.rows if row.role == "method"} | {"pairs"}) > 1
 
 
 def dimension_of(task: Mapping[str, Any]) -> int | None:

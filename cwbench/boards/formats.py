@@ -134,6 +134,7 @@ def _table(board: Board, sort: str) -> TextTable:
     headings = [
         Heading("rank"),
         Heading("method", least=METHOD_FOLDS),
+        *[Heading("sees", spare=3)] * board.mixed,
         *(
             Heading(title, right=True, spare=0 if column == key else COLUMNS_SPARED + place)
             for place, (title, column) in enumerate(zip(titles, columns, strict=True))
@@ -146,12 +147,18 @@ def _table(board: Board, sort: str) -> TextTable:
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         cells = [board.cell(row, column) for column in columns]
         table.add([
-            rank_text(board.cell(row, key)), brief(row.marked), *map(_marked, cells),
+            rank_text(board.cell(row, key)), brief(row.marked), *[row.sees] * board.mixed,
+            *map(_marked, cells),
             *_facts(row, board.cell(row, key)), row.origin,
         ])  # fmt: skip
-        if following and row.role == "method" != following.role:
+        if following and _group(row) != _group(following):
             table.end_section()
     return table
+
+
+def _group(row: Row) -> str:
+    """What stands together: the methods of a class, the controls."""
+    return row.sees if row.role == "method" else "controls"
 
 
 def _marked(cell: Cell | None) -> Text:
@@ -206,7 +213,8 @@ def markdown(found: Sequence[Board], sort: str = "") -> str:
 
 def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) -> str:
     """One board's table, its rows in the order of `key`."""
-    head = ["rank", "method", *(heading(board, c) for c in columns), "scaled", "seeds"]
+    seen = ["sees"] * board.mixed
+    head = ["rank", "method", *seen, *(heading(board, c) for c in columns), "scaled", "seeds"]
     lines = [head, ["---"] * len(head)]
     for row in board.ordered(key):
         cell = board.cell(row, key)
@@ -214,7 +222,8 @@ def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) 
         label = markdown_text(row.marked)
         name = label if row.role == "method" else f"*{label}*"
         seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
-        lines.append([rank_text(cell), name, *values, share(cell.scaled if cell else None), seeds])
+        scaled = share(cell.scaled if cell else None)
+        lines.append([rank_text(cell), name, *[row.sees] * board.mixed, *values, scaled, seeds])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
@@ -234,29 +243,30 @@ def _latex_table(board: Board, sort: str) -> str:
     columns, key = columns_shown(board, sort), sorted_by(board, sort)
     names = (latex_text(heading(board, c).replace(MARK, "")) for c in columns)
     marks = (LATEX_MARK * bool(c.older) for c in columns)
-    head = ["Rank", "Method", *map("".join, zip(names, marks, strict=True)), "Scaled", "Seeds"]
+    named = map("".join, zip(names, marks, strict=True))
+    head = ["Rank", "Method", *["Sees"] * board.mixed, *named, "Scaled", "Seeds"]
     lines = [
         "% \\usepackage{booktabs}",
         "\\begin{table}",
         "\\centering\\small",
         f"\\caption{{{_caption(board, columns)}}}",
-        f"\\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}",
+        f"\\begin{{tabular}}{{ll{'l' * board.mixed}{'r' * (len(head) - 2 - board.mixed)}}}",
         "\\toprule",
         " & ".join(head) + " \\\\",
         "\\midrule",
     ]
-    previous = "method"
+    previous = ""
     for row in board.ordered(key):
-        if previous == "method" != row.role and len(lines) > 8:
+        if previous and previous != _group(row):
             lines.append("\\midrule")
-        previous = row.role
+        previous = _group(row)
         cell = board.cell(row, key)
         values = [_latex_cell(board.cell(row, column)) for column in columns]
         seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
         rank = rank_text(cell).replace("-", "--")
         scaled = share(cell.scaled if cell else None).replace("-", "$-$")
         label = latex_text(row.label) + LATEX_MARK * bool(row.older)
-        line = [rank, label, *values, scaled, seeds]
+        line = [rank, label, *[latex_text(row.sees)] * board.mixed, *values, scaled, seeds]
         lines.append(" & ".join(line) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
 
@@ -318,8 +328,8 @@ def _board_json(board: Board, sort: str) -> dict[str, Any]:
 def _row_json(board: Board, row: Row) -> dict[str, Any]:
     cells = {column: board.cell(row, column) for column in sorted(board.columns, key=_order)}
     return {
-        "method": row.label, "role": row.role, "origin": row.origin, "note": note(row),
-        "older": row.older,
+        "method": row.label, "role": row.role, "sees": row.sees, "origin": row.origin,
+        "note": note(row), "older": row.older,
         "runs": [run.content["run_id"] for run in row.runs],
         "fit_seconds": row.cost("fit_seconds"),
         "cells": {

@@ -13,6 +13,7 @@ from cwbench.boards.cells import empty
 from cwbench.boards.comparison import Comparison, comparisons
 from cwbench.boards.gathering import Boards, boards
 from cwbench.errors import UsageError, unknown
+from cwbench.known.classes import CLASSES
 from cwbench.records.shipped import sources
 
 Names = str | Iterable[str] | None
@@ -109,23 +110,37 @@ def selected(
     preset: Names = None,
     method: Names = None,
     track: Names = None,
+    sees: Names = None,
     metrics: Iterable[str] | None = (),
 ) -> Boards:
     """The boards that were asked for.
 
     Raises:
-        UsageError: if a name is not on record.
+        UsageError: if a name is not on record, or what methods see is none of the classes.
     """
+    classes = [parsed_class(name) for name in names_of(sees)]
     wanted = {
         "tasks": names_of(task), "presets": names_of(preset), "methods": names_of(method),
         "tracks": names_of(track),
     }  # fmt: skip
-    found = boards(sources(results), metrics=metrics, **wanted)
+    found = boards(sources(results), metrics=metrics, sees=classes, **wanted)
     for kind, names in wanted.items():
         for name in names:
             if name not in found.present[kind]:
                 raise unknown(f"{kind[:-1]} on record", name, found.present[kind])
     return found
+
+
+def parsed_class(name: str) -> str:
+    """`operator` or `+ operator` as a class.
+
+    Raises:
+        UsageError: if there is none of that name.
+    """
+    found = [each for each in CLASSES if name.strip(" +") == each.strip(" +")]
+    if not found:
+        raise unknown("class of methods", name, CLASSES)
+    return found[0]
 
 
 def names_of(given: Names) -> list[str]:
@@ -162,7 +177,7 @@ FRAME = (
     "origin", "seeds", "runs", "value", "low", "high", "p90", "floor", "rank_low", "rank_high",
     "tied", "scaled", "scaled_low", "scaled_high", "log_ratio", "log_ratio_low", "log_ratio_high",
     "evaluations", "sampling_seconds", "fit_seconds", "note", "older",
-    "metric_source",
+    "metric_source", "sees",
 )  # fmt: skip
 
 
@@ -182,7 +197,7 @@ def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
         "sampling_seconds": row.sampling(column.nfe, "seconds"),
         "fit_seconds": row.cost("fit_seconds"), "note": note(row),
         "older": ", ".join(filter(None, (board.older, row.older, column.older))),
-        "metric_source": column.source,
+        "metric_source": column.source, "sees": row.sees,
     }  # fmt: skip
 
 

@@ -47,6 +47,7 @@ def boards(
     presets: Iterable[str] = (),
     methods: Iterable[str] = (),
     tracks: Iterable[str] = (),
+    sees: Iterable[str] = (),
     metrics: Iterable[str] | None = (),
 ) -> Boards:
     """Read, filter and score; an empty filter lets everything through.
@@ -57,6 +58,7 @@ def boards(
         presets: names.
         methods: names of methods, or labels with settings; ranks are among these.
         tracks: `fixed`, `open`, `external`.
+        sees: classes of methods, of `cwbench.known.classes.CLASSES`.
         metrics: names of metrics besides the main ones; None for all.
     """
     runs, measured, problems = _read(sources, None if metrics is None else {*metrics})
@@ -65,7 +67,7 @@ def boards(
     made = _made(groups, runs, measured)
     _title_apart(made)
     for board in made:
-        score(board, {*methods})
+        score(board, {*methods}, {*sees})
     return Boards(sorted(made, key=_place), problems, _present(runs))
 
 

@@ -97,7 +97,7 @@ def _votes(boards: Sequence[tuple[Board, Mapping[str, Row]]], a: str, b: str) ->
     """How two methods meet on boards, each with its rows by label."""
     verdicts = []
     for board, rows in boards:
-        if board.main and a in rows and b in rows:
+        if board.main and a in rows and b in rows and rows[a].sees == rows[b].sees:
             found = against(board, rows[a], rows[b], board.main)
             verdicts.append((board.group, found.verdict))
     return votes(verdicts)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from cwbench.boards.board import DISTANCES, Board, Column
+from cwbench.boards.board import DISTANCES, Board, Column, Row
 from cwbench.boards.cells import Array, Cells, Codes, Truths
 from cwbench.boards.pairs import Pairs, contradicted, pairs
 from cwbench.boards.ranking import ranking
@@ -25,12 +25,33 @@ PRIOR, GAUSSIAN = "prior", "oracle-gaussian"
 """The controls that the scaled score and the logarithm are measured from."""
 
 
-def score(board: Board, methods: set[str]) -> None:
-    """Compute what the cells tell: intervals, scores, ranks."""
+def score(board: Board, methods: set[str], classes: set[str]) -> None:
+    """Compute what the cells tell: intervals, scores, ranks.
+
+    Args:
+        board: of all rows; those that are not asked for leave it.
+        methods: names or labels; empty for all.
+        classes: what methods see; empty for all. Controls stay.
+    """
     controls = _controls(board)
     if methods:
         board.rows = [r for r in board.rows if {r.label, r.method["name"]} & methods]
+    if classes:
+        board.rows = [r for r in board.rows if r.role != "method" or r.sees in classes]
     shown = [row for row in board.rows if row.role == "method"]
+
+    def measure(column: Column) -> None:
+        _measure(board, column, controls)
+
+    # the arrays' work goes on side by side
+    with single_threaded_products(), ThreadPoolExecutor(cores()) as pool:
+        list(pool.map(measure, board.columns))
+        for seen in {row.sees for row in shown}:
+            _rank_class(board, [row for row in shown if row.sees == seen], pool)
+
+
+def _rank_class(board: Board, shown: list[Row], pool: ThreadPoolExecutor) -> None:
+    """Rank the methods that saw the same."""
     places = np.array([row.place for row in shown], np.int64)
     ranked = {
         column: _ranked(board.cells[column], places)
@@ -38,9 +59,6 @@ def score(board: Board, methods: set[str]) -> None:
         if kind.ranks
     }
     rows = {row.place: row for row in shown}
-
-    def measure(column: Column) -> None:
-        _measure(board, column, controls)
 
     def compared(column: Column) -> Pairs:
         values = board.cells[column].values[ranked[column]]
@@ -52,11 +70,8 @@ def score(board: Board, methods: set[str]) -> None:
         _rank(board, column, ranked[column], comparisons[column], void)
         _rank_incomplete(board.cells[column], places, len(ranked[column]))
 
-    # the arrays' work goes on side by side
-    with single_threaded_products(), ThreadPoolExecutor(cores()) as pool:
-        list(pool.map(measure, board.columns))
-        comparisons = dict(zip(ranked, pool.map(compared, ranked), strict=True))
-        list(pool.map(rank, ranked))
+    comparisons = dict(zip(ranked, pool.map(compared, ranked), strict=True))
+    list(pool.map(rank, ranked))
 
 
 def _ranked(cells: Cells, methods: Codes) -> Codes:

@@ -23,14 +23,15 @@ from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
 from cwbench.preset import NFE, Preset
 from cwbench.running.fitting import training_data
-from cwbench.running.request import problem_spec
+from cwbench.running.request import problem_spec, unsupported
 from cwbench.task import Task
 from cwbench.training.context import Progress, TrainingContext
 from cwbench.training.networks import Meter, networks_of
 
 PRIVATE = (
     "evaluation_set", "sample_joint", "training_data", "sample_posterior", "posterior_moments",
-    "posterior_mixture", "standardised_residual",
+    "posterior_mixture", "standardised_residual", "linear_operator", "log_likelihood",
+    "prior_mixture", "log_prior",
 )  # fmt: skip
 """What a method may not call on its task, unless it declares the need."""
 
@@ -135,15 +136,16 @@ class Fitting:
 
     def unsupported(self) -> str | None:
         """Why the method cannot do this task, or None."""
-        return self.cls.unsupported(self._spec(Meter()))
+        return unsupported(self.task, self.cls, self.params, self._spec(Meter()))
 
     def _spec(self, meter: Meter) -> Any:
-        return problem_spec(self.task, self.cls, self.preset, meter, self.device)
+        return problem_spec(self.task, self.cls, self.params, self.preset, meter, self.device)
 
     def bind(self, meter: Meter | None = None) -> Method:
         """A fresh method."""
+        spec = self._spec(meter or Meter())
         with self.watch.awake():
-            return self.cls(self.params, self._spec(meter or Meter()))
+            return self.cls(self.params, spec)
 
     def fit(self, directory: Path | None = None, stop_at: float | None = None) -> Fitted:
         """A fresh method, fitted on the same data with the same streams each time.

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cwbench import registry
 from cwbench.check.fitting import Fitting
+from cwbench.check.independence import independent_draws
 from cwbench.check.metadata import require_metadata, require_settings
 from cwbench.check.method_subject import MethodSubject
 from cwbench.check.outcome import NotApplicableError, name_of, refuse_unfounded_excuses, require
@@ -28,17 +29,28 @@ from cwbench.check.statistics import (
 )
 from cwbench.door import copied
 from cwbench.errors import Interrupted
+from cwbench.known.classes import Need
 from cwbench.machine.streams import seeded_globals
 from cwbench.method import Method, tensors_of
 from cwbench.records.storage import load_model, save_model
 from cwbench.running.fitting import training_data
+from cwbench.running.request import needs_of
 from cwbench.training.networks import Meter
 
-NEEDED = {
+NEEDED: dict[Need, set[str]] = {
+    "likelihood": {"log_likelihood"},
+    "operator": set(),
+    "denoiser": set(),
+    "density": {"log_prior"},
     "posterior": {"sample_posterior", "posterior_moments", "posterior_mixture"},
     "simulator": {"sample_joint"},
     "stored-images": set(),
 }
+"""What each need lets a method call on its task; what is handed to it as a copy needs no call."""
+
+DRAWN_FROM = {"posterior", "simulator", "stored-images"}
+"""Needs that only a control may have."""
+
 FOLLOWED = 0.05
 """Share of the variance of x that y has to explain in samples; ignoring y it is about 1 / n."""
 
@@ -284,11 +296,13 @@ def nfe(subject: MethodSubject) -> None:
 def evaluation_untouched(subject: MethodSubject) -> None:
     """The method calls nothing on the task but what it declares in `needs`."""
     info, fitting = subject.cls.info, subject.main
+    needs = needs_of(subject.cls, subject.params)
     require(
-        info.role != "method" or not info.needs,
-        f"role method with needs {sorted(info.needs)}: a method learns from the data alone",
+        info.role != "method" or not needs & DRAWN_FROM,
+        f"role method with needs {sorted(needs & DRAWN_FROM)}: a method learns from the data, and "
+        "from likelihood, operator and prior where it says so",
     )
-    granted = set().union(*(NEEDED[need] for need in info.needs))
+    granted = set().union(*(NEEDED[need] for need in needs))
     _ = fitting.fitted
     fitting.draw(fitting.y[:2], 3)
     taken = sorted(fitting.watch.called - granted)
@@ -352,7 +366,7 @@ def resumes(subject: MethodSubject) -> None:
 
 METHOD_CHECKS: tuple[Callable[[MethodSubject], None], ...] = (
     metadata, settings, excuses, fits, shapes, dtypes, device, finite, continuous_y, class_labels,
-    images, same_seed, other_seed, fit_again, follows_y, own_y, alone, large_n,
+    images, same_seed, other_seed, fit_again, follows_y, own_y, alone, large_n, independent_draws,
     inputs_untouched, outputs_kept, states, save_and_load, diagnostics, budget, nfe,
     evaluation_untouched, globals_kept, resumes,
 )  # fmt: skip

@@ -11,8 +11,9 @@ import torch
 from pydantic import BaseModel
 from torch import Generator, Tensor
 
+from cwbench.known.operator import LinearOperator
 from cwbench.preset import Preset
-from cwbench.samples import JointSamples, Moments
+from cwbench.samples import JointSamples, MixturePrior, Moments
 from cwbench.task import Task, TaskInfo
 
 SMALL = Preset.model_validate(
@@ -37,6 +38,7 @@ class LinearProbe(Task):
 
     def __init__(self, A: Tensor, P: Tensor, params: BaseModel | None = None) -> None:
         super().__init__(params)
+        self.P = P.double()
         self.A, self.L = A.double(), torch.linalg.cholesky(P.double())
         S = self.A @ P.double() @ self.A.T + NOISE**2 * torch.eye(len(A)).double()
         self.K = torch.linalg.solve(S, self.A @ P.double()).mT
@@ -50,6 +52,15 @@ class LinearProbe(Task):
         return JointSamples(
             x.float().reshape(n, *self.x_shape), y.float().reshape(n, *self.y_shape)
         )
+
+    def linear_operator(self) -> LinearOperator:
+        """A and s."""
+        return LinearOperator(self.A, NOISE)
+
+    def prior_mixture(self) -> MixturePrior:
+        """N(0, P)."""
+        one = torch.ones(1, dtype=torch.float64)
+        return MixturePrior(one, torch.zeros(1, len(self.P), dtype=torch.float64), self.P[None])
 
     def posterior_moments(self, y: Tensor) -> Moments:
         """K y, and the same C for every y."""

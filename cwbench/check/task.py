@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 
 from cwbench import registry
 from cwbench.check.calibration import rank_p_values
+from cwbench.check.known import KNOWN_CHECKS
 from cwbench.check.metadata import require_metadata, require_settings
 from cwbench.check.outcome import NotApplicableError, name_of, refuse_unfounded_excuses, require
 from cwbench.check.statistics import same
@@ -305,7 +306,7 @@ def prior_worse(subject: TaskSubject) -> None:
 TASK_CHECKS: tuple[Callable[[TaskSubject], None], ...] = (
     metadata, settings, excuses, presets, shapes, dtypes, finite, same_seed, other_seed,
     globals_kept, inputs_untouched, outputs_kept, fingerprint, observations, training_data,
-    calibrated, moments, residual, oracle_at_floor, prior_worse,
+    calibrated, moments, residual, oracle_at_floor, prior_worse, *KNOWN_CHECKS,
 )  # fmt: skip
 
 

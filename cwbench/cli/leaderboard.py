@@ -37,6 +37,9 @@ preset_option = click.option("--preset", help="Names with commas; default all, s
 @preset_option
 @click.option("--method", shell_complete=names("method"), help="Ranks are among these.")
 @click.option("--track", help="fixed, open (preset changed) or external (evaluate).")
+@click.option(
+    "--sees", help="Methods by what they see: pairs, likelihood, operator or 'exact prior'."
+)
 @click.option("--sort", default="", help="METRIC or METRIC@nfe=NFE, such as energy@nfe=3.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default table, or by --output.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this file.")
@@ -51,6 +54,7 @@ def leaderboard(
     preset: str | None,
     method: str | None,
     track: str | None,
+    sees: str | None,
     sort: str,
     form: str | None,
     output: Path | None,
@@ -68,7 +72,7 @@ def leaderboard(
 
     form = form or (SUFFIXES.get(output.suffix.lower(), "table") if output else "table")
     metrics = None if form in ("csv", "json", "html") else [sort.partition("@")[0]] if sort else []
-    chosen = {"task": task, "preset": preset, "method": method, "track": track}
+    chosen = {"task": task, "preset": preset, "method": method, "track": track, "sees": sees}
     found = selected(results, **chosen, metrics=metrics)
     for problem in found.problems:
         _skipped(problem)

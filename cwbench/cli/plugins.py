@@ -47,12 +47,18 @@ TRIED_BY: dict[registry.Kind, str] = {
 @click.argument("kind", type=click.Choice(["method", "task", "metric"]))
 @click.argument("name")
 @click.option("--output", type=click.Path(path_type=Path), help="Default ./NAME.")
+@click.option(
+    "--sees",
+    type=click.Choice(["pairs", "operator"]),
+    default="pairs",
+    help="What a method sees: training pairs, or the task's operator as well.",
+)
 @reports_errors
-def new(kind: registry.Kind, name: str, output: Path | None) -> None:
+def new(kind: registry.Kind, name: str, output: Path | None, sees: str) -> None:
     """Write a small package with a new method, task or metric that works as written."""
     from cwbench.templates.scaffold import create
 
-    directory = create(kind, name, output)
+    directory = create(kind, name, output, sees)
     click.echo(f"{directory}/src/cwbench_{name.replace('-', '_')}/{kind}.py is yours. Next:")
     click.echo(f"  pip install -e {directory}")
     click.echo(f"  cwbench check {name}")

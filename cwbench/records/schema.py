@@ -70,11 +70,14 @@ class _Task(_Plugin):
 
 class _Method(_Plugin):
     role: str
+    needs: list[Name] = []
 
 
 class _Sampling(_Part):
     seconds: Spent | None = None
     evaluations: Spent | None = None
+    jacobians: Spent | None = None
+    operators: Spent | None = None
 
 
 class Document(_Part):

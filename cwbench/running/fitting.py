@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.door import HandedData, copied
-from cwbench.errors import ContractError
 from cwbench.machine.cpu import single_threaded
 from cwbench.machine.guests import visiting
 from cwbench.machine.processes import Processes
@@ -25,10 +24,11 @@ from cwbench.preset import Preset
 from cwbench.records import beside, storage
 from cwbench.records.record import Record, finite, recordable
 from cwbench.running.outcome import Outcome
-from cwbench.running.request import Request, problem_spec
+from cwbench.running.request import Request, problem_spec, unsupported
+from cwbench.running.shared import Shelf
 from cwbench.samples import JointSamples
 from cwbench.task import Task, checked_pairs
-from cwbench.training.context import Progress, TrainingContext
+from cwbench.training.context import Progress, TrainingContext, unshared
 from cwbench.training.following import Following
 from cwbench.training.networks import Meter, networks_of
 
@@ -53,6 +53,8 @@ class Place:
     processes: Processes = field(default_factory=Processes)
     """Those that share the fit."""
     checkpoint_seconds: float = 30.0
+    cache: Path | None = None
+    """Of what several runs share."""
 
     @property
     def has_model(self) -> bool:
@@ -68,14 +70,11 @@ Follow = Callable[[], Following | None]
 def bind(request: Request, device: torch.device) -> Bound | str:
     """The method made for the task, or the reason why it cannot do it."""
     meter = Meter()
-    spec = problem_spec(request.task, request.method, request.preset, meter, device)
-    unsupported = request.method.unsupported(spec)
-    if unsupported is not None and not isinstance(unsupported, str):
-        kind = type(unsupported).__name__
-        raise ContractError(f"unsupported returned a {kind}; a reason as text or None is needed")
-    if unsupported:
-        return unsupported
     params = request.method_params.model_copy(deep=True)
+    spec = problem_spec(request.task, request.method, params, request.preset, meter, device)
+    reason = unsupported(request.task, request.method, params, spec)
+    if reason:
+        return reason
     return Bound(request, request.method(params, spec), meter, device)
 
 
@@ -147,6 +146,7 @@ def train(
         show=place.progress,
         stop=place.stop,
         following=following,
+        shelf=Shelf.of(place.cache, request).state if place.cache else unshared,
     )
     started = time.perf_counter()
     with single_threaded(), seeded_globals(*key, "fit"):

@@ -45,11 +45,16 @@ def counted_draw(bound: Bound, y: Tensor, n: int, nfe: NFE | None) -> tuple[Tens
     """The samples that are judged, and what they cost: seconds, and evaluations a sample."""
     if nfe in bound.request.drawn:
         return bound.request.drawn[nfe]
-    before, started = bound.meter.evaluations, time.perf_counter()
+    before, started = bound.meter.counts(), time.perf_counter()
     samples = draw(bound, y, n, nfe, "sampling")
+    seconds, draws = time.perf_counter() - started, len(y) * n
+    used = [(now - then) / draws for now, then in zip(bound.meter.counts(), before, strict=True)]
+    evaluations, _, jacobians, operators = used
+    beyond = {"jacobians": jacobians, "operators": operators}
     return samples, {
-        "seconds": time.perf_counter() - started,
-        "evaluations": (bound.meter.evaluations - before) / (len(y) * n),
+        "seconds": seconds,
+        "evaluations": evaluations,
+        **{name: value for name, value in beyond.items() if value},
     }
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from cwbench import settings
 from cwbench.judging.measured import Scores
+from cwbench.known.classes import CLASS_OF
 from cwbench.metric import Metric
 from cwbench.preset import NFE
 from cwbench.records.record import SCHEMA, Record
@@ -47,6 +48,7 @@ def identity_of(request: Request) -> dict[str, Any]:
             "distribution": request.method_origin.label,
             "params": settings.json_values(request.method_params),
             "changed": changed["method"],
+            **_seen(request),
             "source_sha256": request.method_origin.source_sha256,
         },
         "preset": request.preset_name,
@@ -55,6 +57,12 @@ def identity_of(request: Request) -> dict[str, Any]:
         "track": request.track,
         "seed": request.seed,
     }
+
+
+def _seen(request: Request) -> dict[str, list[str]]:
+    """What a method used beyond pairs; nothing of one that saw pairs alone, or of a control."""
+    beyond = sorted(request.needs & set(CLASS_OF))
+    return {"needs": list(beyond)} if beyond else {}
 
 
 def changed_settings(request: Request) -> dict[str, dict[str, Any]]:

@@ -17,6 +17,8 @@ from cwbench.declared import NAME
 from cwbench.door import Behind, copied, copying
 from cwbench.errors import ContractError, CwbenchError, UsageError, message_of, unknown
 from cwbench.judging.choice import chosen_metrics, sized
+from cwbench.known.classes import Need, checked_needs
+from cwbench.known.known import known_of, lacking
 from cwbench.machine import processes
 from cwbench.machine.guests import visiting
 from cwbench.machine.streams import stream
@@ -48,7 +50,9 @@ class ConfiguredMethod:
         """The method for a task, ready to be fitted or to load a state."""
         chosen = preset_of(task, preset) if isinstance(preset, str) else preset
         meter, device = Meter(), torch.device("cpu")
-        return self.cls(self.params, problem_spec(task, self.cls, chosen, meter, device))
+        return self.cls(
+            self.params, problem_spec(task, self.cls, self.params, chosen, meter, device)
+        )
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ class Request:
     """What is taken during the fit, where the preset asks for it."""
     metric_hashes: Mapping[str, str | None] = field(default_factory=dict)
     """By metric name the hash of its source, where it comes from a file or an editable package."""
+    needs: frozenset[Need] = frozenset()
+    """What the method says that it uses beyond pairs."""
     drawn: Mapping[NFE | None, Drawn] = field(default_factory=dict)
     """What a sampler from outside drew for the observations, by NFE: its key holds their hash."""
 
@@ -127,16 +133,45 @@ def preset_of(task: Task, name: str) -> Preset:
     return task.info.presets[name]
 
 
+def unsupported(
+    task: Task, method: type[Method], params: BaseModel, spec: ProblemSpec
+) -> str | None:
+    """Why a method cannot do a task: it lacks what is needed, or the method says so.
+
+    Raises:
+        ContractError: if what the method says is no reason.
+    """
+    reason = lacking(task, needs_of(method, params)) or method.unsupported(spec)
+    if reason is not None and not isinstance(reason, str):
+        kind = type(reason).__name__
+        raise ContractError(f"unsupported returned a {kind}; a reason as text or None is needed")
+    return reason or None
+
+
+def needs_of(method: type[Method], params: BaseModel) -> frozenset[Need]:
+    """What a method declares that it uses beyond pairs.
+
+    Raises:
+        ContractError: if it names something else than there is.
+    """
+    return checked_needs(method.needs(params), method.info.name)
+
+
 def problem_spec(
-    task: Task, method: type[Method], preset: Preset, meter: Meter, device: torch.device
+    task: Task,
+    method: type[Method],
+    params: BaseModel,
+    preset: Preset,
+    meter: Meter,
+    device: torch.device,
 ) -> ProblemSpec:
-    """What the method may know of the task: the posterior only if it declares the need.
+    """What the method may know of the task: of what it is not told, only what it declares.
 
     Raises:
         ContractError: if the task's shapes or latents are not what they have to be.
     """
     refuse_broken(task)
-    needs = method.info.needs
+    needs = needs_of(method, params)
     networks = networks_of(task, preset, meter)
     return ProblemSpec(
         x_shape=task.x_shape,
@@ -149,6 +184,7 @@ def problem_spec(
         posterior=_posterior(task) if "posterior" in needs and task.has_posterior else None,
         simulator=copying(task.sample_joint) if "simulator" in needs else None,
         stored_images=_stored_images(task) if "stored-images" in needs else None,
+        known=known_of(task, method.info.name, needs, meter),
         own_latent=type(task).sample_latent is not Task.sample_latent,
     )
 
@@ -320,6 +356,7 @@ def resolve(
         metrics=chosen.metrics,
         followed=followed_metric(instance, resolved),
         metric_hashes=chosen.hashes,
+        needs=needs_of(method_origin.cls, method_params),
     )
 
 

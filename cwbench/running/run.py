@@ -221,7 +221,9 @@ class Runner:
         here = self.directory.absolute()  # a method may go elsewhere
         log = here / "log.txt"
         with progress_of(log, quiet=quiet) as progress, stop_on_signal(self.stop):
-            yield Place(here, progress, self.stop, self.processes, self.checkpoint_seconds)
+            yield Place(
+                here, progress, self.stop, self.processes, self.checkpoint_seconds, self._cache
+            )
 
     @contextmanager
     def _group(self) -> Iterator[Callable[[], None]]:
@@ -352,8 +354,12 @@ class Runner:
 
     def _judge(self) -> Judge:
         request = self.request
-        cache = self.results.absolute() / ".cache"
-        return Judge(request.task, request.preset, cache, request.metric_hashes)
+        return Judge(request.task, request.preset, self._cache, request.metric_hashes)
+
+    @property
+    def _cache(self) -> Path:
+        """Of what is derived."""
+        return self.results.absolute() / ".cache"
 
     def _measure(
         self,

@@ -29,7 +29,7 @@ from cwbench.records.lookup import results_of
 from cwbench.records.record import Record
 from cwbench.running.named import NOTHING, Named, OtherDataError, refuse_other_metrics
 from cwbench.running.remade import other_distributions, remade_method, remade_task
-from cwbench.running.request import Request, parse_nfe
+from cwbench.running.request import Request, needs_of, parse_nfe
 from cwbench.running.run import Runner
 from cwbench.task import Params, Task
 
@@ -113,6 +113,7 @@ def request_of(
         metrics=chosen.metrics,
         recorded_key=record.fit_key,
         metric_hashes=chosen.hashes,
+        needs=needs_of(method, params),
     )
 
 

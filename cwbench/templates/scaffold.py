@@ -18,17 +18,21 @@ from cwbench.errors import UsageError
 TEMPLATES = Path(__file__).parent
 
 
-def create(kind: registry.Kind, name: str, output: Path | None = None) -> Path:
+def create(kind: registry.Kind, name: str, output: Path | None = None, sees: str = "pairs") -> Path:
     """Write the package of a new plugin, whole or not at all; its directory.
 
     Args:
         kind: `method`, `task` or `metric`.
         name: of the plugin, as in `cwbench run --method NAME`.
         output: the directory to make; default `./NAME`.
+        sees: of a method, `pairs` or `operator`.
 
     Raises:
-        UsageError: if the name is malformed or taken, or the directory exists or cannot be made.
+        UsageError: if the name is malformed or taken, the directory exists or cannot be made, or
+            something other than a method is to see more than pairs.
     """
+    if sees != "pairs" and kind != "method":
+        raise UsageError(f"a {kind} sees no {sees}; --sees is for a new method")
     module = f"cwbench_{name.replace('-', '_')}"
     _refuse_name(name, module)
     directory = output or Path(name)
@@ -46,6 +50,8 @@ def create(kind: registry.Kind, name: str, output: Path | None = None) -> Path:
         with tempfile.TemporaryDirectory(dir=directory.parent, prefix=".new-") as temporary:
             whole = Path(temporary) / "package"
             _write(TEMPLATES / kind, whole, words)
+            if sees != "pairs":  # the files in which such a method differs
+                _write(TEMPLATES / f"{kind}-{sees}", whole, words)
             whole.rename(directory)
     except OSError as error:
         reason = error.strerror or error

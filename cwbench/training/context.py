@@ -25,7 +25,7 @@ from cwbench.door import copied
 from cwbench.errors import Interrupted
 from cwbench.machine.processes import Processes
 from cwbench.machine.streams import seeded_globals, stream
-from cwbench.method import Optimiser, Prepare, Stateful, take
+from cwbench.method import Optimiser, Prepare, State, Stateful, take
 from cwbench.preset import Preset
 from cwbench.samples import JointSamples
 from cwbench.training import checkpoint
@@ -43,6 +43,11 @@ LOOKAHEAD = 4
 
 DECAY_FROM = 0.3
 """Share of the budget after which the learning rate falls linearly to 0."""
+
+
+def unshared(name: str, fit: Callable[[], State]) -> State:
+    """Fit at each call: where nothing is kept."""
+    return fit()
 
 
 @dataclass
@@ -73,6 +78,8 @@ class TrainingContext:
     show: Progress = field(default_factory=Progress)
     stop: threading.Event = field(default_factory=threading.Event)
     following: Following | None = None
+    shelf: Callable[[str, Callable[[], State]], State] = unshared
+    """Keeps what several methods share; see `cwbench.running.shared`."""
 
     def __post_init__(self) -> None:
         """Find out whether there is a checkpoint to resume."""
@@ -141,6 +148,10 @@ class TrainingContext:
             self.meter.passes = int(self._resumed["passes"])
             if self.following:
                 self.following.resume(self._resumed.get("following"), self.progress)
+
+    def shared(self, name: str, fit: Callable[[], State]) -> State:
+        """What several methods of this task and seed use; processes that share a fit all fit it."""
+        return (self.shelf if self.processes.size == 1 else unshared)(name, fit)
 
     def uncounted(self) -> AbstractContextManager[None]:
         """Network passes inside are not charged to the budget."""

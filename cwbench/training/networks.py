@@ -45,25 +45,51 @@ CHANNELS = 4
 
 @dataclass
 class Meter:
-    """Network passes in examples: a forward counts 1, a backward 2, a gradient penalty 3 more."""
+    """Network passes in examples: a forward counts 1, a backward 2, a gradient penalty 3 more.
+
+    `evaluations` are forwards, of the task's own denoiser too; `jacobians` products with the
+    Jacobian of either; `operators` applications of the task's operator, adjoint or likelihood.
+    """
 
     evaluations: int = 0
     passes: int = 0
+    jacobians: int = 0
+    operators: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Count nothing inside."""
-        before = self.evaluations, self.passes
+        before = self.counts()
         try:
             yield
         finally:
-            self.evaluations, self.passes = before
+            self.evaluations, self.passes, self.jacobians, self.operators = before
+
+    def counts(self) -> tuple[int, int, int, int]:
+        """All four, in the order of the fields."""
+        return self.evaluations, self.passes, self.jacobians, self.operators
 
     def attach(self, network: nn.Module) -> nn.Module:
         """Count what `network` does from now on."""
         network.register_forward_hook(self._count)
         return network
+
+    def operated(self, rows: int) -> None:
+        """The operator was applied to so many rows."""
+        with self._lock:
+            self.operators += rows
+
+    def denoised(self, rows: int, result: Tensor) -> None:
+        """The task's own denoiser gave `result` for so many rows; no budget is spent on it."""
+        with self._lock:
+            self.evaluations += rows
+        if result.requires_grad:
+            result.register_hook(lambda _: self._count_jacobian(rows))
+
+    def _count_jacobian(self, rows: int) -> None:
+        with self._lock:
+            self.jacobians += rows
 
     def _count(self, _: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
         examples = inputs[0].shape[0]
@@ -77,6 +103,7 @@ class Meter:
         # Gradients are enabled inside a backward only when it is itself differentiated: a penalty.
         with self._lock:
             self.passes += examples * (5 if torch.is_grad_enabled() else 2)
+            self.jacobians += examples
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Generator, Tensor
 
+from cwbench.known.operator import LinearOperator
 from cwbench.preset import vector_presets
-from cwbench.samples import JointSamples, MixturePosterior
+from cwbench.samples import JointSamples, MixturePosterior, MixturePrior
 from cwbench.task import Params, Task, TaskInfo
-from cwbench_tasks.mixtures import MixturePrior, linear_posterior, linear_residual, sample_mixture
+from cwbench_tasks.mixtures import linear_posterior, linear_residual, sample_mixture
 
 SMALLEST_SINGULAR_VALUE = 0.4
 
@@ -86,6 +87,14 @@ class GaussianLinear(Task):
     def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """Draw `n` samples for each row of `y`, with shape `(m, n, *x_shape)`."""
         return sample_mixture(self.posterior_mixture(y), n, generator).float()
+
+    def linear_operator(self) -> LinearOperator:
+        """A and s."""
+        return LinearOperator(self.A, self.params.noise)
+
+    def prior_mixture(self) -> MixturePrior:
+        """The prior."""
+        return self.prior
 
     def standardised_residual(self, x: Tensor, y: Tensor) -> Tensor:
         """(y - A x) / s with shape `(m, n, d)`."""

@@ -20,7 +20,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from cwbench.errors import CorruptFileError
-from cwbench_tasks.mixtures import MixturePrior
+from cwbench.samples import MixturePrior
 
 PriorName = Literal["digits", "patches"]
 

@@ -21,13 +21,14 @@ import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Generator, Tensor
 
+from cwbench.known.operator import LinearOperator
 from cwbench.preset import vector_presets
-from cwbench.samples import JointSamples, MixturePosterior
+from cwbench.samples import JointSamples, MixturePosterior, MixturePrior
 from cwbench.task import Params, Task, mixture_moments
 from cwbench_tasks.image_folder import ImageFolder, image_folder
 from cwbench_tasks.image_priors import SHA256, image_prior
-from cwbench_tasks.mixtures import MixturePrior, linear_posterior, sample_mixture, sample_prior
-from cwbench_tasks.operators import Operator
+from cwbench_tasks.mixtures import linear_posterior, sample_mixture, sample_prior
+from cwbench_tasks.operators import MOST_ENTRIES, Operator
 
 IMAGE_PRESETS = vector_presets(
     smoke={"observations": 6, "samples": 60},
@@ -124,6 +125,18 @@ class ImagingTask(Task):
         """A^T y with shape `(n, *x_shape)`, a sufficient statistic of y, float32."""
         flat = y.double().flatten(2) @ self.A.to(y.device)
         return flat.reshape(len(y), *self.x_shape).float()
+
+    def linear_operator(self) -> LinearOperator | None:
+        """A for all channels, and s; None if the matrix would be too large."""
+        channels = self._x_shape[0]
+        if channels**2 * self.A.numel() > MOST_ENTRIES:
+            return None
+        matrix = torch.kron(torch.eye(channels, dtype=torch.float64), self.A)
+        return LinearOperator(matrix, self.noise)
+
+    def prior_mixture(self) -> MixturePrior | None:
+        """The prior of flattened x, or None under `prior: images`."""
+        return self.prior if self.folder is None else None
 
     def standardised_residual(self, x: Tensor, y: Tensor) -> Tensor:
         """(y - A x) / s with shape `(m, n, d_y)`."""

@@ -13,20 +13,11 @@ The covariances do not depend on y. K = 1 is the linear-Gaussian case.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from cwbench.samples import MixturePosterior
-
-
-class MixturePrior(NamedTuple):
-    """A mixture in float64: `weights` `(K,)`, `means` `(K, d)`, `covariances` `(K, d, d)`."""
-
-    weights: Tensor
-    means: Tensor
-    covariances: Tensor
+from cwbench.samples import MixturePosterior, MixturePrior
 
 
 def joint_log_evidence(prior: MixturePrior, A: Tensor, noise: float, y: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ posterior deviation from the next, and the error is of second order: far below M
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 
 from cwbench.preset import vector_presets
-from cwbench.samples import JointSamples, Moments
+from cwbench.samples import JointSamples, MixturePrior, Moments
 from cwbench.task import Params, Task, TaskInfo
 
 A = torch.tensor([[1.0, 0.0], [0.6, 0.8]], dtype=torch.float64)
@@ -89,6 +90,16 @@ class SignSymmetric(Task):
         """(y - (A x)^2) / s with shape `(m, n, 2)`."""
         residual: Tensor = y.double()[:, None] - (x.double() @ A.T).square()
         return residual / self.params.noise
+
+    def log_likelihood(self, x: Tensor, y: Tensor) -> Tensor:
+        """Logarithm of N(y; (A x)^2, s^2 I) with shape `(m, n)`."""
+        constant = 2 * math.log(2 * math.pi * self.params.noise**2)
+        return -(self.standardised_residual(x, y).square().sum(-1) + constant) / 2
+
+    def prior_mixture(self) -> MixturePrior:
+        """A standard normal."""
+        one = torch.ones(1, dtype=torch.float64)
+        return MixturePrior(one, torch.zeros(1, 2).double(), torch.eye(2).double()[None])
 
     def posterior_moments(self, y: Tensor) -> Moments:
         """Mean zero, and the covariance by the trapezoidal rule on the grid."""

@@ -75,6 +75,28 @@ class TwoMoons(Task):
         w[..., 0] *= sign
         return _rotate_back(w).float()
 
+    rough_likelihood = "the likelihood is minus infinity off the crescents"
+
+    def log_likelihood(self, x: Tensor, y: Tensor) -> Tensor:
+        """The log density of the noise point p = y - shift(x), with shape `(m, n)`.
+
+        In polar coordinates about the centre it is N(r; 0.1, 0.01^2) / (pi r) on the half plane of
+        angles below pi / 2, of which r = |p|: that r < 0, ten deviations off, is left out.
+        """
+        w = _rotate(x.double())
+        p = y.double()[:, None] - torch.stack([-w[..., 0].abs(), w[..., 1]], -1)
+        a, b = p[..., 0] - OFFSET, p[..., 1]
+        r = (a.square() + b.square()).sqrt()
+        standard = (r - RADIUS) / RADIUS_DEVIATION
+        constant = math.log(math.sqrt(2 * math.pi) * RADIUS_DEVIATION * math.pi)
+        density = -standard.square() / 2 - constant - r.log()
+        return torch.where((a >= 0) & (r > 0), density, -torch.inf)
+
+    def log_prior(self, x: Tensor) -> Tensor:
+        """Uniform on the box, with shape `(n,)`."""
+        inside = (x.abs() <= 1).flatten(1).all(1)
+        return torch.where(inside, -math.log(4), -torch.inf).double()
+
     def posterior_moments(self, y: Tensor) -> Moments:
         """Exact up to quadrature over the radius and the angle of the noise point."""
         p, weights = _quadrature()

@@ -52,7 +52,7 @@ class Bench:
         chosen = load_method(method, **params)
         self.meter = Meter()
         device = torch.device("cpu")
-        spec = problem_spec(self.task, chosen.cls, self.preset, self.meter, device)
+        spec = problem_spec(self.task, chosen.cls, chosen.params, self.preset, self.meter, device)
         return chosen.cls(chosen.params, spec)
 
     def fitted(self, method: str, **params: Any) -> Method:

@@ -16,7 +16,20 @@ from cwbench.ot import regression
 
 SMALL_BATCH = {"c2ot": {"r_tar": 0.05}}
 """Its default is below the share that the diagonal of so small a batch has."""
-CHEAPER = {"sd-fm": {"potential_steps": 20, "beta": 30.0}}
+FEW = {"steps": 4}
+CHEAPER = {
+    "sd-fm": {"potential_steps": 20, "beta": 30.0},
+    "daps": {"steps": 2, "ode_steps": 2, "langevin_steps": 5},
+    "dps": FEW,
+    "langevin": {"levels": 8, "steps": 1},
+    "mcgdiff": {"steps": 4, "particles": 2},
+    "mmps": FEW,
+    "npe-importance": {"proposals": 2},
+    "pigdm": FEW,
+    "pnp-dm": {"steps": 2, "inner": 2},
+    "pnp-flow": {"steps": 3, "average": 2},
+    "tds": {"steps": 4, "particles": 2},
+}
 """The contract does not depend on them; the calibrated weight is tried in `test_baseline_zoo`."""
 
 
@@ -27,7 +40,13 @@ def _short_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regression, "_LEAST_STEPS", 10)
 
 
-@pytest.fixture(params=methods())
+ALIKE = {"daps", "dps", "langevin", "mcgdiff", "mmps", "pigdm", "pnp-dm", "pnp-flow"}
+"""They share `tds`'s fit, streams and state, and draw as slowly: with the slow tests."""
+
+
+@pytest.fixture(
+    params=[pytest.param(m, marks=pytest.mark.slow if m in ALIKE else ()) for m in methods()]
+)
 def method(request):
     return request.param
 
@@ -57,6 +76,8 @@ def test_every_method_passes_the_checks_of_cwbench_check(method, check) -> None:
     assert outcome.status in ("passed", "not applicable"), outcome
     if subject(method).cls.info.role == "method":  # what a built-in method may stand aside from
         aside = {"device", "nfe"} | (set() if method in trained_in_batches() else {"resumes"})
+        if subject(method).cls.needs(subject(method).params) & {"likelihood", "operator"}:
+            aside |= {"class-labels"}  # which have none
         assert outcome.status == "passed" or outcome.check in aside
 
 

@@ -83,7 +83,7 @@ def task_of(kind: type[Shifted], offset: float = 0.0, scale: Any = 1.0) -> Shift
 def fitted(method: str, task: Shifted, preset: Preset = SIZES, **params: Any) -> Method:
     chosen = load_method(method, **params)
     meter = Meter()
-    spec = problem_spec(task, chosen.cls, preset, meter, torch.device("cpu"))
+    spec = problem_spec(task, chosen.cls, chosen.params, preset, meter, torch.device("cpu"))
     data = task.training_data(preset.training_pairs, stream(*KEY, "data"))
     bound = chosen.cls(chosen.params, spec)
     if isinstance(bound, BaseFlow):

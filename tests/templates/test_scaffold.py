@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import cwbench
 from cwbench import registry
 from cwbench.declared import NAME
 from cwbench.errors import UsageError
@@ -51,6 +52,31 @@ def test_it_passes_its_checks_and_runs_in_this_process(
     assert "FAILED" not in checked.stdout
     ran = cli("run", *ASKED[kind], "--preset", "smoke")
     assert "smoke / seed 0: ok" in ran.stdout, ran.output
+
+
+def test_a_method_that_sees_the_operator_is_exact_where_it_claims_to_be(
+    tmp_path: Path, cli: Callable, installed_here: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its Gaussian prior is that of gaussian-linear: it scores like the oracle, up to moments."""
+    monkeypatch.chdir(tmp_path)
+    assert cli("new", "method", "mine-too", "--sees", "operator").exit_code == 0
+    installed_here(tmp_path / "mine-too")
+    checked = cli("check", "mine-too")
+    assert checked.exit_code == 0, checked.stdout
+    ran = cwbench.run(
+        "gaussian-linear", "mine-too", "smoke", results=tmp_path / "r", quiet=True, figures=False
+    )
+    assert ran.method["needs"] == ["operator"]
+    entry = ran.metrics["ew2sq"]
+    assert entry.low is not None and entry.low < 0.02
+    skipped = cli("run", "--method", "mine-too", "--task", "two-moons", "--preset", "smoke")
+    assert "skipped: needs a linear operator with Gaussian noise" in skipped.stdout
+
+
+def test_a_task_sees_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--sees is for a new method"):
+        create("task", "mine-too", tmp_path / "x", "operator")
+    assert not (tmp_path / "x").exists()
 
 
 ASKED = {

@@ -132,7 +132,7 @@ def test_a_published_recipe_takes_two_steps_and_draws(
     )
     meter = Meter()
     chosen = load_method("fm")
-    spec = problem_spec(task, chosen.cls, values, meter, torch.device("cpu"))
+    spec = problem_spec(task, chosen.cls, chosen.params, values, meter, torch.device("cpu"))
     method = chosen.cls(chosen.params, spec)
     monkeypatch.setattr(type(method), "diagnose", lambda *_: {})
     rates: list[float] = []

@@ -1,0 +1,1 @@
+"""Samplers that know the operator: a prior's denoiser, guided by y."""

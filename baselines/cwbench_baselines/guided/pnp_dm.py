@@ -1,0 +1,84 @@
+"""Split Gibbs sampling with a diffusion prior: likelihood and prior in turn, coupled by rho.
+
+    z | x, y  ~  N(z; x, rho^2 I) p(y | z),      x | z  ~  p(x) N(z; x, rho^2 I)
+
+The first is Gaussian and drawn exactly; the second is X_0 given x_0 + rho e = z: the reverse
+diffusion from the level rho on. rho falls; at rho -> 0 the chain would target the posterior, and it
+does not move any more. A draw is the last x of a chain of its own.
+
+Principled Probabilistic Imaging using Diffusion Models as Plug-and-Play Priors (Wu, Sun, Chen,
+Zhang, Yue, Bouman, 2024), https://arxiv.org/abs/2405.18782
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from cwbench.known.operator import LinearOperator
+from cwbench.method import MethodInfo
+from cwbench_baselines.guided.sampler import GuidedParams, GuidedSampler, Problem
+from cwbench_baselines.guided.schedule import bridge, polynomial_levels
+
+INNER_END = 1e-2
+"""Level at which the reverse diffusion ends in a last step to 0, as a share of rho at most half."""
+
+
+class PnPDMParams(GuidedParams):
+    """Settings of split Gibbs sampling."""
+
+    steps: int = Field(20, ge=1, description="rounds; times inner: calls of the denoiser")
+    inner: int = Field(5, ge=1, description="reverse diffusion steps in a round")
+    rho_max: float = Field(10.0, gt=0, description="coupling in the first round")
+    rho_min: float = Field(0.1, gt=0, description="coupling in the last round")
+
+
+class SplitGibbs(GuidedSampler):
+    """Plug-and-play diffusion models."""
+
+    info = MethodInfo(
+        name="pnp-dm",
+        version=1,
+        title="Split Gibbs with a diffusion prior (PnP-DM)",
+        citation="wu2024principled",
+    )
+    Params: ClassVar[type[PnPDMParams]] = PnPDMParams
+    params: PnPDMParams
+
+    def draw(self, problem: Problem) -> Tensor:
+        """The x of the last round."""
+        params = self.params
+        x = torch.zeros(len(problem), problem.size, dtype=torch.float64)
+        for rho in polynomial_levels(params.steps, params.rho_max, params.rho_min).tolist():
+            e = problem.noise.normal(problem.size)
+            z = likelihood_draw(problem.operator, problem.observed, x, rho, e)
+            x = prior_draw(problem, z, rho, params.inner)
+        return x
+
+
+def likelihood_draw(A: LinearOperator, y: Tensor, x: Tensor, rho: float, e: Tensor) -> Tensor:
+    """Draw z ~ N(x, rho^2 I) p(y | z) from standard normal e; all others have shape `(n, d)`.
+
+    Along the singular vectors of A it has the precision S^2 / s^2 + 1 / rho^2, elsewhere 1 / rho^2.
+    """
+    U, S, V = A.singular_values
+    A.count(2 * len(x))
+    precision = S.square() / A.noise**2 + 1 / rho**2
+    pull = (y @ U * S / A.noise**2 + x @ V / rho**2) / precision
+    along = pull + precision.rsqrt() * (e @ V)
+    free = x + rho * e
+    return free + (along - free @ V) @ V.T
+
+
+def prior_draw(problem: Problem, z: Tensor, rho: float, steps: int) -> Tensor:
+    """X_0 given x_0 + rho e = z, by ancestral steps."""
+    low = min(INNER_END, rho / 2)
+    inner = polynomial_levels(steps, rho, low).tolist() if steps > 1 else [rho]
+    for k, following in pairwise([*inner, 0.0]):
+        mean, deviation = bridge(z, problem.denoise(z, k), k, following)
+        z = mean + deviation * problem.noise.normal(problem.size) if deviation else mean
+    return z

@@ -1,0 +1,219 @@
+"""What a method declared and the task offers, and nothing else, in the coordinates it works in.
+
+A method names in `needs(params)` what it uses beyond pairs; what it does not name is not here.
+`cwbench.known.classes` has the words, and the classes that comparisons are made within.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from cwbench.door import copied, copying
+from cwbench.errors import ContractError
+from cwbench.known.classes import NEEDS, Need
+from cwbench.known.operator import LinearOperator
+from cwbench.known.prior import NoisyPrior
+from cwbench.ot.scaling import Scaling
+from cwbench.samples import MixturePrior
+from cwbench.task import Task
+
+T = TypeVar("T")
+
+_LACKING: dict[Need, str] = {
+    "likelihood": "a likelihood",
+    "operator": "a linear operator with Gaussian noise",
+    "denoiser": "a prior whose exact denoiser is known",
+    "density": "a prior whose density is known",
+    "posterior": "an exact posterior",
+    "stored-images": "stored images with classes",
+}
+
+
+def lacking(task: Task, needs: Iterable[str]) -> str | None:
+    """What a task does not offer of what is needed, as a reason, or None."""
+    offered = {
+        "likelihood": task.has_likelihood,
+        "operator": task.linear_operator() is not None,
+        "denoiser": task.prior_mixture() is not None,
+        "density": task.has_density,
+        "posterior": task.has_posterior,
+        "stored-images": task.stored_images("test") is not None,
+    }
+    wanted = [need for need in NEEDS if need in set(needs) and not offered.get(need, True)]
+    return f"needs {_LACKING[wanted[0]]}, which this task does not have" if wanted else None
+
+
+class Counts(Protocol):
+    """The harness's side: notes what is used."""
+
+    def operated(self, rows: int) -> None:
+        """An operator or a likelihood was applied to so many x or y."""
+
+    def denoised(self, rows: int, result: Tensor) -> None:
+        """So many x_t were denoised; watch the result for Jacobian products."""
+
+
+class Unwatched:
+    """Counts nothing."""
+
+    def operated(self, rows: int) -> None:
+        """Nothing."""
+
+    def denoised(self, rows: int, result: Tensor) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class Granted:
+    """The parts of a task that a method declared and the task has; the others are None."""
+
+    task: str = ""
+    x_shape: tuple[int, ...] = ()
+    rough: str = ""
+    likelihood: Callable[[Tensor, Tensor], Tensor] | None = None
+    operator: LinearOperator | None = None
+    denoiser: MixturePrior | None = None
+    density: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Logarithm of p(y | x) and, where its gradient leads nowhere, why (`rough`)."""
+
+    function: Callable[[Tensor, Tensor], Tensor]
+    task: str
+    scaling: Scaling
+    counts: Counts
+    rough: str = ""
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        """With shape `(m, n)`, differentiable in x.
+
+        Args:
+            x: with shape `(m, n, *x_shape)`, in the coordinates of `scaling`.
+            y: with shape `(m, *y_shape)`, in the task's units.
+
+        Raises:
+            ContractError: if the task returns another shape, NaN or plus infinity.
+        """
+        self.counts.operated(x.shape[0] * x.shape[1])
+        given = self.function(_double(self.scaling).inverse(x.double()), y)
+        return _checked(given, x.shape[:2], f"log_likelihood of task {self.task!r}")
+
+
+@dataclass(frozen=True)
+class Density:
+    """Logarithm of p(x) of the prior."""
+
+    function: Callable[[Tensor], Tensor]
+    task: str
+    scaling: Scaling
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """With shape `(n,)` of x with shape `(n, *x_shape)`, in the coordinates of `scaling`.
+
+        Raises:
+            ContractError: if the task returns another shape, NaN or plus infinity.
+        """
+        scaling = _double(self.scaling)
+        given = self.function(scaling.inverse(x.double()))
+        density = _checked(given, x.shape[:1], f"log_prior of task {self.task!r}")
+        return density + scaling.deviation.expand(x.shape[1:]).log().sum()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a method may ask; `standardised` gives the same in other coordinates.
+
+    Coordinates are those of `cwbench.ot.scaling.Scaling`: x = mean + deviation u. The operator
+    becomes A diag(deviation) with an offset, the prior is mapped likewise.
+    """
+
+    method: str = ""
+    declared: frozenset[Need] = frozenset()
+    granted: Granted = field(default_factory=Granted, repr=False)
+    counts: Counts = field(default_factory=Unwatched, repr=False)
+    scaling: Scaling = field(default_factory=Scaling.identity, repr=False)
+
+    def standardised(self, scaling: Scaling) -> Known:
+        """The same for u = scaling(x)."""
+        return replace(self, scaling=scaling)
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """Logarithm of p(y | x), for those that declare `likelihood`."""
+        function, given = self._asked("likelihood", self.granted.likelihood), self.granted
+        return Likelihood(function, given.task, self.scaling, self.counts, given.rough)
+
+    @property
+    def operator(self) -> LinearOperator:
+        """A, its adjoint and the noise, for those that declare `operator`."""
+        operator = self._asked("operator", self.granted.operator)
+        return replace(operator, count=self.counts.operated).standardised(*self._flat())
+
+    @property
+    def denoiser(self) -> NoisyPrior:
+        """E[X_0 | x_t], score and draws of X_0 | x_t, for those that declare `denoiser`."""
+        prior = self._asked("denoiser", self.granted.denoiser)
+        return NoisyPrior(prior, self.counts.denoised).standardised(*self._flat())
+
+    @property
+    def density(self) -> Density:
+        """Logarithm of p(x), for those that declare `density`."""
+        function = self._asked("density", self.granted.density)
+        return Density(function, self.granted.task, self.scaling)
+
+    def _flat(self) -> tuple[Tensor, Tensor]:
+        mean, deviation = _double(self.scaling)
+        shape = self.granted.x_shape
+        return mean.expand(shape).flatten(), deviation.expand(shape).flatten()
+
+    def _asked(self, need: Need, part: T | None) -> T:
+        """The part, if the method declared the need and the task can serve it."""
+        if need not in self.declared:
+            told = ", ".join(sorted(self.declared)) or "nothing"
+            raise ContractError(
+                f"method {self.method!r} asks for the {need} and declares {told}: let "
+                f"needs(params) return {need!r} as well"
+            )
+        if part is None:
+            raise ContractError(f"needs {_LACKING[need]}, which {self.granted.task} does not have")
+        return part
+
+
+def known_of(task: Task, method: str, needs: frozenset[Need], counts: Counts) -> Known:
+    """What is handed to a method that declares `needs`, as far as the task has it."""
+    has_likelihood = "likelihood" in needs and task.has_likelihood
+    granted = Granted(
+        task.info.name,
+        task.x_shape,
+        task.rough_likelihood,
+        copying(task.log_likelihood) if has_likelihood else None,
+        task.linear_operator() if "operator" in needs else None,
+        copied(task.prior_mixture()) if "denoiser" in needs else None,
+        copying(task.log_prior) if "density" in needs and task.has_density else None,
+    )
+    return Known(method, needs, granted, counts)
+
+
+def _double(scaling: Scaling) -> Scaling:
+    return Scaling(scaling.mean.double(), scaling.deviation.double())
+
+
+def _checked(given: object, shape: tuple[int, ...], origin: str) -> Tensor:
+    """A log density that a task returned."""
+    if not isinstance(given, Tensor) or given.shape != torch.Size(shape):
+        seen = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+        raise ContractError(f"{origin} returned {seen}, not a tensor of shape {tuple(shape)}")
+    bad = int((given.isnan() | (given == torch.inf)).sum())
+    if bad:
+        raise ContractError(
+            f"{origin} is NaN or infinite for {bad} of {given.numel()} x; it is finite, or minus "
+            "infinity where x cannot be"
+        )
+    return given

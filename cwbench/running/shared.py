@@ -1,0 +1,50 @@
+"""What several methods of a task and seed use: fitted once, kept beside the runs.
+
+It is derived and safe to delete. What is damaged, or of another fit, is fitted again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from cwbench.errors import CorruptFileError
+from cwbench.method import State
+from cwbench.records import beside, storage
+from cwbench.running.request import Request, keyed_preset
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where the shared parts of one task, preset and seed are kept."""
+
+    directory: Path
+    decisive: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, cache: Path, request: Request) -> Shelf:
+        """That of a request; whatever its method is."""
+        task = request.task
+        decisive = (*task.identity, keyed_preset(request.preset), request.seed)
+        return cls(cache / "shared", decisive)
+
+    def state(self, name: str, fit: Callable[[], State]) -> State:
+        """The state of that name, fitted if there is none that can be used."""
+        text = json.dumps([name, self.decisive], sort_keys=True, default=str)
+        key = hashlib.sha256(text.encode()).hexdigest()
+        place = self.directory / f"{name}-{key[:16]}"
+        if (place / beside.MODEL).is_file():
+            try:
+                return storage.load_model(place, key)[0]
+            except CorruptFileError:
+                pass  # made again below
+        state: dict[str, Tensor | bytes] = dict(fit())
+        place.mkdir(parents=True, exist_ok=True)
+        storage.save_model(place, state, key, {})
+        return state

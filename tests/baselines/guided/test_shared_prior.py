@@ -1,0 +1,61 @@
+"""The learned prior is fitted once for a task and seed; records say what was seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cwbench
+
+SMALL = {"preset.steps": 20, "preset.training_pairs": 200, "preset.observations": 2,
+         "preset.samples": 5}  # fmt: skip
+
+
+def record(results: Path, method: str, seed: int = 0, **given: Any) -> dict[str, Any]:
+    made = cwbench.run(
+        "gaussian-linear", method, preset="smoke", seed=seed, results=results,
+        settings=SMALL | {f"method.{k}": v for k, v in given.items()}, figures=False, quiet=True,
+    )  # fmt: skip
+    (path,) = results.glob(f"runs/*/{method}/*/{made.run_id.rpartition('-')[0]}/seed-{seed}")
+    content: dict[str, Any] = json.loads((path / "record.json").read_text())
+    return content
+
+
+def test_one_prior_serves_all_samplers_of_a_seed(tmp_path: Path) -> None:
+    first = record(tmp_path, "pigdm", steps=3)
+    second = record(tmp_path, "dps", steps=3)
+    other = record(tmp_path, "pigdm", seed=1, steps=3)
+    hashes = [each["diagnostics"]["prior_sha256"] for each in (first, second, other)]
+    assert hashes[0] == hashes[1] != hashes[2]
+    passes = [each["cost"]["network_passes"] for each in (first, second, other)]
+    assert passes[0] == passes[2] > 0 == passes[1]  # its cost is told once
+    for kept in tmp_path.glob(".cache/shared/*/model.safetensors"):
+        kept.write_bytes(kept.read_bytes()[:-3])  # damaged: fitted again, to the same
+    again = record(tmp_path, "pigdm", steps=4)
+    assert again["diagnostics"]["prior_sha256"] == hashes[0]
+    assert again["cost"]["network_passes"] == passes[0]
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "needs"),
+    [
+        ("pigdm", {"steps": 3, "denoiser": "exact"}, ["denoiser", "operator"]),
+        ("dps", {"steps": 3, "guidance": "score"}, ["likelihood"]),
+        ("knn", {}, None),
+        ("oracle", {}, None),
+    ],
+)
+def test_records_say_what_was_seen_and_used(
+    tmp_path: Path, method: str, given: dict[str, Any], needs: list[str] | None
+) -> None:
+    content = record(tmp_path, method, **given)
+    assert content["method"].get("needs") == needs
+    (used,) = content["cost"]["sampling"].values()
+    if needs is None:
+        assert set(used) == {"seconds", "evaluations"}  # as ever
+    else:
+        assert used["evaluations"] == used["jacobians"] == 3
+        assert used["operators"] > 0
