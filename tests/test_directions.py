@@ -17,6 +17,7 @@ FLOORS = (
     "machine ot samples",
     "settings citations",
     "preset images theory door",
+    "known",
     "task",
     "method metric",
     "registry training metrics",
@@ -39,7 +40,7 @@ TOP = len(FLOORS)
 GUESTS = ("cwbench_tasks", "cwbench_baselines")
 OPEN_TO_GUESTS = {
     "task", "method", "images", "preset", "samples", "settings", "errors", "citations", "machine",
-    "ot", "training",
+    "known", "ot", "training",
 }  # fmt: skip
 """What tasks and methods use: the contracts and what any plugin may."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,7 +20,9 @@ from cwbench.known.operator import LinearOperator
 from cwbench.known.prior import NoisyPrior
 from cwbench.ot.scaling import Scaling
 from cwbench.samples import MixturePrior
-from cwbench.task import Task
+
+if TYPE_CHECKING:
+    from cwbench.task import Task
 
 T = TypeVar("T")
 
