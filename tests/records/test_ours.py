@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 RUNS = Path(__file__).parents[2] / "results" / "runs"
-ENTRIES = 11_123
-SHA256 = "230c0cac4a7623e1fceb196a94baa54d9ab1c3d0382ce16f2c485162f07ed7db"
-"""Of the numbers as 0.1.0 wrote them, taken before the move."""
+ENTRIES = 7_145
+SHA256 = "f3abdb347511812121188f5318e929b00ffd5623043f21034fa4f9db375d734b"
+"""Of the numbers as 0.1.0 wrote them, taken before the move, of the records that are left."""
 
 
 def numbers(runs: Path) -> Iterator[str]:
