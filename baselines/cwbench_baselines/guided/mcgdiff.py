@@ -8,8 +8,9 @@ z_i = y_i at k_i. Above that level the coordinate is drawn towards it by the pot
 
 the law of the noisy z_i given that it was y_i at k_i; below it is free. Particles follow the
 ancestral steps times the potential, weighted by its normaliser over the potential before. k_i is
-rounded to the levels there are, so that particles and steps have to grow together. Every draw has a
-population of its own.
+rounded to the levels there are, so that particles and steps have to grow together: where none lies
+below k_i, coordinate i ends at its denoised y_i, without a spread. Every draw has a population of
+its own.
 
 Monte Carlo guided Diffusion for Bayesian linear inverse problems (Cardoso, Janati, Le Corff,
 Moulines, 2024), https://arxiv.org/abs/2308.07983
