@@ -24,7 +24,9 @@ FITTED = ["fm", "ot-fm", "cot-fm", "cwgan", "linear-gaussian", "knn"]
 FURTHER = [
     name
     for name, cls in methods().items()
-    if cls.info.role == "method" and name not in {*FITTED, *games()}
+    if cls.info.role == "method"
+    and name not in {*FITTED, *games()}
+    and not cls.needs(cls.Params())  # what knows the operator is held to closed forms instead
 ]
 MORE_STEPS = {"cwgan": 8_000}  # a game takes longer to settle
 CHEAPER = {"sd-fm": {"potential_steps": 200}}
