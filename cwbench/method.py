@@ -156,6 +156,8 @@ class FitContext(Protocol):
     def shared(self, name: str, fit: Callable[[], State]) -> State:
         """The state of that name of this task, preset and seed: from `fit` once, then kept.
 
+        Methods of one distribution share it, or those of one file as long as that does not change.
+
         `name` holds a version: raise it where its numbers move. `fit` may use `batches` and
         nothing of the method's settings. Its cost is in the record of the run that fitted it.
         """

@@ -23,7 +23,8 @@ from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
 from cwbench.preset import NFE, Preset
 from cwbench.running.fitting import training_data
-from cwbench.running.request import problem_spec, unsupported
+from cwbench.running.needs import unsupported
+from cwbench.running.request import problem_spec
 from cwbench.task import Task
 from cwbench.training.context import Progress, TrainingContext
 from cwbench.training.networks import Meter, networks_of

@@ -34,7 +34,7 @@ from cwbench.machine.streams import seeded_globals
 from cwbench.method import Method, tensors_of
 from cwbench.records.storage import load_model, save_model
 from cwbench.running.fitting import training_data
-from cwbench.running.request import needs_of
+from cwbench.running.needs import needs_of
 from cwbench.training.networks import Meter
 
 NEEDED: dict[Need, set[str]] = {

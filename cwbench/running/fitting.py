@@ -23,8 +23,9 @@ from cwbench.method import Method, take
 from cwbench.preset import Preset
 from cwbench.records import beside, storage
 from cwbench.records.record import Record, finite, recordable
+from cwbench.running.needs import unsupported
 from cwbench.running.outcome import Outcome
-from cwbench.running.request import Request, problem_spec, unsupported
+from cwbench.running.request import Request, problem_spec
 from cwbench.running.shared import Shelf
 from cwbench.samples import JointSamples
 from cwbench.task import Task, checked_pairs

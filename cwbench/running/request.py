@@ -17,8 +17,8 @@ from cwbench.declared import NAME
 from cwbench.door import Behind, copied, copying
 from cwbench.errors import ContractError, CwbenchError, UsageError, message_of, unknown
 from cwbench.judging.choice import chosen_metrics, sized
-from cwbench.known.classes import Need, checked_needs
-from cwbench.known.known import known_of, lacking
+from cwbench.known.classes import Need
+from cwbench.known.known import known_of
 from cwbench.machine import processes
 from cwbench.machine.guests import visiting
 from cwbench.machine.streams import stream
@@ -28,6 +28,7 @@ from cwbench.metric import ImageMetric, Metric
 from cwbench.preset import NFE, NOT_KEYED, Preset
 from cwbench.records.record import Track, fit_id, key_of
 from cwbench.records.schema import LARGEST
+from cwbench.running.needs import needs_of
 from cwbench.samples import ImageSet, Part
 from cwbench.task import Task, checked_pairs, checked_shapes, checked_tensor
 from cwbench.training.networks import Meter, networks_of
@@ -131,30 +132,6 @@ def preset_of(task: Task, name: str) -> Preset:
     if name not in task.info.presets:
         raise unknown(f"preset of {task.info.name}", name, task.info.presets)
     return task.info.presets[name]
-
-
-def unsupported(
-    task: Task, method: type[Method], params: BaseModel, spec: ProblemSpec
-) -> str | None:
-    """Why a method cannot do a task: it lacks what is needed, or the method says so.
-
-    Raises:
-        ContractError: if what the method says is no reason.
-    """
-    reason = lacking(task, needs_of(method, params)) or method.unsupported(spec)
-    if reason is not None and not isinstance(reason, str):
-        kind = type(reason).__name__
-        raise ContractError(f"unsupported returned a {kind}; a reason as text or None is needed")
-    return reason or None
-
-
-def needs_of(method: type[Method], params: BaseModel) -> frozenset[Need]:
-    """What a method declares that it uses beyond pairs.
-
-    Raises:
-        ContractError: if it names something else than there is.
-    """
-    return checked_needs(method.needs(params), method.info.name)
 
 
 def problem_spec(

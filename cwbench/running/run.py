@@ -221,9 +221,8 @@ class Runner:
         here = self.directory.absolute()  # a method may go elsewhere
         log = here / "log.txt"
         with progress_of(log, quiet=quiet) as progress, stop_on_signal(self.stop):
-            yield Place(
-                here, progress, self.stop, self.processes, self.checkpoint_seconds, self._cache
-            )
+            often = self.checkpoint_seconds
+            yield Place(here, progress, self.stop, self.processes, often, self._cache)
 
     @contextmanager
     def _group(self) -> Iterator[Callable[[], None]]:
@@ -246,7 +245,7 @@ class Runner:
                 )  # fmt: skip
                 outcome.cost, _ = fitting.train(bound, place)
         self.processes.leave()
-        return self._record(("ok", None), outcome, started)
+        return self._record(("ok", None), outcome, started, None, self.directory)
 
     def _refuse_to_follow(self, previous: Record) -> None:
         """A fit that is over cannot be followed any more."""
@@ -380,9 +379,8 @@ class Runner:
         return {name: there[name] for name in there if name in names} | outcome.files
 
     def _record(
-        self, ending: Ending, outcome: Outcome, started: datetime, kept: Record | None = None,
-        place: Path | None = None,
-    ) -> Record:  # fmt: skip
+        self, ending: Ending, outcome: Outcome, started: datetime, kept: Record | None, place: Path
+    ) -> Record:
         if outcome.cost:
             outcome.cost["peak_memory_bytes"] = environment.peak_memory_bytes(self.device)
         status, error = ending
@@ -394,7 +392,7 @@ class Runner:
             diagnostics=outcome.diagnostics,
             cost=finite(outcome.cost),
             environment=environment.describe(self.device, self.parallel),
-            files=self._files(outcome, kept, place or self.directory),
+            files=self._files(outcome, kept, place),
             started=started.isoformat(timespec="seconds"),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             edited=kept is not None and kept.edited,

@@ -28,8 +28,9 @@ from cwbench.preset import NFE, Preset
 from cwbench.records.lookup import results_of
 from cwbench.records.record import Record
 from cwbench.running.named import NOTHING, Named, OtherDataError, refuse_other_metrics
+from cwbench.running.needs import needs_of
 from cwbench.running.remade import other_distributions, remade_method, remade_task
-from cwbench.running.request import Request, needs_of, parse_nfe
+from cwbench.running.request import Request, parse_nfe
 from cwbench.running.run import Runner
 from cwbench.task import Params, Task
 

@@ -22,16 +22,17 @@ from cwbench.running.request import Request, keyed_preset
 
 @dataclass(frozen=True)
 class Shelf:
-    """Where the shared parts of one task, preset and seed are kept."""
+    """Where the shared parts of one task, preset, seed and origin of methods are kept."""
 
     directory: Path
     decisive: tuple[Any, ...]
 
     @classmethod
     def of(cls, cache: Path, request: Request) -> Shelf:
-        """That of a request; whatever its method is."""
-        task = request.task
-        decisive = (*task.identity, keyed_preset(request.preset), request.seed)
+        """That of a request, for all methods of one origin: others may mean another by a name."""
+        task, origin = request.task, request.method_origin
+        code = origin.label, origin.source_sha256
+        decisive = (*task.identity, keyed_preset(request.preset), request.seed, *code)
         return cls(cache / "shared", decisive)
 
     def state(self, name: str, fit: Callable[[], State]) -> State:

@@ -1,4 +1,7 @@
-"""The page in a real browser: it works, stays text, and asks nothing of the network."""
+"""The page in a real browser: it works, stays text, and asks nothing of the network.
+
+One browser serves all these tests, so they stand in one long file.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ from torch import Generator, Tensor
 from cwbench.api import load_method, load_task
 from cwbench.errors import UsageError
 from cwbench.known.operator import LinearOperator
-from cwbench.running.request import problem_spec, unsupported
+from cwbench.running.needs import unsupported
+from cwbench.running.request import problem_spec
 from cwbench.task import Task
 from cwbench.training.networks import Meter
 from cwbench_baselines.guided.mcgdiff import potential, towards

@@ -39,6 +39,37 @@ def test_one_prior_serves_all_samplers_of_a_seed(tmp_path: Path) -> None:
     assert again["cost"]["network_passes"] == passes[0]
 
 
+OWN = """
+import torch
+from cwbench import Method, MethodInfo
+from cwbench_baselines.guided.learned import NAME
+class Own(Method):
+    info = MethodInfo(name="own", version=1, title="own", citation="none")
+    def fit(self, data, context):
+        self.state = context.shared(NAME, lambda: {"weight": torch.full((2,), VALUE)})
+    def sample(self, y, n, generator, nfe=None):
+        drawn = torch.randn(len(y), n, *self.spec.x_shape, generator=generator)
+        return drawn + self.state["weight"][0]
+    def diagnostics(self): return {"weight": float(self.state["weight"][0])}
+    def state_dict(self): return self.state
+    def load_state_dict(self, state): self.state = dict(state)
+"""
+
+
+def test_what_somebody_elses_method_shares_by_that_name_is_another(tmp_path: Path) -> None:
+    """Before ours and after it; an edited file shares nothing with what it was."""
+    alone = record(tmp_path / "alone", "pigdm", steps=3)["diagnostics"]["prior_sha256"]
+    file, results = tmp_path / "own.py", tmp_path / "results"
+    for value in (1.0, 2.0):
+        file.write_text(OWN.replace("VALUE", str(value)))
+        made = cwbench.run(
+            "gaussian-linear", f"{file}:Own", preset="smoke", settings=SMALL, results=results,
+            figures=False, quiet=True,
+        )  # fmt: skip
+        assert (made.status, made.diagnostics["weight"]) == ("ok", value)
+    assert record(results, "pigdm", steps=3)["diagnostics"]["prior_sha256"] == alone
+
+
 @pytest.mark.parametrize(
     ("method", "given", "needs"),
     [
