@@ -101,4 +101,7 @@ results_option = click.option(
     help="Results directory; default $CWBENCH_RESULTS, else ./cwbench-results.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+figures_option = click.option(
+    "--figures/--no-figures", default=True, help="Draw the run beside its record (default)."
+)
 quiet_option = click.option("--quiet", is_flag=True, help="No progress; the result only.")

@@ -12,6 +12,7 @@ import click
 
 from cwbench.cli.hosting import answer, answers, hosts_guests, leave
 from cwbench.cli.options import (
+    figures_option,
     inception_option,
     json_option,
     metrics_option,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 @results_option
 @click.option("--force", is_flag=True, help="Start anew; the earlier run stays until that is ok.")
 @click.option("--track", metavar="tensorboard[:DIR]", help="Follow the fit in TensorBoard.")
+@figures_option
 @json_option
 @quiet_option
 @reports_errors
@@ -67,6 +69,7 @@ def run(
     results: Path | None,
     force: bool,
     track: str | None,
+    figures: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -84,7 +87,7 @@ def run(
         lambda: run_one(
             task, method, preset, seed, parse(assignments), grid, results, metrics=metrics,
             device=device, keep_samples=keep_samples, force=force, quiet=quiet or as_json,
-            callbacks=callbacks, inception_weights=inception_weights,
+            callbacks=callbacks, inception_weights=inception_weights, figures=figures,
         ),
         as_json=as_json,
     )  # fmt: skip
@@ -159,6 +162,7 @@ def export(
 @click.option("--name", help="What the record calls them; default the file's name.")
 @metrics_option
 @results_option
+@figures_option
 @json_option
 @quiet_option
 @reports_errors
@@ -171,6 +175,7 @@ def evaluate(
     name: str | None,
     metrics: list[str],
     results: Path | None,
+    figures: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -181,7 +186,7 @@ def evaluate(
     report(
         lambda: evaluate_one(
             samples, task, preset, settings=parse(assignments), name=name, results=results,
-            metrics=metrics, quiet=quiet or as_json,
+            metrics=metrics, quiet=quiet or as_json, figures=figures,
         ),
         as_json=as_json,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 import subprocess
@@ -96,6 +97,7 @@ def peak_memory_bytes(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+@functools.cache  # as it was when this process imported its modules
 def _git() -> tuple[str | None, bool | None]:
     """Commit and state of the checkout cwbench is imported from, if it is one."""
     root = Path(__file__).parents[2]
@@ -114,6 +116,7 @@ def _git_output(root: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - fixed words
 
 
+@functools.cache  # reading the metadata of all packages takes as long as a small run
 def _packages_sha256() -> str:
     metadata = (distribution.metadata for distribution in distributions())  # parsed at each access
     packages = sorted({f"{m['Name']}=={m['Version']}" for m in metadata})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import special
 from torch import Tensor
 
 from cwbench.judging.by_observation import ObservationJudge
@@ -25,9 +26,9 @@ from cwbench.verifying import stored
 from cwbench.verifying.found import Finding, Problem, Unchecked
 from cwbench.verifying.numbers import Values, differing
 
-GAP = 3.0
-"""Standard errors between the score on record and the one on fresh observations."""
-OTHER_GAP = 4.0
+CHANCE = 1e-3
+"""Of a larger gap between an honest score and the one on fresh observations: a smaller refuses."""
+OTHER_CHANCE = 1e-4
 """The same at NFE that do not rank: there are several."""
 
 
@@ -148,16 +149,24 @@ def redrawn(record: Record, request: Request, values: Values, seed: int) -> Agai
 def _gap(
     identifier: str, recorded: NDArray[np.float64], fresh: NDArray[np.float64], *, ranks: bool
 ) -> Finding:
-    """How many standard errors lie between two means over independent observations."""
-    gap = abs(float(fresh.mean() - recorded.mean()))
-    error = math.hypot(*(float(v.std(ddof=1) / len(v) ** 0.5) for v in (fresh, recorded)))
+    """How far two means over independent observations lie apart, by Welch's t-test.
+
+    Of values that are skewed over observations it refuses less often than `CHANCE`: the skew of
+    two means of one law cancels in their difference.
+    """
+    counts = np.array([len(fresh), len(recorded)])
+    parts = np.array([v.var(ddof=1) for v in (fresh, recorded)]) / counts
+    gap, error = abs(float(fresh.mean() - recorded.mean())), math.sqrt(parts.sum())
     errors = gap / error if error else math.inf if gap else 0.0
+    freedom = error**4 / (parts**2 / (counts - 1)).sum() if error else 1.0
+    chance = 2 * float(special.stdtr(freedom, -errors))
     text = (
         f"{identifier} on fresh observations {fresh.mean():.4g}, on record "
         f"{recorded.mean():.4g}: {errors:.1f} standard errors apart"
     )
-    close = gap <= (GAP if ranks else OTHER_GAP) * error
-    return (Finding if close else Problem)(text)
+    if chance >= (CHANCE if ranks else OTHER_CHANCE):
+        return Finding(text)
+    return Problem(f"{text}, as an honest record is with a chance of {chance:.1g}")
 
 
 def _judged(request: Request) -> NFE | None:

@@ -17,6 +17,7 @@ from cwbench.ot import regression
 SMALL_BATCH = {"c2ot": {"r_tar": 0.05}}
 """Its default is below the share that the diagonal of so small a batch has."""
 FEW = {"steps": 4}
+SMALL_SPLINE = {"transforms": 1, "bins": 4, "hidden_layers": 1}
 CHEAPER = {
     "sd-fm": {"potential_steps": 20, "beta": 30.0},
     "daps": {"steps": 2, "ode_steps": 2, "langevin_steps": 5},
@@ -24,7 +25,8 @@ CHEAPER = {
     "langevin": {"levels": 20, "steps": 1},
     "mcgdiff": {"steps": 30, "particles": 2},
     "mmps": FEW,
-    "npe-importance": {"proposals": 2},
+    "npe": SMALL_SPLINE,
+    "npe-importance": SMALL_SPLINE | {"proposals": 2},
     "pigdm": FEW,
     "pnp-dm": {"steps": 2, "inner": 2},
     "pnp-flow": {"steps": 3, "average": 2},

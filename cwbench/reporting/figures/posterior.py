@@ -68,14 +68,10 @@ def corner(
         size = 2.6 if shown == 1 else 1.55 * shown
         figure = Figure(figsize=(size + 0.7, size + 0.5), dpi=DPI, layout="constrained")
         figure.suptitle(title)
-        grid = figure.subplots(shown, shown, squeeze=False, sharex="col")
-        axes: list[list[Axes]] = grid.tolist()
+        grid = figure.add_gridspec(shown, shown)
         limits = [_limits(model_points[:, i], exact_points[:, i]) for i in range(shown)]
-        for row, column in np.ndindex(shown, shown):
-            ax = axes[row][column]
-            if row < column:
-                ax.set_axis_off()
-                continue
+        for row, column in zip(*np.tril_indices(shown), strict=True):
+            ax = figure.add_subplot(grid[row, column])
             ax.set_xlim(limits[column])
             if row == column:
                 _marginal(ax, model_points[:, row], exact_points[:, row], limits[row])
@@ -87,14 +83,15 @@ def corner(
                 _truth(ax, mark[column], mark[row] if row > column else None)
             _corner_ticks(ax, row, column, labels, last=shown - 1)
         note = f"first {shown} of {d} coordinates" if d > shown else None
-        _corner_legend(figure, axes, shown, dropped, truth=mark is not None, note=note)
+        owner = figure if shown == 1 else figure.add_subplot(grid[0, -1], frameon=False)
+        _corner_legend(owner, dropped, truth=mark is not None, note=note)
     return figure
 
 
 def _marginal(ax: Axes, model: Array, exact: Array, limits: tuple[float, float]) -> None:
     """Densities of one coordinate as histograms on common bins: nothing is smoothed away."""
     edges = np.linspace(*limits, 41).tolist()
-    ax.hist(exact, edges, density=True, color=_tint(0.4), linewidth=0)
+    ax.hist(exact, edges, density=True, color=_tint(0.4), histtype="stepfilled", linewidth=0)
     ax.hist(model, edges, density=True, color=MODEL, histtype="step", linewidth=1.3)
     ax.set_ylim(bottom=0)
 
@@ -172,14 +169,9 @@ def _corner_ticks(ax: Axes, row: int, column: int, labels: Sequence[str], *, las
 
 
 def _corner_legend(
-    figure: Figure,
-    axes: list[list[Axes]],
-    shown: int,
-    dropped: int,
-    *,
-    truth: bool,
-    note: str | None,
+    owner: Figure | Axes, dropped: int, *, truth: bool, note: str | None
 ) -> None:
+    """Below a single panel, else in the empty corner."""
     model = "model" + (f" ({dropped} not finite, not shown)" if dropped else "")
     handles: list[Any] = [
         Patch(color=_tint(0.4), linewidth=0, label="exact posterior"),
@@ -188,11 +180,11 @@ def _corner_legend(
     if truth:
         handles.append(Line2D([], [], color="black", linestyle="--", label="true x"))
     where: dict[str, Any] = {"loc": "outside lower center", "ncols": len(handles)}
-    if shown > 1:
+    if isinstance(owner, Axes):
+        owner.set(xticks=[], yticks=[])
         where = {"loc": "upper right", "bbox_to_anchor": (1, 1)}
-    legend_owner = figure if shown == 1 else axes[0][-1]
-    legend = legend_owner.legend(handles=handles, frameon=False, title=note, **where)
-    legend.set_in_layout(shown == 1)
+    legend = owner.legend(handles=handles, frameon=False, title=note, **where)
+    legend.set_in_layout(not isinstance(owner, Axes))
 
 
 def flow_paths(paths: ArrayLike, exact: ArrayLike, *, title: str) -> Figure:
