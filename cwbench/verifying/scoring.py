@@ -149,17 +149,17 @@ def redrawn(record: Record, request: Request, values: Values, seed: int) -> Agai
 def _gap(
     identifier: str, recorded: NDArray[np.float64], fresh: NDArray[np.float64], *, ranks: bool
 ) -> Finding:
-    """How far two means over independent observations lie apart, by Welch's t-test.
+    """How far two means over independent observations lie apart, by a t-test.
 
-    Of values that are skewed over observations it refuses less often than `CHANCE`: the skew of
-    two means of one law cancels in their difference.
+    Its degrees of freedom are those of the smaller sample, which keep the level whatever the two
+    variances are (Welch's do not so far out); the skew of two means of one law cancels in their
+    difference.
     """
     counts = np.array([len(fresh), len(recorded)])
-    parts = np.array([v.var(ddof=1) for v in (fresh, recorded)]) / counts
-    gap, error = abs(float(fresh.mean() - recorded.mean())), math.sqrt(parts.sum())
+    variances = np.array([v.var(ddof=1) for v in (fresh, recorded)])
+    gap, error = abs(float(fresh.mean() - recorded.mean())), math.sqrt((variances / counts).sum())
     errors = gap / error if error else math.inf if gap else 0.0
-    freedom = error**4 / (parts**2 / (counts - 1)).sum() if error else 1.0
-    chance = 2 * float(special.stdtr(freedom, -errors))
+    chance = 2 * float(special.stdtr(counts.min() - 1, -errors))
     text = (
         f"{identifier} on fresh observations {fresh.mean():.4g}, on record "
         f"{recorded.mean():.4g}: {errors:.1f} standard errors apart"
