@@ -8,7 +8,6 @@ it and lets other threads run meanwhile.
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from cwbench.ot.checks import Array, Float64, Int64, as_float64, same_size
@@ -60,6 +59,8 @@ def assignment(cost: Array, *, plain: bool = False) -> Int64:
     if n and not plain:
         C = C - C.min(axis=0)
         C -= C.min(axis=1, keepdims=True)
+    from scipy.optimize import linear_sum_assignment  # slow to import; reading a plugin needs none
+
     _, sigma = linear_sum_assignment(C)
     sigma = sigma.astype(np.int64)
     if not np.array_equal(np.sort(sigma), np.arange(n)):

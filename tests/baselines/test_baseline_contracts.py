@@ -42,8 +42,9 @@ def _short_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regression, "_LEAST_STEPS", 10)
 
 
-ALIKE = {"daps", "dps", "langevin", "mcgdiff", "mmps", "pigdm", "pnp-dm", "pnp-flow"}
-"""They share `tds`'s fit, streams and state, and draw as slowly: with the slow tests."""
+GUIDED = {"daps", "dps", "langevin", "mcgdiff", "mmps", "pigdm", "pnp-dm", "pnp-flow"}
+ALIKE = GUIDED | {"npe-importance"}
+"""They share `tds`'s or `npe`'s fit, streams and state: with the slow tests."""
 
 
 @pytest.fixture(

@@ -83,7 +83,7 @@ def corner(
                 _truth(ax, mark[column], mark[row] if row > column else None)
             _corner_ticks(ax, row, column, labels, last=shown - 1)
         note = f"first {shown} of {d} coordinates" if d > shown else None
-        owner = figure if shown == 1 else figure.add_subplot(grid[0, -1], frameon=False)
+        owner = figure if shown == 1 else figure.add_subplot(grid[0, -1])
         _corner_legend(owner, dropped, truth=mark is not None, note=note)
     return figure
 
@@ -168,9 +168,7 @@ def _corner_ticks(ax: Axes, row: int, column: int, labels: Sequence[str], *, las
         ax.set_ylabel(labels[row])
 
 
-def _corner_legend(
-    owner: Figure | Axes, dropped: int, *, truth: bool, note: str | None
-) -> None:
+def _corner_legend(owner: Figure | Axes, dropped: int, *, truth: bool, note: str | None) -> None:
     """Below a single panel, else in the empty corner."""
     model = "model" + (f" ({dropped} not finite, not shown)" if dropped else "")
     handles: list[Any] = [
@@ -181,7 +179,7 @@ def _corner_legend(
         handles.append(Line2D([], [], color="black", linestyle="--", label="true x"))
     where: dict[str, Any] = {"loc": "outside lower center", "ncols": len(handles)}
     if isinstance(owner, Axes):
-        owner.set(xticks=[], yticks=[])
+        owner.set_axis_off()
         where = {"loc": "upper right", "bbox_to_anchor": (1, 1)}
     legend = owner.legend(handles=handles, frameon=False, title=note, **where)
     legend.set_in_layout(not isinstance(owner, Axes))
