@@ -205,9 +205,10 @@ class ObservationJudge:
 
     def sliced(self, score: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
         """Apply a metric to copies of slices of observations, in parallel threads."""
-        slices = zip(*(argument.split(SLICE) for argument in arguments), strict=True)
+        slices = list(zip(*(argument.split(SLICE) for argument in arguments), strict=True))
         with single_threaded(), ThreadPoolExecutor(cores()) as pool:
-            parts = list(pool.map(lambda part: _of_slice(score, part), slices))
+            each = pool.map if len(slices) > 1 else map  # a thread costs as much as a small slice
+            parts = list(each(lambda part: _of_slice(score, part), slices))
         scores = torch.cat([torch.as_tensor(part, dtype=torch.float64) for part in parts])
         if scores.shape != (len(arguments[0]),):
             raise ContractError(

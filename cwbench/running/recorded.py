@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cwbench import settings
@@ -137,9 +138,11 @@ def suffixed(name: str, nfe: NFE | str | None) -> str:
 def score_table(name: str, nfe: NFE | None, scores: Scores) -> pd.DataFrame:
     """The rows of `observations.parquet` for one metric."""
     parts = {"value": scores.value, "plug_in": scores.plug_in, "floor": scores.floor}
-    columns = {k: None if v is None else v.numpy() for k, v in parts.items()}
-    table = pd.DataFrame({"observation": range(len(scores.value)), "metric": name})
-    table["nfe"] = "" if nfe is None else str(nfe)
-    for column, values in columns.items():
-        table[column] = pd.Series(values, dtype="float64", index=table.index)
-    return table
+    m = len(scores.value)
+    return pd.DataFrame(
+        {"observation": range(m), "metric": name, "nfe": "" if nfe is None else str(nfe)}
+        | {
+            column: np.full(m, np.nan) if values is None else values.double().numpy()
+            for column, values in parts.items()
+        }
+    )

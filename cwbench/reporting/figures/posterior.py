@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def corner(
         figure.suptitle(title)
         grid = figure.add_gridspec(shown, shown)
         limits = [_limits(model_points[:, i], exact_points[:, i]) for i in range(shown)]
-        for row, column in zip(*np.tril_indices(shown), strict=True):
+        for column, row in combinations_with_replacement(range(shown), 2):
             ax = figure.add_subplot(grid[row, column])
             ax.set_xlim(limits[column])
             if row == column:
