@@ -9,8 +9,12 @@ drawn.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -20,7 +24,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from cwbench.machine.files import write_atomically
+
 DPI = 160
+LONGEST = 180
+"""Bytes of a figure's name in that of its file."""
 PALETTE = [to_rgb(f"#{code}") for code in (
     "0173b2", "de8f05", "029e73", "d55e00", "cc78bc", "ca9161", "fbafe4", "949494", "ece133",
     "56b4e9",
@@ -76,3 +84,30 @@ def empty(title: str, message: str) -> Figure:
         ax.set_axis_off()
         ax.text(0.5, 0.5, message, ha="center", va="center", transform=ax.transAxes, color="0.35")
     return figure
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as PNG."""
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=DPI)
+    return content.getvalue()
+
+
+def saved(figure: Figure, directory: Path, name: str) -> Path:
+    """Write a figure as PNG, whole or not at all; the path.
+
+    Args:
+        figure: to write.
+        directory: where to; it is made.
+        name: of any kind, as of a board; what no system takes in the name of a file is left out.
+
+    Raises:
+        OSError: if the directory cannot be written.
+    """
+    file = re.sub(r"[^\w=.]+", "-", name).strip("-.")
+    if len(file.encode()) > LONGEST:  # most systems take 255 bytes
+        start = file.encode()[:LONGEST].decode(errors="ignore")
+        file = f"{start}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    path = directory / f"{file}.png"
+    write_atomically(path, png(figure))
+    return path

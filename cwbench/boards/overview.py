@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations, groupby
@@ -14,7 +13,8 @@ from matplotlib.figure import Figure
 from cwbench.boards.board import Board, Row
 from cwbench.boards.comparison import against
 from cwbench.boards.ranking import Votes, votes
-from cwbench.reporting.figures import DPI, heat_map, metric_against_nfe, vote_matrix
+from cwbench.reporting.figures import heat_map, metric_against_nfe, vote_matrix
+from cwbench.style import saved
 
 MOST_METHODS, CONTROLS = 16, 4
 """In a figure over all tasks at most; controls beside them."""
@@ -155,13 +155,7 @@ def _of_tasks(boards: Sequence[Board]) -> dict[str, Figure]:
 
 
 def _saved(figures: Mapping[str, Figure], directory: Path) -> list[Path]:
-    directory.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, figure in figures.items():
-        file = re.sub(r"[^\w=.]+", "-", name).strip("-.").removesuffix("-fixed")
-        paths.append(directory / f"{file}.png")
-        figure.savefig(paths[-1], dpi=DPI)
-    return paths
+    return [saved(f, directory, name.removesuffix("-fixed")) for name, f in figures.items()]
 
 
 def looks_of(boards: Sequence[Board]) -> dict[str, int]:

@@ -91,6 +91,7 @@ def _plot_sweep(file: Path, output: Path, results: Path | None) -> None:
     """A figure for each task of a sweep."""
     from cwbench.machine.files import writable_directory
     from cwbench.reporting.ablation import sweep_figures
+    from cwbench.style import saved
     from cwbench.sweeping import file as sweep_file
     from cwbench.sweeping.request import sweep_request
     from cwbench.sweeping.sweep import Planned
@@ -104,8 +105,7 @@ def _plot_sweep(file: Path, output: Path, results: Path | None) -> None:
     figures = dict(sweep_figures(run for run in planned if isinstance(run, Planned)))
     writable_directory(output)
     for name, figure in figures.items():
-        figure.savefig(output / f"{name}.png")
-        answer(output / f"{name}.png")
+        answer(saved(figure, output, name))
 
 
 COMMANDS = (plot,)

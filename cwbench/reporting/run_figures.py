@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ from cwbench.errors import CwbenchError, UsageError
 from cwbench.judging.by_observation import as_samples
 from cwbench.judging.judge import Judge
 from cwbench.machine.cpu import single_threaded
-from cwbench.machine.files import switched_directory, writable_directory, write_atomically
+from cwbench.machine.files import switched_directory, writable_directory
 from cwbench.machine.guests import step_by_step, visiting
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
@@ -29,7 +28,6 @@ from cwbench.records.frame import rows
 from cwbench.records.record import Record
 from cwbench.records.storage import load_model, load_samples
 from cwbench.reporting.figures import (
-    DPI,
     ExactImages,
     class_grid,
     corner,
@@ -41,6 +39,8 @@ from cwbench.reporting.figures import (
 )
 from cwbench.running.named import NOTHING, Named
 from cwbench.running.remade import remade_method, remade_task
+from cwbench.settings import validated
+from cwbench.style import saved
 from cwbench.task import Task
 
 OBSERVATIONS = 3
@@ -83,6 +83,10 @@ class Scene(NamedTuple):
         return ExactImages(mean.reshape(shape).numpy(), sd.reshape(shape).numpy(), draws)
 
 
+def _preset(record: Record) -> Preset:
+    return validated(Preset, record.preset_values, "preset")
+
+
 @visiting()
 def subject_of(
     record: Record, settings: Mapping[str, Any] | None = None, files: Named = NOTHING
@@ -106,7 +110,7 @@ def subject_of(
         UsageError
     ):  # an outside sampler, or a file that is not named: its samples are all there is
         return Subject(task, None)
-    method = configured.on(task, Preset(**record.preset_values))
+    method = configured.on(task, _preset(record))
     if directory and model_path(directory, record.files).is_file():
         state, _ = load_model(directory, record.fit_id, record.files.get(MODEL))
         method.load_state_dict(state)
@@ -137,11 +141,8 @@ def draw(record: Record, subject: Subject | None = None, output: Path | None = N
     record, names = replace(record, directory=record.directory.absolute()), []
     with switched_directory(target) if output is None else nullcontext(target) as place:
         for name, figure in step_by_step(_figures(record, task, method)):
-            content = BytesIO()
-            figure.savefig(content, format="png", dpi=DPI)
-            write_atomically(place / f"{name}.png", content.getvalue())
-            names.append(name)
-    return [target / f"{name}.png" for name in names]
+            names.append(saved(figure, place, name).name)
+    return [target / name for name in names]
 
 
 def _figures(record: Record, task: Task, method: Method | None) -> Iterator[tuple[str, Figure]]:
@@ -157,7 +158,7 @@ def _figures(record: Record, task: Task, method: Method | None) -> Iterator[tupl
     if task.stored_images("test") is not None:
         yield from _of_classes(record, task, method, table)
         return
-    judge = Judge(task, Preset(**record.preset_values))
+    judge = Judge(task, _preset(record))
     x, y = (part[:OBSERVATIONS] for part in judge.observations)
     samples, nfe = _main_samples(record, task, method, y)
     at_nfe = f" (NFE {nfe})" if nfe else ""
@@ -188,7 +189,7 @@ def _of_classes(
     followed = record.diagnostics.get("followed")
     if followed and followed["steps"]:
         yield "during-the-fit", metric_during_fit(followed, title=title)
-    judge = Judge(task, Preset(**record.preset_values))
+    judge = Judge(task, _preset(record))
     x, y = (part[: task.num_classes] for part in judge.observations)
     samples, nfe = _main_samples(record, task, method, y)
     if samples is None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from html import escape
-from io import BytesIO
 from pathlib import Path
 
 from cwbench.machine.files import writable_directory, write_atomically
-from cwbench.style import DPI
+from cwbench.style import png
 from cwbench.theory.statement import Outcome
 
 HEAD = """<!doctype html>
@@ -38,19 +37,13 @@ def write(outcomes: Mapping[str, Outcome], directory: Path) -> list[Path]:
     writable_directory(directory)
     page, paths = HEAD, []
     for name, outcome in outcomes.items():
-        image = _png(outcome)
+        image = png(outcome.figure)
         paths.append(directory / f"{name}.png")
         write_atomically(paths[-1], image)
         page += _section(name, outcome, base64.b64encode(image).decode())
     index = directory / "index.html"
     write_atomically(index, f"{page}</html>\n".encode())
     return [index, *paths]
-
-
-def _png(outcome: Outcome) -> bytes:
-    content = BytesIO()
-    outcome.figure.savefig(content, format="png", dpi=DPI)
-    return content.getvalue()
 
 
 def _section(name: str, outcome: Outcome, image: str) -> str:

@@ -217,6 +217,34 @@ def test_no_reader_runs_what_a_record_names(tmp_path: Path) -> None:
     assert counts == Counts(len(OF_A_RUN) + 3)
 
 
+@pytest.mark.parametrize(
+    ("field", "command", "said"),
+    [
+        (
+            "steps",
+            "plot RUN --output DIR/run",
+            "preset.steps = 'x.py:T': input should be a valid int",
+        ),
+        ("steps", "plot RUN --output DIR/run --method ./x.py:T", "preset.steps = 'x.py:T': input"),
+        ("added", "plot RUN --output DIR/run", "unknown setting of the preset 'added'"),
+    ],
+)
+def test_a_preset_that_is_none_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str, command: str, said: str
+) -> None:
+    (tmp_path / "x.py").write_text(PLUGIN)
+    monkeypatch.chdir(tmp_path)
+    run = made(tmp_path)
+    content = json.loads((run / "record.json").read_text())
+    del content["seal"]
+    content["preset_values"][field] = "x.py:T"
+    (run / "record.json").write_text(json.dumps(content))
+    words = command.replace("DIR", str(tmp_path)).replace("RUN", str(run)).split()
+    told = CliRunner().invoke(main, words)
+    assert told.exit_code == 2
+    assert said in told.stderr
+
+
 def test_code_that_ran_is_counted(tmp_path: Path) -> None:
     """Of a reader that loads what a record names, one that reads a pickle."""
 

@@ -23,7 +23,7 @@ CHEAPER = {
     "daps": {"steps": 2, "ode_steps": 2, "langevin_steps": 5},
     "dps": FEW,
     "langevin": {"levels": 20, "steps": 1},
-    "mcgdiff": {"steps": 30, "particles": 2},
+    "mcgdiff": {"steps": 20, "particles": 2},
     "mmps": FEW,
     "npe": SMALL_SPLINE,
     "npe-importance": SMALL_SPLINE | {"proposals": 2},

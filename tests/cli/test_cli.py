@@ -18,6 +18,7 @@ from cwbench import registry
 from cwbench.cli.main import main
 from cwbench.records.frame import load_records
 from cwbench.records.runs import single_writer
+from cwbench.reporting import run_figures
 
 RUN = ("run", "--task", "gaussian-linear", "--preset", "smoke")
 FM = (*RUN, "--method", "fm", "--set", "preset.steps=20")
@@ -34,6 +35,16 @@ def files(results: Path) -> dict[Path, tuple[int, bytes]]:
 def only(results: Path, name: str) -> Path:
     (path,) = results.rglob(name)
     return path
+
+
+@pytest.mark.parametrize(("words", "drawn"), [([], 1), (["--no-figures"], 0)])
+def test_figures_are_drawn_unless_asked_otherwise(
+    cli: Callable, results: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], drawn: int
+) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(run_figures, "draw", lambda *given: calls.append(given) or [])
+    assert cli(*RUN, "--method", "prior", *words).exit_code == 0
+    assert len(calls) == drawn
 
 
 def test_a_run_prints_its_table_and_where_it_is(cli: Callable, results: Path) -> None:

@@ -45,8 +45,8 @@ def test_two_processes_find_the_network_of_one(
     That shares make up the batch is tested without processes below.
     """
     method = method_file(REGRESSION)
-    words = ["run", "--task", "gaussian-linear", "--method", method, "--preset", "smoke"]
-    words += ["--set", "preset.batch_size=50", "--device", "cpu", "--json"]
+    words = ["run", "--no-figures", "--task", "gaussian-linear", "--method", method]
+    words += ["--preset", "smoke", "--set", "preset.batch_size=50", "--device", "cpu", "--json"]
     settings = {"preset.batch_size": 50}
     fitted = cwbench.run("gaussian-linear", method, "smoke", settings=settings, device="cpu",
                          quiet=True, figures=False)  # fmt: skip
@@ -66,7 +66,7 @@ def test_two_processes_find_the_network_of_one(
 
 @pytest.mark.slow
 def test_a_flow_couples_in_each_process(python: Callable[..., Any], results: Path) -> None:
-    words = ["run", "--task", "digits", "--method", "cot-fm", "--preset", "smoke"]
+    words = ["run", "--no-figures", "--task", "digits", "--method", "cot-fm", "--preset", "smoke"]
     words += ["--device", "cpu", "--json"]
     record = json.loads(processes(python, *words).stdout)
     assert record["status"] == "ok"

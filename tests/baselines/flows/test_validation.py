@@ -14,7 +14,7 @@ from cwbench_baselines.flows.flow import BaseFlow
 from cwbench_baselines.flows.loss import LowestLoss
 
 OVERFIT = {
-    "preset.training_pairs": 40, "preset.steps": 2500, "preset.batch_size": 40,
+    "preset.training_pairs": 40, "preset.steps": 1200, "preset.batch_size": 40,
     "preset.width": 256, "preset.decay": False, "preset.observations": 2,
 }  # fmt: skip
 
