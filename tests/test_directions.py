@@ -13,9 +13,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    "errors version style declared",
+    "errors version declared",
     "machine ot samples",
-    "settings citations",
+    "settings citations style",
     "preset images theory door",
     "known",
     "task",
