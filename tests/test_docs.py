@@ -124,7 +124,13 @@ def _drawn_once(monkeypatch: pytest.MonkeyPatch, *, by_method: bool) -> None:
     monkeypatch.setattr(api, "_draw_figures", draw_first)
 
 
-@pytest.mark.parametrize("page", PAGES)
+LONG = {f"docs/{name}.md" for name in ("machines", "methods", "reading", "tasks")}
+"""Their code takes seconds: with the slow tests."""
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=pytest.mark.slow if p in LONG else ()) for p in PAGES]
+)
 def test_the_code_of_a_page_runs(page: str, place: Path) -> None:
     carry_out(page, [b for b in BLOCKS[page] if not {"slow", "not run"} & set(b.said)])
 

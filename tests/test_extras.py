@@ -72,6 +72,7 @@ def alone(directory: Path, absent: list[str], command: list[str]) -> subprocess.
     )
 
 
+@pytest.mark.slow
 def test_a_run_needs_no_extra(tmp_path: Path) -> None:
     command = ["run", "--task", "two-moons", "--method", "knn", "--preset", "smoke"]
     done = alone(tmp_path, list(EXTRAS), command)

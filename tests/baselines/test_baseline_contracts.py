@@ -43,8 +43,8 @@ def _short_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 GUIDED = {"daps", "dps", "langevin", "mcgdiff", "mmps", "pigdm", "pnp-dm", "pnp-flow"}
-ALIKE = GUIDED | {"npe-importance"}
-"""They share `tds`'s or `npe`'s fit, streams and state: with the slow tests."""
+ALIKE = GUIDED | {"npe-importance", "sd-fm", "sinkhorn-fm", "w-cfm"}
+"""They share the fit, streams and state of `tds`, `npe` or `cot-fm`: with the slow tests."""
 
 
 @pytest.fixture(

@@ -91,6 +91,7 @@ def broken_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.P
     return registry.find("method", "outside-method")
 
 
+@pytest.mark.slow
 def test_a_broken_plugin_is_named_with_its_reason_and_exits_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable
 ) -> None:
