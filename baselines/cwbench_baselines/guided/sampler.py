@@ -104,7 +104,7 @@ class GuidedSampler(ScaledMethod):
     @classmethod
     def unsupported(cls, spec: ProblemSpec) -> str | None:
         """Where the gradient of the likelihood leads nowhere."""
-        rough = spec.known.granted.rough
+        rough = spec.known.rough
         return f"follows the gradient of the likelihood: {rough}" if rough else None
 
     @abstractmethod
