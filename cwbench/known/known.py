@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
 class Counts(Protocol):
     """The harness's side: notes what is used."""
 

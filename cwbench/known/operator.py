@@ -70,7 +70,7 @@ class LinearOperator:
         if not isinstance(self.noise, (int, float)):
             raise ContractError(
                 f"the noise of the linear operator is a {type(self.noise).__name__}, not one "
-                "number for all of y. Divide the rows of y by theirs, or offer log_likelihood instead"
+                "number for all of y. Divide the rows of y by theirs, or offer log_likelihood"
             )
         if not (self.noise > 0 and math.isfinite(self.noise)):
             raise ContractError(
