@@ -22,6 +22,7 @@ CHEAPER = {
     "daps": {"steps": 2, "ode_steps": 2, "langevin_steps": 5},
     "dps": FEW,
     "langevin": {"levels": 20, "steps": 1},
+    "latent-mcmc": {"moves": 8, "ode_steps": 2},
     "mcgdiff": {"steps": 30, "particles": 2},
     "mmps": FEW,
     "npe-importance": {"proposals": 2},
@@ -40,7 +41,8 @@ def _short_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regression, "_LEAST_STEPS", 10)
 
 
-ALIKE = {"daps", "dps", "langevin", "mcgdiff", "mmps", "pigdm", "pnp-dm", "pnp-flow"}
+ALIKE = {"daps", "dps", "langevin", "latent-mcmc", "mcgdiff", "mmps", "pigdm", "pnp-dm",
+         "pnp-flow"}  # fmt: skip
 """They share `tds`'s fit, streams and state, and draw as slowly: with the slow tests."""
 
 
