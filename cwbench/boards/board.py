@@ -163,7 +163,7 @@ class Row:
         return [run.content["cost"] for run in self.runs if run.content["status"] == "ok"]
 
     def sampling(self, nfe: str, name: str) -> float | None:
-        """`seconds` or `evaluations` of sampling at an NFE."""
+        """`seconds`, or `evaluations`, `jacobians`, `operators` a draw, of sampling at an NFE."""
         if self.one_shot:
             return self.cost("sampling", "1", name)
         return self.cost("sampling", nfe, name)

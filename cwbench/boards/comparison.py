@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 
 from cwbench.boards.board import DISTANCES, Board, Column, Row
 from cwbench.boards.cells import Cell
+from cwbench.boards.costs import repaid
 from cwbench.boards.pairs import paired
 from cwbench.boards.statistics import (
     LEAST_SEEDS,
@@ -36,6 +37,15 @@ class Comparison:
     verdict: Verdict
     reason: str
     moderated_by: int = 0
+
+    @property
+    def break_even(self) -> float | None:
+        """Observations from which on training repays itself, where one of them learned from pairs.
+
+        Infinity if never; None where both saw the same, or a cost is not on record.
+        """
+        rows = {row.label: row for row in self.board.rows}
+        return repaid(self.board, rows[self.a], rows[self.b], self.column.nfe)
 
 
 class _Found(NamedTuple):

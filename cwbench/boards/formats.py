@@ -380,11 +380,20 @@ def comparison_table(rows: Iterable[dict[str, Any]]) -> RenderableType:
             brief(row["task"]), row["preset"], metric, _difference(row), str(row["seeds"]),
             str(row["moderated_by"] or "own"), verdict,
         ])  # fmt: skip
+        if row["break_even"] is not None:
+            reasons.append(Text(f"{brief(row['task'])}, {metric}: {_repaid(row)}", style="dim"))
         if row["reason"]:
             reasons.append(
                 Text(f"{brief(row['task'])}, {metric}: {brief(row['reason'])}", style="dim")
             )
     return Group(table, *reasons, Text(COMPARED, style="dim"))
+
+
+def _repaid(row: dict[str, Any]) -> str:
+    """When the one that learned from pairs has repaid its training, by the seconds on record."""
+    if not math.isfinite(row["break_even"]):
+        return "training on pairs never repays itself"
+    return f"training on pairs repays itself from {math.ceil(row['break_even']):,} observations on"
 
 
 STYLES = {"better": "green", "worse": "red"}

@@ -177,7 +177,7 @@ FRAME = (
     "origin", "seeds", "runs", "value", "low", "high", "p90", "floor", "rank_low", "rank_high",
     "tied", "scaled", "scaled_low", "scaled_high", "log_ratio", "log_ratio_low", "log_ratio_high",
     "evaluations", "sampling_seconds", "fit_seconds", "note", "older",
-    "metric_source", "sees",
+    "metric_source", "sees", "jacobians", "operators",
 )  # fmt: skip
 
 
@@ -198,6 +198,8 @@ def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
         "fit_seconds": row.cost("fit_seconds"), "note": note(row),
         "older": ", ".join(filter(None, (board.older, row.older, column.older))),
         "metric_source": column.source, "sees": row.sees,
+        "jacobians": row.sampling(column.nfe, "jacobians"),
+        "operators": row.sampling(column.nfe, "operators"),
     }  # fmt: skip
 
 
@@ -217,5 +219,5 @@ def comparison_row(one: Comparison) -> dict[str, object]:
         "task": one.board.title, "preset": one.board.preset, "track": one.board.track,
         "metric": one.column.metric, "nfe": one.column.nfe, "a": one.a, "b": one.b,
         "seeds": one.seeds, "difference": mean, "low": low, "high": high, "verdict": one.verdict,
-        "reason": one.reason, "moderated_by": one.moderated_by,
+        "reason": one.reason, "moderated_by": one.moderated_by, "break_even": one.break_even,
     }  # fmt: skip

@@ -22,6 +22,8 @@ CURVES = 10
 """Methods in a figure at most: the ones on most tasks, or the best."""
 LONGEST = 28
 """Characters of a name in a figure."""
+ONE_SHOT = 1.5
+"""Network evaluations a sample above which a method has more than one."""
 WIDEST = 60
 """Characters of a title."""
 
@@ -107,15 +109,24 @@ def heat_map_of(boards: Sequence[Board], name: str) -> Figure:
     """The heat map of a preset."""
     note = "scaled score: 0 ignores y, 1 is the exact posterior"
     table = scaled_table(boards)
-    table = table.set_axis(short_names(table.index), axis=0)
+    table = table.set_axis(classed(short_names(table.index), table.index, boards), axis=0)
     return heat_map(table, title=f"Scaled scores, {name}", note=note)
+
+
+def classed(names: Sequence[str], labels: Iterable[str], boards: Sequence[Board]) -> list[str]:
+    """The names of some rows with what they know beyond pairs."""
+    rows = {row.label: row for board in boards for row in board.rows}
+    return [
+        _with_class(name, rows[label]).replace("\n", " ")
+        for name, label in zip(names, labels, strict=True)
+    ]
 
 
 def votes_of(boards: Sequence[Board], name: str) -> Figure:
     """The matrix of wins, ties and losses of a preset."""
     note = "wins–ties–losses of the row, one vote a task group"
     table = vote_table(boards)
-    names = short_names(table.index)
+    names = classed(short_names(table.index), table.index, boards)
     table = table.set_axis(names, axis=0).set_axis(names, axis=1)
     return vote_matrix(table, title=f"Who wins, {name}", note=note)
 
@@ -194,6 +205,18 @@ def _drawn(board: Board) -> list[Row]:
     return chosen + [row for row in rows if row.role == "upper"][: CURVES - len(chosen)]
 
 
+def _with_class(name: str, row: Row) -> str:
+    """A name, on a second line what the method knows beyond pairs."""
+    known = row.role == "method" and row.sees != "pairs"
+    return f"{name}\n({row.sees})" if known else name
+
+
+def _own_evaluations(row: Row) -> int | None:
+    """Network evaluations a sample of a method whose number of them is no NFE; None for one."""
+    used = row.sampling("", "evaluations")
+    return round(used) if used and used > ONE_SHOT else None
+
+
 def nfe_figure(board: Board, looks: Mapping[str, int]) -> Figure | None:
     """The main metric against NFE, of the best methods and the controls that bound them.
 
@@ -202,11 +225,12 @@ def nfe_figure(board: Board, looks: Mapping[str, int]) -> Figure | None:
         looks: as of `looks_of`.
     """
     chosen, taken = _drawn(board), looks_on(board, looks)
-    names = [name.replace("$", r"\$") for name in short_names([row.label for row in chosen])]
+    short = short_names([row.label for row in chosen])
+    names = [_with_class(n, r).replace("$", r"\$") for n, r in zip(short, chosen, strict=True)]
     colours = {name: taken[row.label] for name, row in zip(names, chosen, strict=True)}
     lines = [
         {
-            "method": name, "nfe": None if one_shot else column.nfe,
+            "method": name, "nfe": _own_evaluations(row) if one_shot else column.nfe,
             "value": cell.mean, "low": cell.low, "high": cell.high, "floor": cell.floor,
         }
         for row, name in zip(chosen, names, strict=True)

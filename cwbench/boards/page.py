@@ -174,7 +174,8 @@ def _row(row: Row, columns: Sequence[Column], cells: str, shared: Shared) -> dic
     costs = dict(zip(nfe, zip(evaluations, seconds, strict=True), strict=True))
     return {
         "label": row.label + f" ({row.sees})" * (row.sees != "pairs"), "key": row.key[:16],
-        "role": row.role, "origin": row.origin, "note": note(row), "older": row.older,
+        "role": row.role, "sees": row.sees if row.role == "method" else "", "origin": row.origin,
+        "note": note(row), "older": row.older,
         "version": row.method["version"], "from": row.method.get("distribution", ""),
         "params": row.method["params"], "cells": cells, "costs": costs,
         "oneShot": row.one_shot, "fit": _short(row.cost("fit_seconds")),

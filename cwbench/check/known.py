@@ -16,6 +16,7 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from cwbench.check.outcome import NotApplicableError, require
+from cwbench.known.offered import operator_of, prior_of
 from cwbench.known.operator import LinearOperator
 from cwbench.known.prior import NoisyPrior
 from cwbench.samples import MixturePosterior, MixturePrior
@@ -165,14 +166,14 @@ def _right_derivative(task: Task, x: Tensor, y: Tensor) -> None:
 
 
 def _operator(task: Task) -> LinearOperator:
-    operator = task.linear_operator()
+    operator = operator_of(task)
     if operator is None:
         raise NotApplicableError("offers no linear operator")
     return operator
 
 
 def _prior(task: Task) -> NoisyPrior:
-    prior = task.prior_mixture()
+    prior = prior_of(task)
     if prior is None:
         raise NotApplicableError("offers no prior that is a mixture")
     return NoisyPrior(prior)

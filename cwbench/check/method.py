@@ -62,6 +62,9 @@ OVERDRAWN = 20
 
 LARGE = 2_000
 
+COMPARED = 10
+"""Samples of an observation by which a loaded state is told."""
+
 STANDARD_ERRORS = 7.0
 
 
@@ -237,7 +240,8 @@ def states(subject: MethodSubject) -> None:
 def save_and_load(subject: MethodSubject) -> None:
     """A fresh object that loads the state from a file draws the same samples."""
     for fitting in subject.supported:
-        first = fitting.typical
+        _ = fitting.typical  # finite, or another check tells
+        first = _samples_of(fitting, fitting.fitted.method, COMPARED)
         state = dict(fitting.fitted.method.state_dict())
         if not all(isinstance(value, Tensor | bytes) for value in state.values()):
             raise NotApplicableError("the state cannot be stored: see states")
@@ -247,7 +251,7 @@ def save_and_load(subject: MethodSubject) -> None:
         fresh = fitting.bind()
         with seeded_globals(*fitting.key, "load"):
             fresh.load_state_dict(kept)
-        again = _samples_of(fitting, fresh)
+        again = _samples_of(fitting, fresh, COMPARED)
         seen = f"{fitting.task.info.name}: samples differ by up to {_difference(first, again)}"
         require(torch.equal(first, again), seen)
 
@@ -372,8 +376,8 @@ METHOD_CHECKS: tuple[Callable[[MethodSubject], None], ...] = (
 )  # fmt: skip
 
 
-def _samples_of(fitting: Fitting, method: Method) -> Tensor:
-    return fitting.sampled(fitting.y, fitting.preset.samples, method=method)
+def _samples_of(fitting: Fitting, method: Method, n: int | None = None) -> Tensor:
+    return fitting.sampled(fitting.y, n or fitting.preset.samples, method=method)
 
 
 def _difference(a: Tensor, b: Tensor) -> str:

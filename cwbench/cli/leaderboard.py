@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import click
@@ -185,7 +186,10 @@ def compare(
         _skipped(problem)
     rows = [comparison_row(one) for one in found]
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        never = [
+            row | ({"break_even": "never"} if row["break_even"] == math.inf else {}) for row in rows
+        ]
+        click.echo(json.dumps(never, indent=1))
     else:
         click.echo(f"{brief(method_a)} - {brief(method_b)}\n")
         click.echo(_rendered(comparison_table(rows), None).rstrip())

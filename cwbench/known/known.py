@@ -6,16 +6,17 @@ A method names in `needs(params)` what it uses beyond pairs; what it does not na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from cwbench.door import copied, copying
+from cwbench.door import copying
 from cwbench.errors import ContractError
-from cwbench.known.classes import NEEDS, Need
+from cwbench.known.classes import Need
+from cwbench.known.offered import LACKING, operator_of, prior_of
 from cwbench.known.operator import LinearOperator
 from cwbench.known.prior import NoisyPrior
 from cwbench.ot.scaling import Scaling
@@ -25,29 +26,6 @@ if TYPE_CHECKING:
     from cwbench.task import Task
 
 T = TypeVar("T")
-
-_LACKING: dict[Need, str] = {
-    "likelihood": "a likelihood",
-    "operator": "a linear operator with Gaussian noise",
-    "denoiser": "a prior whose exact denoiser is known",
-    "density": "a prior whose density is known",
-    "posterior": "an exact posterior",
-    "stored-images": "stored images with classes",
-}
-
-
-def lacking(task: Task, needs: Iterable[str]) -> str | None:
-    """What a task does not offer of what is needed, as a reason, or None."""
-    offered = {
-        "likelihood": task.has_likelihood,
-        "operator": task.linear_operator() is not None,
-        "denoiser": task.prior_mixture() is not None,
-        "density": task.has_density,
-        "posterior": task.has_posterior,
-        "stored-images": task.stored_images("test") is not None,
-    }
-    wanted = [need for need in NEEDS if need in set(needs) and not offered.get(need, True)]
-    return f"needs {_LACKING[wanted[0]]}, which this task does not have" if wanted else None
 
 
 class Counts(Protocol):
@@ -76,6 +54,7 @@ class Granted:
 
     task: str = ""
     x_shape: tuple[int, ...] = ()
+    y_shape: tuple[int, ...] = ()
     rough: str = ""
     likelihood: Callable[[Tensor, Tensor], Tensor] | None = None
     operator: LinearOperator | None = None
@@ -85,27 +64,30 @@ class Granted:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Logarithm of p(y | x) and, where its gradient leads nowhere, why (`rough`)."""
+    """Logarithm of p(y | x)."""
 
     function: Callable[[Tensor, Tensor], Tensor]
-    task: str
+    granted: Granted
     scaling: Scaling
     counts: Counts
-    rough: str = ""
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """With shape `(m, n)`, differentiable in x.
+        """With shape `(m, n)`, float64, differentiable in x.
 
         Args:
             x: with shape `(m, n, *x_shape)`, in the coordinates of `scaling`.
             y: with shape `(m, *y_shape)`, in the task's units.
 
         Raises:
-            ContractError: if the task returns another shape, NaN or plus infinity.
+            ContractError: if x or y has another shape, or if what the task returns has, is NaN or
+                plus infinity, or does not follow x.
         """
+        granted = self.granted
+        _of_shape(x, (None, None, *granted.x_shape), "the likelihood takes x (m, n, *x_shape)")
+        _of_shape(y, (len(x), *granted.y_shape), "the likelihood takes y (m, *y_shape)")
         self.counts.operated(x.shape[0] * x.shape[1])
         given = self.function(_double(self.scaling).inverse(x.double()), y)
-        return _checked(given, x.shape[:2], f"log_likelihood of task {self.task!r}")
+        return _checked(given, x, x.shape[:2], f"log_likelihood of task {granted.task!r}")
 
 
 @dataclass(frozen=True)
@@ -113,18 +95,20 @@ class Density:
     """Logarithm of p(x) of the prior."""
 
     function: Callable[[Tensor], Tensor]
-    task: str
+    granted: Granted
     scaling: Scaling
 
     def __call__(self, x: Tensor) -> Tensor:
-        """With shape `(n,)` of x with shape `(n, *x_shape)`, in the coordinates of `scaling`.
+        """With shape `(n,)`, float64, of x with shape `(n, *x_shape)`, in those of `scaling`.
 
         Raises:
-            ContractError: if the task returns another shape, NaN or plus infinity.
+            ContractError: if x has another shape, or if what the task returns has, is NaN or plus
+                infinity, or does not follow x.
         """
         scaling = _double(self.scaling)
+        _of_shape(x, (None, *self.granted.x_shape), "the density takes x (n, *x_shape)")
         given = self.function(scaling.inverse(x.double()))
-        density = _checked(given, x.shape[:1], f"log_prior of task {self.task!r}")
+        density = _checked(given, x, x.shape[:1], f"log_prior of task {self.granted.task!r}")
         return density + scaling.deviation.expand(x.shape[1:]).log().sum()
 
 
@@ -149,8 +133,8 @@ class Known:
     @property
     def likelihood(self) -> Likelihood:
         """Logarithm of p(y | x), for those that declare `likelihood`."""
-        function, given = self._asked("likelihood", self.granted.likelihood), self.granted
-        return Likelihood(function, given.task, self.scaling, self.counts, given.rough)
+        function = self._asked("likelihood", self.granted.likelihood)
+        return Likelihood(function, self.granted, self.scaling, self.counts)
 
     @property
     def operator(self) -> LinearOperator:
@@ -168,7 +152,12 @@ class Known:
     def density(self) -> Density:
         """Logarithm of p(x), for those that declare `density`."""
         function = self._asked("density", self.granted.density)
-        return Density(function, self.granted.task, self.scaling)
+        return Density(function, self.granted, self.scaling)
+
+    @property
+    def rough(self) -> str:
+        """Why the gradient of the likelihood leads nowhere; empty where it can be followed."""
+        return self.granted.rough
 
     def _flat(self) -> tuple[Tensor, Tensor]:
         mean, deviation = _double(self.scaling)
@@ -184,7 +173,7 @@ class Known:
                 f"needs(params) return {need!r} as well"
             )
         if part is None:
-            raise ContractError(f"needs {_LACKING[need]}, which {self.granted.task} does not have")
+            raise ContractError(f"needs {LACKING[need]}, which {self.granted.task} does not have")
         return part
 
 
@@ -194,10 +183,11 @@ def known_of(task: Task, method: str, needs: frozenset[Need], counts: Counts) ->
     granted = Granted(
         task.info.name,
         task.x_shape,
+        task.y_shape,
         task.rough_likelihood,
         copying(task.log_likelihood) if has_likelihood else None,
-        task.linear_operator() if "operator" in needs else None,
-        copied(task.prior_mixture()) if "denoiser" in needs else None,
+        operator_of(task) if "operator" in needs else None,
+        prior_of(task) if "denoiser" in needs else None,
         copying(task.log_prior) if "density" in needs and task.has_density else None,
     )
     return Known(method, needs, granted, counts)
@@ -207,15 +197,31 @@ def _double(scaling: Scaling) -> Scaling:
     return Scaling(scaling.mean.double(), scaling.deviation.double())
 
 
-def _checked(given: object, shape: tuple[int, ...], origin: str) -> Tensor:
-    """A log density that a task returned."""
+def _of_shape(given: Tensor, shape: tuple[int | None, ...], wanted: str) -> None:
+    """Go on if a method asks with a tensor of that shape; None is any number."""
+    sound = len(given.shape) == len(shape) and all(
+        k is None or k == found for k, found in zip(shape, given.shape, strict=True)
+    )
+    if not sound:
+        numbers = ", ".join("any" if k is None else str(k) for k in shape)
+        raise ContractError(f"{wanted}, here ({numbers}); got {tuple(given.shape)}")
+
+
+def _checked(given: object, x: Tensor, shape: tuple[int, ...], origin: str) -> Tensor:
+    """A log density of x that a task returned."""
     if not isinstance(given, Tensor) or given.shape != torch.Size(shape):
         seen = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
         raise ContractError(f"{origin} returned {seen}, not a tensor of shape {tuple(shape)}")
+    if not given.is_floating_point():
+        raise ContractError(f"{origin} returned {given.dtype}; it is a real floating tensor")
     bad = int((given.isnan() | (given == torch.inf)).sum())
     if bad:
         raise ContractError(
             f"{origin} is NaN or infinite for {bad} of {given.numel()} x; it is finite, or minus "
             "infinity where x cannot be"
         )
-    return given
+    if x.requires_grad and torch.is_grad_enabled() and not given.requires_grad:
+        raise ContractError(
+            f"{origin} does not follow x: it has no gradient. Compute it in torch, without detach"
+        )
+    return given.double()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cwbench.door import copied
 from cwbench.errors import ContractError
 
 Count = Callable[[int], None]
@@ -45,7 +46,7 @@ class LinearOperator:
         count: is told of each application.
 
     Raises:
-        ContractError: if A, b or s are not finite, if A is 0, or if s is.
+        ContractError: if A, b or s are not finite, A or b not float64, or if A or s is 0.
     """
 
     matrix: Tensor
@@ -55,16 +56,22 @@ class LinearOperator:
 
     def __post_init__(self) -> None:
         """Refuse what no observation has."""
+        parts = {"matrix": self.matrix} | ({} if self.offset is None else {"offset": self.offset})
+        for name, part in parts.items():
+            _refuse_kind(name, part)
         shape = tuple(self.matrix.shape)
-        if len(shape) != 2 or (self.offset is not None and self.offset.shape != shape[:1]):
+        if len(shape) != 2 or self.b.shape != shape[:1]:
             raise ContractError(
                 f"a linear operator is a matrix (d_y, d) with an offset (d_y,); got shapes {shape} "
                 f"and {None if self.offset is None else tuple(self.offset.shape)}"
             )
-        if not all(part.isfinite().all() for part in (self.matrix, self.b)):
-            raise ContractError("the linear operator or its offset holds NaN or infinite numbers")
         if not self.matrix.any():
             raise ContractError("the linear operator is 0: y says nothing about x")
+        if not isinstance(self.noise, (int, float)):
+            raise ContractError(
+                f"the noise of the linear operator is a {type(self.noise).__name__}, not one "
+                "number for all of y. Divide the rows of y by theirs, or offer log_likelihood"
+            )
         if not (self.noise > 0 and math.isfinite(self.noise)):
             raise ContractError(
                 f"the noise of the linear operator is {self.noise}; a likelihood needs a deviation "
@@ -74,8 +81,11 @@ class LinearOperator:
     @property
     def b(self) -> Tensor:
         """The offset with shape `(d_y,)`."""
-        zero = self.matrix.new_zeros(len(self.matrix))
-        return zero if self.offset is None else self.offset
+        return self.matrix.new_zeros(self.matrix.shape[:1]) if self.offset is None else self.offset
+
+    def copy(self) -> LinearOperator:
+        """One that shares no memory with this one."""
+        return replace(self, matrix=copied(self.matrix), offset=copied(self.offset))
 
     def forward(self, x: Tensor) -> Tensor:
         """A x with shape `(..., d_y)` of x with shape `(..., d)`; the offset stays out."""
@@ -122,3 +132,12 @@ class LinearOperator:
 
     def _counted(self, rows: Tensor) -> None:
         self.count(rows[..., 0].numel())
+
+
+def _refuse_kind(name: str, part: object) -> None:
+    """Go on if it is a float64 tensor of finite numbers."""
+    if not isinstance(part, Tensor) or part.dtype != torch.float64:
+        seen = part.dtype if isinstance(part, Tensor) else type(part).__name__
+        raise ContractError(f"the {name} of a linear operator is {seen}, not a float64 tensor")
+    if not part.isfinite().all():
+        raise ContractError(f"the {name} of a linear operator holds NaN or infinite numbers")

@@ -23,6 +23,9 @@ from torch import Tensor
 from cwbench.errors import ContractError
 from cwbench.samples import MixturePrior
 
+ROUNDING = 1e-8
+"""Relative error that a task may have made in weights and covariances."""
+
 Noted = Callable[[int, Tensor], None]
 """Is told how many x_t were denoised, and handed the result, to watch for its derivative."""
 
@@ -51,15 +54,35 @@ class NoisyPrior:
 
     def __post_init__(self) -> None:
         """Refuse what is no mixture of Gaussians."""
-        if not all(part.isfinite().all() for part in self.prior):
-            raise ContractError("the prior mixture holds NaN or infinite numbers")
-        if not (self.prior.weights >= 0).all():
+        _refuse_kind(self.prior)
+        weights, _, covariances = self.prior
+        if not (weights >= 0).all():
             raise ContractError("a weight of the prior mixture is negative")
+        if not math.isclose(float(weights.sum()), 1, rel_tol=ROUNDING):
+            raise ContractError(
+                f"the weights of the prior mixture add up to {float(weights.sum()):.6g}, not to 1"
+            )
+        gap = (covariances - covariances.mT).abs().amax((1, 2))
+        if not (gap <= ROUNDING * covariances.abs().amax((1, 2))).all():
+            raise ContractError("a covariance of the prior mixture is not symmetric")
+
+    @property
+    def size(self) -> int:
+        """d, the numbers of x."""
+        return self.prior.means.shape[1]
 
     @cached_property
     def eigen(self) -> tuple[Tensor, Tensor]:
-        """`l` with shape `(K, d)` and `U` with shape `(K, d, d)`."""
+        """`l` with shape `(K, d)` and `U` with shape `(K, d, d)`.
+
+        Raises:
+            ContractError: if a covariance has a negative eigenvalue.
+        """
         values, vectors = torch.linalg.eigh(self.prior.covariances)
+        if not (values >= -ROUNDING * values.abs().amax(1, keepdim=True)).all():
+            raise ContractError(
+                f"a covariance of the prior mixture has the eigenvalue {float(values.min()):.3g}"
+            )
         return values.clamp_min(0), vectors
 
     @cached_property
@@ -73,8 +96,10 @@ class NoisyPrior:
         return self.eigen[1].permute(1, 0, 2).flatten(1)
 
     def _into(self, x: Tensor) -> Tensor:
-        """U_k^T x with shape `(n, K, d)`."""
-        into: Tensor = (x @ self._turn).unflatten(1, self.prior.means.shape)
+        """U_k^T x with shape `(n, K, d)`, float64."""
+        if x.ndim != 2 or x.shape[1] != self.size:
+            raise ContractError(f"x_t has shape {tuple(x.shape)}; the prior takes (n, {self.size})")
+        into: Tensor = (x.double() @ self._turn).unflatten(1, self.prior.means.shape)
         return into
 
     def denoise(self, x_t: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
@@ -94,12 +119,18 @@ class NoisyPrior:
         """X_0 given each x_t.
 
         Raises:
-            ContractError: if sigma is not above 0.
+            ContractError: if sigma is not above 0, or x_t or a level has another shape.
         """
         alpha, sigma = (
-            torch.as_tensor(part, dtype=x_t.dtype, device=x_t.device)[..., None]
+            torch.as_tensor(part, dtype=torch.float64, device=x_t.device)[..., None]
             for part in (alpha, sigma)
         )
+        for level in (alpha, sigma):
+            if level.shape not in ((1,), (1, 1, 1), (len(x_t), 1, 1)):
+                raise ContractError(
+                    f"a level of noise has shape {tuple(level.shape[:-1])}; it is a number, or one "
+                    f"for each x_t, {(len(x_t), 1)}"
+                )
         if not (sigma > 0).all():
             raise ContractError(f"sigma is {float(sigma.min())}; a denoiser needs noise above 0")
         values = self.eigen[0]
@@ -148,3 +179,20 @@ class NoisyPrior:
         scaled = covariances / torch.outer(deviation, deviation)
         mapped = MixturePrior(weights, (means - mean) / deviation, scaled)
         return NoisyPrior(mapped, self.noted)
+
+
+def _refuse_kind(prior: MixturePrior) -> None:
+    """Go on if the parts are finite float64 tensors of shapes that belong together."""
+    for name, part in prior._asdict().items():
+        if not isinstance(part, Tensor) or part.dtype != torch.float64:
+            seen = part.dtype if isinstance(part, Tensor) else type(part).__name__
+            raise ContractError(f"the {name} of the prior mixture are {seen}, not a float64 tensor")
+        if not part.isfinite().all():
+            raise ContractError(f"the {name} of the prior mixture hold NaN or infinite numbers")
+    shapes = [tuple(part.shape) for part in prior]
+    K, d = shapes[1] if len(shapes[1]) == 2 else (0, 0)
+    if shapes != [(K,), (K, d), (K, d, d)]:
+        raise ContractError(
+            f"the prior mixture has shapes {', '.join(map(str, shapes))}; weights (K,), means "
+            "(K, d) and covariances (K, d, d) are needed"
+        )

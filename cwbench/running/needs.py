@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from cwbench.errors import ContractError
 from cwbench.known.classes import Need, checked_needs
-from cwbench.known.known import lacking
+from cwbench.known.offered import lacking
 from cwbench.method import Method, ProblemSpec
 from cwbench.task import Task
 

@@ -23,6 +23,7 @@ CHEAPER = {
     "daps": {"steps": 2, "ode_steps": 2, "langevin_steps": 5},
     "dps": FEW,
     "langevin": {"levels": 20, "steps": 1},
+    "latent-mcmc": {"moves": 8, "ode_steps": 2},
     "mcgdiff": {"steps": 20, "particles": 2},
     "mmps": FEW,
     "npe": SMALL_SPLINE,
@@ -42,7 +43,8 @@ def _short_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(regression, "_LEAST_STEPS", 10)
 
 
-GUIDED = {"daps", "dps", "langevin", "mcgdiff", "mmps", "pigdm", "pnp-dm", "pnp-flow"}
+GUIDED = {"daps", "dps", "langevin", "latent-mcmc", "mcgdiff", "mmps", "pigdm", "pnp-dm",
+          "pnp-flow"}  # fmt: skip
 ALIKE = GUIDED | {"npe-importance", "sd-fm", "sinkhorn-fm", "w-cfm"}
 """They share the fit, streams and state of `tds`, `npe` or `cot-fm`: with the slow tests."""
 

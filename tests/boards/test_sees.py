@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ import pytest
 from click.testing import Result
 
 import cwbench
+from cwbench.boards.costs import Cost, break_even
+from cwbench.boards.frames import selected
+from cwbench.boards.overview import classed, looks_of, nfe_figure
 
 Cwbench = Callable[..., Result]
 Write = Callable[..., Path]
@@ -69,3 +74,83 @@ def test_there_are_four_classes(five: object, results: Path, cli: Cwbench) -> No
     assert done.exit_code == 2
     assert "unknown class of methods 'everything'" in done.stderr
     assert "exact prior" in done.stderr
+
+
+@pytest.fixture
+def costly(results: Path, write: Write) -> None:
+    """One that learned from pairs, three that share a learned prior, one with the exact one."""
+    for seed in range(3):
+        values = {"ew2sq@nfe=adaptive": np.linspace(1, 2, 40)}
+        cost = {"fit_seconds": 100.0, "sampling": {"adaptive": {"seconds": 4.0, "evaluations": 50}}}
+        write(values, method="learned", seed=seed, cost=cost)
+        shared: dict[str, Any] = {"diagnostics": {"prior_sha256": "a"}}
+        for name, fit, seconds, needs in (
+            ("first", 60.0, 24.0, ["operator"]), ("second", 0.5, 24.0, ["operator"]),
+            ("quick", 0.5, 2.0, ["operator"]), ("exact", 0.0, 24.0, ["denoiser", "operator"]),
+        ):  # fmt: skip
+            used = {"seconds": seconds, "evaluations": 100.0, "jacobians": 100.0, "operators": 7.0}
+            write(
+                {"ew2sq": np.linspace(1, 3, 40)}, method=name, seed=seed,
+                cost={"fit_seconds": fit, "sampling": {"1": used}},
+                method_part={"needs": needs}, **({} if name == "exact" else shared),
+            )  # fmt: skip
+
+
+def test_training_repays_itself_from_the_costs_on_record(costly: None, results: Path) -> None:
+    """Two observations were judged: 2 s each for the learned one, 12 s for the others.
+
+    (100 - 60) / (12 - 2) = 4, whichever fitted the prior; (100 - 0) / 10 with the exact one.
+    """
+    wanted = {"first": 4.0, "second": 4.0, "exact": 10.0, "quick": math.inf}
+    for name, number in wanted.items():
+        for pair in (("learned", name), (name, "learned")):
+            assert cwbench.compare(*pair, results=results)["break_even"].item() == number
+    assert cwbench.compare("first", "second", results=results)["break_even"].item() is None
+
+
+@pytest.mark.parametrize(
+    ("trained", "other", "wanted"),
+    [
+        (Cost(100, 1), Cost(0, 3), 50),
+        (Cost(10, 1), Cost(20, 3), 0),  # cheaper from the first
+        (Cost(10, 3), Cost(20, 1), math.inf),  # cheaper at first, not from then on
+        (Cost(100, 2), Cost(0, 2), math.inf),
+        (Cost(1, 2), Cost(1, 2), 0),
+    ],
+)
+def test_the_break_even_is_where_the_lines_of_cost_meet(
+    trained: Cost, other: Cost, wanted: float
+) -> None:
+    found = break_even(trained, other)
+    assert found == wanted
+    if 0 < found < math.inf:
+        assert trained.fit + found * trained.observation == other.fit + found * other.observation
+
+
+def test_compare_tells_it_and_the_frame_what_was_counted(
+    costly: None, cli: Cwbench, results: Path
+) -> None:
+    text = cli("compare", "--results", results, "learned", "first").stdout
+    assert "training on pairs repays itself from 4 observations on" in text
+    never = cli("compare", "--results", results, "learned", "quick")
+    assert "training on pairs never repays itself" in never.stdout
+    rows = json.loads(cli("compare", "--results", results, "--json", "learned", "quick").stdout)
+    assert rows[0]["break_even"] == "never"
+    assert "repays" not in cli("compare", "--results", results, "first", "second").stdout
+    table = cwbench.leaderboard(results=results).set_index("method").loc["first"]
+    assert (table["evaluations"], table["jacobians"], table["operators"]) == (100, 100, 7)
+
+
+def test_both_kinds_stand_on_one_axis_of_cost_and_show_their_class(
+    costly: None, results: Path
+) -> None:
+    (board,) = selected(results).boards
+    figure = nfe_figure(board, looks_of([board]))
+    assert figure is not None
+    (ax,) = figure.axes
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["100", "adaptive\n(ranked)"]
+    legend = ax.get_legend()
+    assert legend is not None
+    names = [text.get_text() for text in legend.get_texts()]
+    assert {"learned", "first\n(+ operator)", "exact\n(+ exact prior)"} <= set(names)
+    assert classed(["e", "l"], ["exact", "learned"], [board]) == ["e (+ exact prior)", "l"]

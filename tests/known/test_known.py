@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy import integrate, stats
@@ -16,7 +18,8 @@ from cwbench.check.outcome import carried_out
 from cwbench.check.task import TaskSubject
 from cwbench.errors import ContractError
 from cwbench.known.classes import Need, checked_needs, sees
-from cwbench.known.known import Known, known_of, lacking
+from cwbench.known.known import Known, known_of
+from cwbench.known.offered import lacking
 from cwbench.known.operator import LinearOperator
 from cwbench.known.prior import NoisyPrior
 from cwbench.ot.scaling import Scaling
@@ -147,11 +150,94 @@ def test_the_class_is_that_of_the_most_that_is_used() -> None:
         (torch.zeros(2, 2).double(), 1.0, "says nothing"),
         (torch.tensor([[math.nan]]).double(), 1.0, "NaN"),
         (torch.ones(2).double(), 1.0, "matrix"),
+        (torch.eye(2), 1.0, "matrix of a linear operator is torch.float32, not a float64"),
+        (np.eye(2), 1.0, "matrix of a linear operator is ndarray, not"),
+        (torch.eye(2).double(), torch.ones(2), "is a Tensor, not one number for all of y"),
     ],
 )
-def test_operators_that_no_observation_has(matrix: Tensor, noise: float, said: str) -> None:
+def test_operators_that_no_observation_has(matrix: Any, noise: Any, said: str) -> None:
     with pytest.raises(ContractError, match=said):
         LinearOperator(matrix, noise)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"weights": 2 * PRIOR.weights}, "add up to 2, not to 1"),
+        ({"weights": torch.tensor([1.5, -0.5]).double()}, "negative"),
+        ({"means": PRIOR.means.float()}, "means of the prior mixture are torch.float32"),
+        ({"means": PRIOR.means[:, :1]}, "has shapes .2,., .2, 1., .2, 2, 2.; weights"),
+        ({"covariances": PRIOR.covariances[0]}, "weights .K,., means"),
+        ({"covariances": PRIOR.covariances + torch.ones(2, 2).double().triu(1)}, "not symmetric"),
+        ({"covariances": PRIOR.covariances - torch.eye(2).double()}, "eigenvalue -0.8"),
+        ({"covariances": math.nan * PRIOR.covariances}, "NaN"),
+    ],
+)
+def test_priors_that_are_no_mixture(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ContractError, match=said):
+        _ = NoisyPrior(PRIOR._replace(**change)).eigen
+
+
+@pytest.mark.parametrize(
+    ("offer", "said"),
+    [
+        ({"linear_operator": lambda _: (torch.eye(5), 1.0)}, "returned a tuple; return a Linear"),
+        (
+            {"linear_operator": lambda _: LinearOperator(torch.eye(5, 4).double(), 1.0)},
+            r"matrix of shape \(5, 4\), not \(5, 5\): it takes flattened x",
+        ),
+        ({"prior_mixture": lambda _: tuple(PRIOR)}, "returned a tuple; return a MixturePrior"),
+        ({"prior_mixture": lambda _: PRIOR}, "is of 2 numbers; flattened x has 5"),
+    ],
+)
+def test_what_is_malformed_is_told_to_those_that_ask_for_it(
+    offer: dict[str, Any], said: str
+) -> None:
+    """A task whose noise is 0, say, still serves methods that learn from pairs."""
+    task = type("Malformed", (GaussianMixtureInformative,), offer)()
+    with pytest.raises(ContractError, match=said):
+        lacking(task, ALL)
+    with pytest.raises(ContractError, match=said):
+        known_of(task, "m", ALL, Meter())
+    assert lacking(task, {"posterior", "simulator"}) is None
+    assert known_of(task, "m", frozenset(), Meter()).granted.operator is None
+
+
+def test_what_is_handed_is_not_the_tasks_own() -> None:
+    task = GaussianMixtureInformative()
+    granted = known_of(task, "m", ALL, Meter()).granted
+    assert granted.operator is not None and granted.denoiser is not None
+    before = task.A.clone(), task.prior.means.clone()
+    granted.operator.matrix.mul_(2)
+    granted.denoiser.means.mul_(2)
+    torch.testing.assert_close((task.A, task.prior.means), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("part", "shapes", "said"),
+    [
+        ("likelihood", [(3, 5), (3, 5)], r"takes x \(m, n, \*x_shape\), here \(any, any, 5\)"),
+        ("likelihood", [(3, 4, 5), (1, 5)], r"takes y .* here \(3, 5\); got \(1, 5\)"),
+        ("density", [(5, 5, 5)], r"takes x \(n, \*x_shape\), here \(any, 5\); got \(5, 5, 5\)"),
+        ("density", [(5, 1)], r"got \(5, 1\)"),
+    ],
+)
+def test_shapes_of_what_is_asked_are_checked(
+    part: str, shapes: list[tuple[int, ...]], said: str
+) -> None:
+    """Broadcast, some of these would give the numbers of another question."""
+    known = known_of(load_task("gaussian-mixture"), "m", ALL, Meter())
+    with pytest.raises(ContractError, match=said):
+        getattr(known, part)(*(torch.zeros(shape) for shape in shapes))
+
+
+def test_shapes_of_what_is_denoised_are_checked() -> None:
+    prior, x = NoisyPrior(PRIOR), torch.zeros(2, 2)
+    assert prior.denoise(x, 1.0, 1.0).dtype == torch.float64
+    with pytest.raises(ContractError, match=r"x_t has shape \(2, 4, 2\); the prior takes"):
+        prior.denoise(torch.zeros(2, 4, 2), 1.0, 1.0)
+    with pytest.raises(ContractError, match=r"a level of noise has shape \(2,\); it is a number"):
+        prior.denoise(x, 1.0, torch.ones(2))
 
 
 def test_a_singular_operator_is_inverted_where_it_can_be() -> None:
@@ -184,6 +270,37 @@ def test_a_likelihood_that_is_nan_is_an_error() -> None:
     x, y = task.sample_joint(8, stream())
     with pytest.raises(ContractError, match="is NaN or infinite for"):
         known.likelihood(x[None], y[:1])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda value: value[..., None], r"returned \(1, 8, 1\), not a tensor of shape \(1, 8\)"),
+        (lambda value: value.detach().numpy(), "returned ndarray"),
+        (lambda value: value + math.inf, "NaN or infinite for 8 of 8"),
+        (lambda value: value.detach().long(), "returned torch.int64; it is a real floating"),
+        (lambda value: value.to(torch.complex128), "returned torch.complex128"),
+        (lambda value: value.detach(), "does not follow x: it has no gradient"),
+        (lambda value: value.float(), None),
+        (lambda value: value - math.inf, None),
+    ],
+)
+def test_a_likelihood_is_what_it_has_to_be(change: Any, said: str | None) -> None:
+    class Changed(GaussianMixtureInformative):
+        """Its likelihood is another thing."""
+
+        def log_likelihood(self, x: Tensor, y: Tensor) -> Tensor:
+            changed: Tensor = change(super().log_likelihood(x, y))
+            return changed
+
+    task = Changed()
+    x, y = task.sample_joint(8, stream())
+    likelihood = known_of(task, "m", ALL, Meter()).likelihood
+    if said is None:
+        assert likelihood(x[None].requires_grad_(), y[:1]).dtype == torch.float64
+        return
+    with pytest.raises(ContractError, match=said):
+        likelihood(x[None].requires_grad_(), y[:1])
 
 
 def test_what_is_used_is_counted() -> None:

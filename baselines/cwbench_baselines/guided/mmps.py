@@ -4,8 +4,8 @@
 
 in x_t = x_0 + k e, since Cov[X_0 | x_t] = k^2 J with J the Jacobian of D. Exact for Gaussian priors
 up to the steps, and only where the system is solved: here by GMRES until the residual is below
-`tolerance`, as J of a learned denoiser is not symmetric. Each iteration costs a product with J^T;
-they are counted by the harness.
+`tolerance`, as J of a learned denoiser is not symmetric, on the range of A, outside of which u does
+not matter. Each iteration costs a product with J^T; they are counted by the harness.
 
 Learning Diffusion Priors from Observations by Expectation Maximization (Rozet, Andry, Lanusse,
 Louppe, 2024), https://arxiv.org/abs/2405.13712
@@ -56,50 +56,57 @@ class MomentMatching(AncestralSampler):
         """The denoiser moved by the linear update."""
         x, D = with_gradient(problem, x, k)
         A = problem.operator
+        U, S, V = A.singular_values
 
-        def observed(u: Tensor) -> Tensor:
-            """(s^2 I + A k^2 J^T A^T) u."""
-            return A.noise**2 * u + k**2 * A.forward(pulled(x, D, A.adjoint(u), again=True))
+        def pull(w: Tensor) -> Tensor:
+            """The product k^2 J^T A^T u of u = U w."""
+            A.count(len(w))
+            return k**2 * pulled(x, D, (S * w) @ V.T, again=True)
 
-        u = gmres(observed, problem.observed - A.forward(D.detach()), self.params.tolerance)
-        return D.detach() + k**2 * pulled(x, D, A.adjoint(u))
+        def observed(w: Tensor) -> Tensor:
+            """The matrix U^T (s^2 I + A k^2 J^T A^T) U times w."""
+            A.count(len(w))
+            return A.noise**2 * w + S * (pull(w) @ V)
+
+        residual = (problem.observed - A.forward(D.detach())) @ U
+        return D.detach() + pull(gmres(observed, residual, self.params.tolerance))
 
 
 def gmres(operator: Callable[[Tensor], Tensor], b: Tensor, tolerance: float) -> Tensor:
     """Solve `operator(u) = b` for each row, `(n, d)`, from the Krylov spaces of growing size.
 
-    GMRES (Saad, Schultz, 1986), https://doi.org/10.1137/0907058; the last space is all of R^d.
+    `directions` p are such that their images q = operator(p) are orthonormal, so that the residual
+    loses its part along q; the last space is all of R^d. A row that has converged stays as it is,
+    so that no row depends on the others.
+
+    A Simpler GMRES (Walker, Zhou, 1994), https://doi.org/10.1002/nla.1680010602
     """
     scale = b.norm(dim=1, keepdim=True).clamp_min(TINY)
-    basis, images = [b / scale], []
-    u = torch.zeros_like(b)
+    residual, following, u = b, b / scale, torch.zeros_like(b)
+    images, directions = b.new_zeros(len(b), 0, b.shape[1]), b.new_zeros(len(b), 0, b.shape[1])
     for _ in range(b.shape[1]):
-        images.append(operator(basis[-1]))
-        V, W = torch.stack(basis, -1), torch.stack(images, -1)
-        weights = _least_squares(W, b[..., None])
-        u = (V @ weights)[..., 0]
-        residual = (b - (W @ weights)[..., 0]).norm(dim=1, keepdim=True) / scale
-        if float(residual.max()) < tolerance:
+        active = residual.norm(dim=1, keepdim=True) > tolerance * scale
+        if not active.any():
             break
-        basis.append(_orthogonal(images[-1], V))
+        q, p = _orthonormal(operator(following), following, images, directions)
+        along = torch.where(active, (residual * q).sum(1, keepdim=True), 0.0)
+        u, residual = u + along * p, residual - along * q
+        images = torch.cat([images, q[:, None]], 1)
+        directions = torch.cat([directions, p[:, None]], 1)
+        following = q
     return u
 
 
-def _least_squares(W: Tensor, b: Tensor) -> Tensor:
-    """The weights `(n, k, 1)` with the least |W weights - b|; 0 for a column that adds nothing."""
-    Q, R = torch.linalg.qr(W)
-    diagonal = R.diagonal(dim1=1, dim2=2)
-    empty = diagonal.abs() <= 1e-12 * diagonal.abs().amax(1, keepdim=True)
-    sound = R + torch.diag_embed(torch.where(empty, 1 - diagonal, 0.0))
-    right = (Q.mT @ b).masked_fill(empty[..., None], 0.0)
-    weights: Tensor = torch.linalg.solve_triangular(sound, right, upper=True)
-    return weights
+def _orthonormal(q: Tensor, p: Tensor, images: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Make q of unit length and orthogonal to `images`, and p alike; 0 where nothing is left.
 
-
-def _orthogonal(v: Tensor, V: Tensor) -> Tensor:
-    """The part of v that V does not span, of unit length; 0 where there is none."""
-    length = v.norm(dim=1, keepdim=True).clamp_min(TINY)
+    Both have shape `(n, d)`, what came before `(n, k, d)`.
+    """
+    length = q.norm(dim=1, keepdim=True)
     for _ in range(2):  # once more, against rounding
-        v = v - (V @ (V.mT @ v[..., None]))[..., 0]
-    norm = v.norm(dim=1, keepdim=True)
-    return torch.where(norm > 1e-10 * length, v / norm.clamp_min(TINY), 0.0)
+        shares = (images @ q[..., None]).mT
+        q, p = q - (shares @ images)[:, 0], p - (shares @ directions)[:, 0]
+    norm = q.norm(dim=1, keepdim=True)
+    left = norm > 1e-10 * length
+    norm = torch.where(left, norm, 1.0)
+    return torch.where(left, q / norm, 0.0), torch.where(left, p / norm, 0.0)

@@ -27,8 +27,8 @@ from cwbench_baselines.guided.learned import LearnedPrior
 from cwbench_baselines.guided.noise import Noise, call_number
 from cwbench_baselines.scaled import ScaledMethod
 
-ROWS = 500
-"""Draws, or particles, that are computed together."""
+NUMBERS = 2**15
+"""Numbers of x, over draws and particles, that are computed together."""
 
 
 class Denoiser(Protocol):
@@ -104,7 +104,7 @@ class GuidedSampler(ScaledMethod):
     @classmethod
     def unsupported(cls, spec: ProblemSpec) -> str | None:
         """Where the gradient of the likelihood leads nowhere."""
-        rough = spec.known.granted.rough
+        rough = spec.known.rough
         return f"follows the gradient of the likelihood: {rough}" if rough else None
 
     @abstractmethod
@@ -128,7 +128,7 @@ class GuidedSampler(ScaledMethod):
         """Draw chunk by chunk; each draw has a stream of its own."""
         call = call_number(generator)
         pairs = [(i, j) for i in range(len(y)) for j in range(n)]
-        size = max(1, ROWS // self.particles)
+        size = max(1, NUMBERS // (self.particles * self.spec.x_size))
         chunks = [pairs[at : at + size] for at in range(0, len(pairs), size)]
         make = self._problems(y, call)
         x = torch.cat([self.draw(make(chunk)) for chunk in chunks]).reshape(-1, *self.spec.x_shape)

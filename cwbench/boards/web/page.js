@@ -55,6 +55,7 @@
     { id: "evaluations", title: "evaluations", wide: true, key: r => cost(r.row, 0), text: r => short(cost(r.row, 0)) },
     { id: "sampling", title: "sampling s", wide: true, key: r => cost(r.row, 1), text: r => short(cost(r.row, 1)) },
     { id: "fit", title: "fit s", wide: true, key: r => r.row.fit, text: r => short(r.row.fit) },
+    { id: "sees", title: "sees", wide: true, left: true, key: r => r.row.sees, text: r => r.row.sees },
     { id: "origin", title: "from", wide: true, left: true, key: r => r.row.origin, text: r => r.row.origin },
   ];
   const cost = (row, which) => (row.costs[state.nfe] || [null, null])[which];
@@ -225,6 +226,13 @@
     return out;
   }
 
+  const knows = row => row.role === "method" && row.sees !== "pairs";
+
+  // A circle for a method that saw pairs, a square for one that knows more.
+  const mark = (row, cx, cy, r, looks, ...inner) => knows(row)
+    ? draw("rect", { x: cx - r, y: cy - r, width: 2 * r, height: 2 * r, ...looks }, ...inner)
+    : draw("circle", { cx, cy, r, ...looks }, ...inner);
+
   function pareto() {
     const found = points(), plot = at("plot"), b = board();
     const c = b.columns.find(each => each.metric === state.metric);
@@ -241,16 +249,17 @@
     const rows = [...new Map(found.map(p => [p.row.label, p.row])).values()];
     for (const p of found) {
       const colour = colourOf(p.row);
-      const dot = draw("circle", { cx: x.place(p.x), cy: y.place(p.y), r: front.includes(p) ? 5 : 3.5, fill: y.clipped(p.y) ? "none" : colour, stroke: colour },
+      const dot = mark(p.row, x.place(p.x), y.place(p.y), front.includes(p) ? 5 : 3.5, { fill: y.clipped(p.y) ? "none" : colour, stroke: colour },
         draw("title", {}, `${p.row.label}, ${p.nfe}: ${short(p.y)} at ${short(p.x)}`));
       svg.append(dot);
     }
     const legend = make("p", { className: "legend" });
     rows.slice(0, 14).forEach(row => {
-      legend.append(sample(draw("circle", { cx: 11, cy: 5, r: 4, fill: colourOf(row) })), ` ${row.label}\u2003`);
+      legend.append(sample(mark(row, 11, 5, 4, { fill: colourOf(row) })), ` ${row.label}\u2003`);
     });
     if (rows.length > 14) legend.append(`and ${rows.length - 14} more. `);
     legend.append("Line: what no other method beats at no more cost. Hollow: at or below the axis.");
+    if (rows.some(knows)) legend.append(" Squares: methods that know more of the task than pairs.");
     plot.replaceChildren(svg, legend);
   }
 

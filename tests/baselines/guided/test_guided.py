@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from cwbench.running.needs import unsupported
 from cwbench.running.request import problem_spec
 from cwbench.task import Task
 from cwbench.training.networks import Meter
+from cwbench_baselines.guided.latent_mcmc import gained
 from cwbench_baselines.guided.mcgdiff import potential, towards
 from cwbench_baselines.guided.mmps import gmres
 from cwbench_baselines.guided.pnp_dm import likelihood_draw
@@ -315,6 +317,7 @@ GUIDED: list[tuple[str, dict[str, Any]]] = [
     ("langevin", {"levels": 5}),
     ("pnp-flow", {"steps": 4, "average": 2}),
     ("pnp-dm", {"steps": 4, "inner": 2}),
+    ("latent-mcmc", {"moves": 4, "ode_steps": 2}),
 ]
 
 
@@ -326,6 +329,28 @@ def test_a_draw_is_the_same_in_any_company(name: str, settings: dict[str, Any]) 
     few, many = (method.sample(y, n, seeded(2)) for n in (3, 300))
     torch.testing.assert_close(few, many[:, :3], rtol=1e-4, atol=1e-4)
     assert len(many.flatten(0, 1).unique(dim=0)) == 600  # and no two are one
+
+
+def test_chains_of_latents_end_in_the_posterior_of_their_flow() -> None:
+    """Monte Carlo: 500 draws, 5 standard errors. On a Gaussian prior T is linear, x = a z."""
+    task, n = line(), 500
+    method = sampler(task, "latent-mcmc", moves=120, ode_steps=6)
+    ks = polynomial_levels(6, 10.0, 0.01).tolist()
+    a = math.hypot(1, 10.0)
+    for k, following in pairwise([*ks, 0.0]):
+        a *= (1 + following * k) / (1 + k**2)  # Euler's step of D = x / (1 + k^2)
+    assert 0.3 < a < 0.97  # so few steps are not the prior's own flow
+    variance = 1 / (1 / a**2 + 1 / S**2)
+    mean = variance / S**2 * Y * float(task.A)  # type: ignore[attr-defined]  # of the task
+    x = method.sample(torch.tensor([[Y]]), n, seeded(3)).double().flatten()
+    assert abs(float(x.mean()) - mean) < 5 * math.sqrt(variance / n)
+    assert abs(float(x.var()) / variance - 1) < 5 * math.sqrt(2 / n)
+
+
+def test_chains_move_freely_where_no_x_has_given_y_and_never_back_there() -> None:
+    nowhere, some = torch.tensor([-math.inf]), torch.tensor([-3.0])
+    assert float(gained(nowhere, nowhere)) == 0
+    assert (float(gained(some, nowhere)), float(gained(nowhere, some))) == (math.inf, -math.inf)
 
 
 def test_an_exact_kernel_needs_the_exact_prior() -> None:
@@ -340,6 +365,9 @@ def test_an_exact_kernel_needs_the_exact_prior() -> None:
         ("two-moons", "dps", {"guidance": "score"}, "minus infinity off the crescents"),
         ("two-moons", "dps", {"denoiser": "exact", "guidance": "score"}, "exact denoiser"),
         ("sign-symmetric", "mmps", {}, "needs a linear operator"),
+        ("sign-symmetric", "latent-mcmc", {}, None),
+        ("two-moons", "latent-mcmc", {}, None),
+        ("eight-gaussians-moons", "latent-mcmc", {}, "needs a likelihood"),
         ("eight-gaussians-moons", "dps", {"guidance": "score"}, "needs a likelihood"),
         ("sign-symmetric", "dps", {"guidance": "score"}, None),
         ("deblurring", "tds", {"denoiser": "exact"}, None),

@@ -1,0 +1,110 @@
+"""The search behind the settings of samplers that know the operator: twelve trials each, on `dev`.
+
+    python -m benchmarks.guided RESULTS --output results/guided-defaults.csv
+
+Each trial is a run of preset `quick` with twelve held-out observations of split `dev`, 2 x 40 draws
+each, on the learned prior that all of a task share, at about 100 calls of the denoiser a draw
+(`dps` at 20 as well). A method takes the setting with the lowest mean over tasks of `scaled`, its
+`ew2sq` over that of `prior`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import cwbench
+
+TASKS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("gaussian-linear", {}),
+    ("gaussian-mixture-informative", {}),
+    ("deblurring", {"task.noise": 0.2}),
+)
+SMALL = {"preset.split": "dev", "preset.observations": 12, "preset.samples": 40,
+         "preset.metrics": ["ew2sq"]}  # fmt: skip
+ZETAS = (0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 7.0)
+Trial = dict[str, Any]
+
+
+def grid(**values: Iterable[Any]) -> list[Trial]:
+    """All combinations; a tuple under several names, `a__b`, sets them together."""
+    trials = []
+    for chosen in itertools.product(*values.values()):
+        trial: Trial = {}
+        for names, value in zip(values, chosen, strict=True):
+            parts = names.split("__")
+            trial |= dict(zip(parts, value if len(parts) > 1 else (value,), strict=True))
+        trials.append(trial)
+    return trials
+
+
+SEARCH: dict[str, tuple[str, list[Trial]]] = {
+    "dps-100": ("dps", grid(steps=(100,), zeta=ZETAS)),
+    "dps-20": ("dps", grid(steps=(20,), zeta=ZETAS)),
+    "langevin": ("langevin", grid(
+        levels__steps=((100, 1), (50, 2), (20, 5)), step=(0.25, 0.5), sigma_min=(0.01, 0.1),
+    )),
+    "daps": ("daps", grid(
+        steps__ode_steps=((20, 5), (50, 2)), step=(0.1, 0.5), sigma_max=(10.0, 30.0, 100.0),
+    )),
+    "pnp-dm": ("pnp-dm", grid(
+        steps__inner=((20, 5), (50, 2), (10, 10)), rho_max=(3.0, 10.0), rho_min=(0.03, 0.1),
+    )),
+    "tds": ("tds", grid(
+        steps__particles=((10, 10), (20, 5), (33, 3), (50, 2)), alpha_min=(0.003, 0.01, 0.03),
+    )),
+    "mcgdiff": ("mcgdiff", grid(
+        steps__particles=((10, 10), (20, 5), (33, 3), (50, 2)), alpha_min=(0.003, 0.01, 0.03),
+    )),
+}  # fmt: skip
+"""A name of each search, its method, and twelve trials."""
+
+
+def value(task: str, method: str, given: Mapping[str, Any], results: Path) -> tuple[str, Any]:
+    """The status of a trial and its `ew2sq`."""
+    record = cwbench.run(
+        task, method, preset="quick", settings=dict(given), results=results, figures=False,
+        quiet=True,
+    )  # fmt: skip
+    entries = (e["value"] for i, e in record.metrics.items() if i.startswith("ew2sq"))
+    return record.status, next(entries, None)
+
+
+def searched(name: str, results: Path) -> list[dict[str, Any]]:
+    """The rows of a search."""
+    method, trials = SEARCH[name]
+    rows = []
+    for task, changed in TASKS:
+        _, prior = value(task, "prior", SMALL | changed, results)
+        for trial in trials:
+            given = SMALL | changed | {f"method.{key}": v for key, v in trial.items()}
+            status, found = value(task, method, given, results)
+            setting = " ".join(f"{key}={v}" for key, v in trial.items())
+            scaled = None if found is None else found / prior
+            rows.append({"search": name, "setting": setting, "task": task, "status": status,
+                         "ew2sq": found, "scaled": scaled})  # fmt: skip
+            print(name, setting, task, status, scaled, flush=True)
+    return rows
+
+
+def main() -> None:
+    """Run all trials and write their table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("results/guided-defaults.csv"))
+    parser.add_argument("--only", nargs="*", default=list(SEARCH), choices=SEARCH)
+    arguments = parser.parse_args()
+    rows = [row for name in arguments.only for row in searched(name, arguments.results)]
+    table = pd.DataFrame(rows)
+    table.to_csv(arguments.output, index=False, float_format="%.4g")
+    means = table.groupby(["search", "setting"], sort=False)["scaled"].mean()
+    print(means.to_string())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What a method costs: its fit once, its draws at each observation; who repays itself, and when.
+
+A method that learned from pairs pays F_a once and s_a for the draws of an observation, one that
+knows the operator F_b (of the learned prior, or nothing) and s_b. After N observations they have
+cost F_a + N s_a and F_b + N s_b, so that training repays itself from
+
+    N = (F_a - F_b) / (s_b - s_a)
+
+observations on. All costs are seconds as recorded, for as many draws as were judged.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from cwbench.boards.board import Board, Row, Run
+
+
+class Cost(NamedTuple):
+    """Seconds of the fit, and of the draws of one observation."""
+
+    fit: float
+    observation: float
+
+
+def break_even(trained: Cost, other: Cost) -> float:
+    """The number of observations from which the trained one is the cheaper; infinity if never."""
+    saved = other.observation - trained.observation
+    paid = trained.fit - other.fit
+    if saved <= 0:
+        return 0.0 if paid <= 0 and saved == 0 else math.inf
+    return max(0.0, paid / saved)
+
+
+def repaid(board: Board, a: Row, b: Row, nfe: str) -> float | None:
+    """From how many observations on the one that learned from pairs is cheaper than the other.
+
+    None where both saw the same, one is a control, or a cost is not on record.
+    """
+    if a.role != "method" or b.role != "method" or (a.sees == "pairs") == (b.sees == "pairs"):
+        return None
+    trained, other = (a, b) if a.sees == "pairs" else (b, a)
+    costs = cost_of(board, trained, nfe), cost_of(board, other, nfe)
+    return None if costs[0] is None or costs[1] is None else break_even(costs[0], costs[1])
+
+
+def cost_of(board: Board, row: Row, nfe: str) -> Cost | None:
+    """What a row costs, the mean over its seeds; a prior that several share counts in full."""
+    fits = [fit for run in row.runs if (fit := _fit_seconds(board, run)) is not None]
+    seconds = row.sampling(nfe, "seconds")
+    if not fits or seconds is None:
+        return None
+    observations = row.runs[0].content["preset_values"]["observations"]
+    return Cost(sum(fits) / len(fits), seconds / observations)
+
+
+def _fit_seconds(board: Board, run: Run) -> float | None:
+    """Of a run; those of the run that fitted the prior, where it found one that was fitted."""
+    if run.content["status"] != "ok":
+        return None
+    prior = _prior(run)
+    alike = [run] if prior is None else [
+        each for row in board.rows for each in row.runs if _prior(each) == prior
+    ]  # fmt: skip
+    found = [each.content["cost"].get("fit_seconds") for each in alike]
+    return max((seconds for seconds in found if seconds is not None), default=None)
+
+
+def _prior(run: Run) -> str | None:
+    prior: str | None = run.content["diagnostics"].get("prior_sha256")
+    return prior
