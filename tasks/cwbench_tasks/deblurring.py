@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from cwbench.task import TaskInfo
-from cwbench_tasks.imaging import IMAGE_PRESETS, ImagingParams, ImagingTask
+from cwbench_tasks.imaging import DATA_NOTES, IMAGE_PRESETS, ImagingParams, ImagingTask
 from cwbench_tasks.operators import Boundary, Operator, gaussian_blur, motion_blur
 
 
@@ -43,7 +43,7 @@ class Deblurring(ImagingTask):
         citation="chemseddine2025conditional",
         presets=IMAGE_PRESETS,
         group="imaging",
-        notes="Data: the digits (CC BY 4.0) and sample photographs (CC BY 2.0) of scikit-learn.",
+        notes=DATA_NOTES,
     )
     Params: ClassVar[type[DeblurringParams]] = DeblurringParams
     params: DeblurringParams

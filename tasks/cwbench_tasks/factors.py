@@ -35,7 +35,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Generator, Tensor
 
 from cwbench.errors import UsageError
-from cwbench.samples import MixturePosterior, MixturePrior, Moments
+from cwbench.samples import MixturePrior, Moments
 
 _NEGLIGIBLE = 1e-10
 """Share of the largest singular value below which a direction counts as not observed."""
@@ -157,6 +157,9 @@ class FactorMixture:
         factored = self.factors @ self.factors.mT
         return MixturePrior(self.weights, self.means, self.levels[:, None, None] * noise + factored)
 
+    def mixture(self) -> None:
+        """None: its covariances would not fit into memory."""
+
     @cached_property
     def variances(self) -> Tensor:
         """Of each entry of x, with shape `(d,)`."""
@@ -224,7 +227,7 @@ class _Seen(NamedTuple):
 
 
 class FactorPosterior:
-    """The posteriors of a mixture of factor analysers under one operator; y has shape `(m, d_y)`."""
+    """The posteriors of a mixture under one operator; y has shape `(m, d_y)`."""
 
     def __init__(self, prior: FactorMixture, A: Tensor, noise: float) -> None:
         self.prior, self.noise = prior, noise
@@ -291,10 +294,12 @@ class FactorPosterior:
         means, covariances = (torch.cat([one[part] for one in dense]) for part in (1, 2))
         return Moments(means, covariances)
 
-    def mixture(self, y: Tensor) -> MixturePosterior:
-        """With covariances `(m, K, d, d)`, for small d."""
-        dense = [mixture.dense() for mixture in self.given(y)]
-        return MixturePosterior(*(torch.stack(parts) for parts in zip(*dense, strict=True)))
+    def variances(self, y: Tensor) -> Tensor:
+        """The diagonals of the covariances, with shape `(m, d)`."""
+        return torch.stack([mixture.variances for mixture in self.given(y)])
+
+    def mixture(self, y: Tensor) -> None:
+        """None: its covariances would not fit into memory; `given` has it."""
 
 
 def _decomposed(A: Tensor, deviations: Tensor) -> _Seen:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from cwbench.task import TaskInfo
-from cwbench_tasks.imaging import IMAGE_PRESETS, ImagingParams, ImagingTask
+from cwbench_tasks.imaging import DATA_NOTES, IMAGE_PRESETS, ImagingParams, ImagingTask
 from cwbench_tasks.operators import Operator, radon
 
 
@@ -37,7 +37,7 @@ class Tomography(ImagingTask):
         citation="chemseddine2025conditional",
         presets=IMAGE_PRESETS,
         group="imaging",
-        notes="Data: the digits (CC BY 4.0) and sample photographs (CC BY 2.0) of scikit-learn.",
+        notes=DATA_NOTES,
     )
     Params: ClassVar[type[TomographyParams]] = TomographyParams
     params: TomographyParams

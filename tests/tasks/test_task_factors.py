@@ -62,8 +62,10 @@ def test_the_posterior_is_that_of_the_dense_formulas(
 ) -> None:
     observed, dense = prior.observed(A, NOISE), prior.dense()
     expected = linear_posterior(dense, whole(A), NOISE, y)
-    for actual, part in zip(observed.mixture(y), expected, strict=True):
-        assert torch.allclose(actual, part, rtol=1e-10, atol=1e-10)
+    for place, posterior in enumerate(observed.given(y)):
+        for actual, part in zip(posterior.dense(), expected, strict=True):
+            assert torch.allclose(actual, part[place], rtol=1e-10, atol=1e-10)
+    assert torch.allclose(observed.weights(y), expected.weights, rtol=1e-10, atol=1e-10)
     for actual, part in zip(observed.moments(y), mixture_moments(expected), strict=True):
         assert torch.allclose(actual, part, rtol=1e-10, atol=1e-10)
     evidence = joint_log_evidence(dense, whole(A), NOISE, y)
