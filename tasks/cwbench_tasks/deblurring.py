@@ -6,7 +6,8 @@ from Gaussian; on the patches they have one mode.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +18,8 @@ from cwbench_tasks.operators import Boundary, Operator, gaussian_blur, motion_bl
 
 class DeblurringParams(ImagingParams):
     """Settings of `Deblurring`."""
+
+    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mnist": {"width": 7.0, "noise": 3.0}}
 
     blur: Literal["gaussian", "motion"] = Field("gaussian", description="shape of the kernel")
     width: float = Field(

@@ -24,7 +24,7 @@ from cwbench_tasks.factors import FactorMixture
 LEAST_DEVIATION = 0.02
 """Of a pixel's noise: pixels that never change, as the border of digits, keep some."""
 
-LEAST_LEVEL, MOST_LEVEL = 0.05, 20.0
+LEAST_LEVEL, MOST_LEVEL = 0.1, 2.0
 """Of t_k, whose mean is 1."""
 
 LEAST_POINTS = 2.0
@@ -73,15 +73,24 @@ class _State:
         return FactorMixture.prior(*parts)
 
 
-def fit(x: Tensor, components: int, rank: int, *, steps: int = 60, seed: int = 0) -> Fitted:
+def fit(
+    x: Tensor,
+    components: int,
+    rank: int,
+    *,
+    steps: int = 60,
+    seed: int = 0,
+    least_gain: float = 3e-5,
+) -> Fitted:
     """Fit to rows of `x`, `(n, d)`, in its precision.
 
     Args:
         x: the data.
         components: K, started by k-means.
         rank: q of every component.
-        steps: at most so many; fewer once a step gains less than 1e-4 of the log-likelihood.
+        steps: at most so many.
         seed: of k-means.
+        least_gain: share of the log-likelihood that a step has to gain for another one.
 
     Raises:
         UsageError: if there are more components than data, or a rank is not from 1 to d - 1.
@@ -100,7 +109,7 @@ def fit(x: Tensor, components: int, rank: int, *, steps: int = 60, seed: int = 0
         shares, log_likelihood = _expected(state, x)
         gained = log_likelihood - history[-1] if history else math.inf
         history.append(log_likelihood)
-        if gained < 1e-4 * abs(log_likelihood):
+        if gained < least_gain * abs(log_likelihood):
             break
         state = _maximised(state, x, shares)
     return Fitted(state.mixture(), history)

@@ -40,6 +40,10 @@ COLOURED: tuple[PriorName, ...] = ("patches32", "cifar")
 SHA256: dict[str, str] = {
     "digits": "f5684e04267df80d89c170e8e77b78a1002f4cc52b90b559e0071867d2c2c30c",
     "patches": "0af503bdcd39066bb6c294012b090f7c1d734c825e735ab5a6861972aa1b2c3d",
+    "mnist": "7a1becbee9f516fdb60bba41c95e71ab4abd02c0f2fb9f8f9a0ce2018d4582f4",
+    "fashion": "d8fd1ccb0962b158641828e2c13a64ac73f68110e86ce37eca282cd8b0cf9c2f",
+    "patches32": "a8b8c2dce0f38ce22aa26a8024d9d25528e685093cf68a513b8bf5fd8fe717f7",
+    "patches32-colour": "34ec64aa2bb9cdf9259e93a37891f4bb757885b708ea5acc8d465baad2e9de96",
 }
 """Of the shipped files."""
 
@@ -111,7 +115,7 @@ def image_prior(name: PriorName, *, colour: bool = False) -> ImagePrior:
             f"the prior {stem!r} is not shipped; fit it to your copy of the images, once, by\n"
             f"  python -m cwbench_tasks.fit_large_priors {stem} FOLDER"
         )
-    return _parsed(path.read_bytes(), stem, f"Delete {str(path)!r} and fit it again.")
+    return load_prior(path.read_bytes(), stem, f"Delete {str(path)!r} and fit it again.")
 
 
 def stem_of(name: PriorName, *, colour: bool) -> str:
@@ -131,10 +135,15 @@ def parse_prior(content: bytes, name: str) -> ImagePrior:
             f"the image prior {name!r} (cwbench_tasks/data/{name}.safetensors) is damaged or "
             "missing: its checksum is not the shipped one. Install cwbench again."
         )
-    return _parsed(content, name, "Install cwbench again.")
+    return load_prior(content, name, "Install cwbench again.")
 
 
-def _parsed(content: bytes, name: str, remedy: str) -> ImagePrior:
+def load_prior(content: bytes, name: str, remedy: str) -> ImagePrior:
+    """The mixture that a file holds, of either kind.
+
+    Raises:
+        CorruptFileError: if it holds none; `remedy` says what to do.
+    """
     try:
         stored = {key: value.double() for key, value in load(content).items()}
         law, shape = _factored(stored) if "levels" in stored else _dense(stored)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -43,7 +44,13 @@ IMAGE_PRESETS = vector_presets(
 
 
 class ImagingParams(Params):
-    """Settings of every imaging problem."""
+    """Settings of every imaging problem.
+
+    `by_prior` has defaults that are others under a prior: the least noise at which posteriors are
+    far from Gaussian, as `benchmarks/gaps.py` found.
+    """
+
+    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     prior: Literal["digits", "patches", "mnist", "fashion", "patches32", "cifar", "images"] = Field(
         "digits",
@@ -61,6 +68,13 @@ class ImagingParams(Params):
     noise: float = Field(
         1.0, ge=1e-3, le=100, description="deviation over the rms variation of A x"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_prior(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {**cls.by_prior.get(given.get("prior", ""), {}), **given}
 
     @model_validator(mode="after")
     def _folder_goes_with_images(self) -> ImagingParams:

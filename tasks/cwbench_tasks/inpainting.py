@@ -20,6 +20,9 @@ from cwbench_tasks.operators import Operator, selection
 class InpaintingParams(ImagingParams):
     """Settings of `Inpainting`."""
 
+    noise: float = Field(
+        1.5, ge=1e-3, le=100, description="deviation over the rms variation of A x"
+    )
     mask: Literal["random", "hole"] = Field("random", description="which pixels are missing")
     seen: float = Field(
         0.05, gt=0, lt=1, description="share of the pixels that is seen, with mask random"

@@ -65,7 +65,7 @@ class Operator:
             UsageError: if it would be too large.
         """
         _check_entries(self.shape, self.entries)
-        return self.forward(torch.eye(prod(self.shape), dtype=torch.float64)).T
+        return self.forward(torch.eye(prod(self.shape), dtype=torch.float64)).T.contiguous()
 
 
 def gaussian_blur(shape: tuple[int, int], width: float, boundary: Boundary) -> Operator:

@@ -14,6 +14,9 @@ from cwbench_tasks.operators import Operator, block_mean
 class SuperResolutionParams(ImagingParams):
     """Settings of `SuperResolution`."""
 
+    noise: float = Field(
+        1.5, ge=1e-3, le=100, description="deviation over the rms variation of A x"
+    )
     factor: int | None = Field(
         None, ge=2, le=256, description="side of a block in pixels; default a quarter of the image"
     )

@@ -6,7 +6,8 @@ problem, and one view its extreme.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -18,6 +19,8 @@ from cwbench_tasks.operators import Operator, radon
 
 class TomographyParams(ImagingParams):
     """Settings of `Tomography`."""
+
+    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mnist": {"views": 1}}
 
     views: int = Field(2, ge=1, le=180, description="projections")
     angular_range: float = Field(
