@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.decomposition import FactorAnalysis
 from torch import Generator, Tensor
 
+from cwbench.api import load_task
 from cwbench.errors import UsageError
-from cwbench_tasks import fit_large_priors
+from cwbench_tasks import fit_large_priors, image_priors
 from cwbench_tasks.factor_fitting import LEAST_DEVIATION, fit
 from cwbench_tasks.image_priors import factors_content, image_prior, load_prior
 
@@ -78,7 +80,7 @@ def test_a_refit_to_mnist_agrees() -> None:
     """To 2 nats of 1,300 for each digit: float16 and other processors cost less than one."""
     data = fit_large_priors.digits_like(Path(os.environ[FOLDER]))
     x = fit_large_priors.dequantised(np.concatenate(data))
-    refitted = fit(x, *fit_large_priors.CHOSEN["mnist"]).mixture
+    refitted = fit(x, *fit_large_priors.SIZE).mixture
     sample = x[:2000]
     expected = float(image_prior("mnist").law.log_density(sample).mean())
     assert float(refitted.log_density(sample).mean()) == pytest.approx(expected, abs=2)
@@ -136,3 +138,26 @@ def test_patches_of_photographs_are_held_out_by_place(colour: bool, monkeypatch)
     assert x.shape == (len(data.training), data.training[0].size)
     above = 256 * x - torch.from_numpy(data.training).flatten(1)
     assert float((above - 0.5).abs().max()) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_a_folder_of_pictures_becomes_a_prior_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(image_priors.platformdirs, "user_cache_path", lambda _: tmp_path / "cache")
+    monkeypatch.setattr(fit_large_priors, "SIZE", fit_large_priors.Size(3, 2))
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    (tmp_path / "pictures" / "cat").mkdir(parents=True)
+    with pytest.raises(UsageError, match="neither cifar-10-batches-py nor an image"):
+        fit_large_priors.main(["cifar", str(tmp_path / "pictures")])
+    for index, picture in enumerate(pixels):
+        Image.fromarray(picture).save(tmp_path / "pictures" / "cat" / f"{index}.png")
+    image_prior.cache_clear()
+    fit_large_priors.main(["cifar", str(tmp_path / "pictures")])
+    assert str(tmp_path / "cache") in capsys.readouterr().out
+    task = load_task("super-resolution", prior="cifar")
+    image_prior.cache_clear()
+    assert task.x_shape == (1, 32, 32)
+    x = task.sample_joint(200, Generator().manual_seed(0)).x
+    assert float(x.mean()) == pytest.approx(0.5, abs=0.02)
+    weights = np.array([0.299, 0.587, 0.114])
+    assert float(x.std()) == pytest.approx(np.linalg.norm(weights) * 12**-0.5, abs=0.02)
