@@ -145,7 +145,8 @@ def test_a_folder_of_pictures_becomes_a_prior_in_the_cache(
 ) -> None:
     monkeypatch.setattr(image_priors.platformdirs, "user_cache_path", lambda _: tmp_path / "cache")
     monkeypatch.setattr(fit_large_priors, "SIZE", fit_large_priors.Size(3, 2))
-    pixels = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
+    monkeypatch.setattr(fit_large_priors, "SIDE", 8)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
     (tmp_path / "pictures" / "cat").mkdir(parents=True)
     with pytest.raises(UsageError, match="neither cifar-10-batches-py nor an image"):
         fit_large_priors.main(["cifar", str(tmp_path / "pictures")])
@@ -156,7 +157,7 @@ def test_a_folder_of_pictures_becomes_a_prior_in_the_cache(
     assert str(tmp_path / "cache") in capsys.readouterr().out
     task = load_task("super-resolution", prior="cifar")
     image_prior.cache_clear()
-    assert task.x_shape == (1, 32, 32)
+    assert task.x_shape == (1, 8, 8)
     x = task.sample_joint(200, Generator().manual_seed(0)).x
     assert float(x.mean()) == pytest.approx(0.5, abs=0.02)
     weights = np.array([0.299, 0.587, 0.114])
