@@ -19,7 +19,10 @@ from cwbench_tasks.operators import Boundary, Operator, gaussian_blur, motion_bl
 class DeblurringParams(ImagingParams):
     """Settings of `Deblurring`."""
 
-    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mnist": {"width": 7.0, "noise": 3.0}}
+    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "mnist": {"width": 7.0, "noise": 3.0},
+        "fashion": {"width": 7.0, "noise": 3.0},
+    }
 
     blur: Literal["gaussian", "motion"] = Field("gaussian", description="shape of the kernel")
     width: float = Field(

@@ -20,7 +20,10 @@ from cwbench_tasks.operators import Operator, radon
 class TomographyParams(ImagingParams):
     """Settings of `Tomography`."""
 
-    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mnist": {"views": 1}}
+    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "mnist": {"views": 1},
+        "fashion": {"views": 1},
+    }
 
     views: int = Field(2, ge=1, le=180, description="projections")
     angular_range: float = Field(
