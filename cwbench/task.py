@@ -197,6 +197,13 @@ class Task(ABC):
         """The diagonals `(m, d)` of the covariances; tasks of large x know them without these."""
         return self.posterior_moments(y).covariance.diagonal(dim1=1, dim2=2)
 
+    def posterior_leading(self, y: Tensor, k: int) -> Tensor:
+        """The k directions in which the posterior varies most, orthonormal, `(m, d, k)`, float64.
+
+        All d where k is larger.
+        """
+        return torch.linalg.eigh(self.posterior_moments(y).covariance.double())[1][..., -k:]
+
     def sample_moment_matched(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """As `sample_posterior`, of Gaussians with the posteriors' means and covariances."""
         draws = gaussian_draws(self.posterior_moments(y), n, generator)

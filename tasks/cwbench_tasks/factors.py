@@ -92,7 +92,7 @@ class FactorMixture:
         if not (parts[0] >= 0).all() or not all((part > 0).all() for part in parts[3:]):
             raise UsageError("weights are at least 0, noise levels and deviations above 0")
         nothing = parts[1].new_zeros
-        return cls(parts[0] / parts[0].sum(), *parts[1:], V=nothing(d, 0), narrowed=nothing(K, 0))
+        return cls(parts[0] / parts[0].sum(), *parts[1:], nothing(d, 0), nothing(K, 0))
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         """Draw `n` samples with shape `(n, d)`."""
@@ -128,7 +128,8 @@ class FactorMixture:
         quadratic = (u.square().sum(1) + along.square() @ wider) / t - explained.square().sum(0)
         log_volume = self.narrowed[k].log().sum() + self.deviations.log().sum()
         log_volume = log_volume + factor.diagonal().log().sum()
-        return -(quadratic + d * (2 * math.pi * t).log()) / 2 - log_volume
+        density: Tensor = -(quadratic + d * (2 * math.pi * t).log()) / 2 - log_volume
+        return density
 
     @cached_property
     def matched(self) -> FactorMixture:
@@ -195,7 +196,7 @@ class FactorMixture:
         one = self.matched
         columns = one.factors[0].unflatten(0, (-1, A.shape[1]))
         noise = (A * one.deviations.unflatten(0, (-1, 1, A.shape[1]))).square().sum()
-        total = one.levels[0] * noise + (A @ columns).square().sum()
+        total: Tensor = one.levels[0] * noise + (A @ columns).square().sum()
         return total / (len(A) * len(columns))
 
     def observed(self, A: Tensor, noise: float) -> FactorPosterior:
@@ -259,7 +260,8 @@ class FactorPosterior:
         log_volume = self.D.log().sum(1) / 2 + self.root.diagonal(dim1=1, dim2=2).log().sum(1)
         log_volume = log_volume + (y.shape[1] - len(self.S)) * math.log(self.noise)
         constant = y.shape[1] * math.log(2 * math.pi) / 2
-        return self.prior.weights.log() - quadratic / 2 - log_volume - constant
+        evidence: Tensor = self.prior.weights.log() - quadratic / 2 - log_volume - constant
+        return evidence
 
     def weights(self, y: Tensor) -> Tensor:
         """Of the components, with shape `(m, K)`."""
@@ -297,6 +299,10 @@ class FactorPosterior:
     def variances(self, y: Tensor) -> Tensor:
         """The diagonals of the covariances, with shape `(m, d)`."""
         return torch.stack([mixture.variances for mixture in self.given(y)])
+
+    def leading(self, y: Tensor, k: int) -> Tensor:
+        """The k directions of most variance, with shape `(m, d, k)`."""
+        return torch.stack([mixture.leading(k)[1] for mixture in self.given(y)])
 
     def mixture(self, y: Tensor) -> None:
         """None: its covariances would not fit into memory; `given` has it."""

@@ -63,6 +63,9 @@ class Posterior(Protocol):
     def variances(self, y: Tensor) -> Tensor:
         """The diagonals of the covariances, with shape `(m, d)`."""
 
+    def leading(self, y: Tensor, k: int) -> Tensor:
+        """The k directions of most variance, with shape `(m, d, k)`."""
+
     def weights(self, y: Tensor) -> Tensor:
         """Of the components, with shape `(m, K)`."""
 

@@ -229,6 +229,10 @@ class ImagingTask(Task):
         """The diagonals of the covariances."""
         return self.posterior.variances(y.flatten(1))
 
+    def posterior_leading(self, y: Tensor, k: int) -> Tensor:
+        """The k directions in which the posterior varies most, `(m, d, k)`."""
+        return self.posterior.leading(y.flatten(1), k)
+
     def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """Exact draws with shape `(m, n, *x_shape)`."""
         draws = self.posterior.sample(y.flatten(1), n, generator)

@@ -160,6 +160,10 @@ class DensePosterior:
         """The diagonals of the covariances, with shape `(m, d)`."""
         return self.moments(y).covariance.diagonal(dim1=1, dim2=2)
 
+    def leading(self, y: Tensor, k: int) -> Tensor:
+        """The k directions of most variance, with shape `(m, d, k)`."""
+        return torch.linalg.eigh(self.moments(y).covariance)[1][..., -k:]
+
     def sample_matched(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """Draws of the Gaussians with these moments, with shape `(m, n, d)`."""
         return gaussian_draws(self.moments(y), n, generator)
