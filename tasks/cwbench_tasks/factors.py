@@ -86,13 +86,15 @@ class FactorMixture:
                 f"weights {tuple(weights.shape)}, levels {tuple(levels.shape)} and deviations "
                 f"{tuple(deviations.shape)} do not fit {K} components in {d} dimensions"
             )
-        parts = [part.double() for part in (weights, means, factors, levels, deviations)]
+        parts = (weights, means, factors, levels, deviations)
         if not all(part.isfinite().all() for part in parts):
             raise UsageError("a mixture of factor analysers holds NaN or infinite numbers")
-        if not (parts[0] >= 0).all() or not all((part > 0).all() for part in parts[3:]):
+        if not (weights >= 0).all() or not ((levels > 0).all() and (deviations > 0).all()):
             raise UsageError("weights are at least 0, noise levels and deviations above 0")
-        nothing = parts[1].new_zeros
-        return cls(parts[0] / parts[0].sum(), *parts[1:], nothing(d, 0), nothing(K, 0))
+        weights, means, factors, levels, deviations = (part.double() for part in parts)
+        V, narrowed = means.new_zeros(d, 0), means.new_zeros(K, 0)
+        share = weights / weights.sum()
+        return cls(share, means, factors, levels, deviations, V, narrowed)
 
     def sample(self, n: int, generator: Generator) -> Tensor:
         """Draw `n` samples with shape `(n, d)`."""
