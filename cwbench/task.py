@@ -202,7 +202,9 @@ class Task(ABC):
 
         All d where k is larger.
         """
-        return torch.linalg.eigh(self.posterior_moments(y).covariance.double())[1][..., -k:]
+        covariance = self.posterior_moments(y).covariance.double()
+        directions: Tensor = torch.linalg.eigh(covariance)[1]
+        return directions[..., -k:]
 
     def sample_moment_matched(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """As `sample_posterior`, of Gaussians with the posteriors' means and covariances."""
@@ -422,4 +424,5 @@ def gaussian_draws(moments: Moments, n: int, generator: Generator) -> Tensor:
     eigenvalues, V = torch.linalg.eigh(covariance.double())
     root = V * eigenvalues.clamp_min(0).sqrt()[:, None]
     noise = torch.randn(len(mean), n, mean.shape[1], dtype=torch.float64, generator=generator)
-    return mean.double()[:, None] + noise @ root.mT
+    draws: Tensor = mean.double()[:, None] + noise @ root.mT
+    return draws

@@ -42,7 +42,7 @@ class _Whitening:
             return self.kept[key]
         covariance = self.task.posterior_moments(y).covariance[0].double().clone()
         covariance.diagonal().mul_(1 + _JITTER).add_(_JITTER * covariance.diagonal().mean())
-        factor = torch.linalg.cholesky(covariance)
+        factor: Tensor = torch.linalg.cholesky(covariance)
         if (len(self.kept) + 1) * factor.numel() <= KEPT_NUMBERS:
             self.kept[key] = factor
         return factor

@@ -63,7 +63,8 @@ class _State:
         quadratic = (distances - explained.sum(2)) / self.levels
         log_volume = self.values.log().sum(1) + (d - q) * self.levels.log()
         log_volume = log_volume + 2 * self.deviations.log().sum() + d * math.log(2 * math.pi)
-        return self.weights.log() - (quadratic + log_volume) / 2
+        joint: Tensor = self.weights.log() - (quadratic + log_volume) / 2
+        return joint
 
     def mixture(self) -> FactorMixture:
         """The same in coordinates x, float64."""

@@ -105,7 +105,8 @@ def _split(images: Pixels) -> Data:
 def _grey(images: Pixels) -> Pixels:
     """By the weights of ITU-R 601, as Pillow has them."""
     luma = np.einsum("nchw,c->nhw", images.astype(np.float32), [0.299, 0.587, 0.114])
-    return np.rint(luma)[:, None].astype(np.uint8)
+    grey: Pixels = np.rint(luma)[:, None].astype(np.uint8)
+    return grey
 
 
 def photographs(*, colour: bool) -> Iterator[Pixels]:

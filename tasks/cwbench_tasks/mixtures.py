@@ -162,7 +162,8 @@ class DensePosterior:
 
     def leading(self, y: Tensor, k: int) -> Tensor:
         """The k directions of most variance, with shape `(m, d, k)`."""
-        return torch.linalg.eigh(self.moments(y).covariance)[1][..., -k:]
+        directions: Tensor = torch.linalg.eigh(self.moments(y).covariance)[1]
+        return directions[..., -k:]
 
     def sample_matched(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """Draws of the Gaussians with these moments, with shape `(m, n, d)`."""

@@ -211,7 +211,8 @@ def _separable(rows: Tensor, columns: Tensor) -> Operator:
 
     def mapped(image: Tensor, sides: tuple[int, int], left: Tensor, right: Tensor) -> Tensor:
         left, right = left.to(image.device), right.to(image.device)
-        return (left @ image.unflatten(-1, sides) @ right).flatten(-2)
+        y: Tensor = left @ image.unflatten(-1, sides) @ right
+        return y.flatten(-2)
 
     return Operator(
         shape,
