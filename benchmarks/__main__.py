@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import (
     coupling,
+    factors,
     images,
     leaderboard,
     metric,
@@ -26,6 +27,7 @@ TOPICS: dict[str, Callable[[], Iterator[Ratio]]] = {
     "plain-loop": plain_loop.ratios,
     "metric": metric.ratios,
     "images": images.ratios,
+    "factors": factors.ratios,
     "startup": startup.ratios,
     "records": records.ratios,
     "leaderboard": leaderboard.ratios,

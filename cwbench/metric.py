@@ -148,6 +148,18 @@ class ReferenceMetric(Metric):
         """Halves of its samples against halves of the posterior."""
         return way.by_reference(self)
 
+    def coordinates(self, x: Tensor, y: Tensor, units: Tensor) -> Tensor:
+        """What of samples of each observation is compared, with shape `(m, n, *shape)`.
+
+        x over the units of the task, unless a metric looks elsewhere for each y.
+
+        Args:
+            x: samples with shape `(m, n, *x_shape)`, float64, finite.
+            y: the observations with shape `(m, *y_shape)`.
+            units: what distances measure x in, broadcast over x.
+        """
+        return x / units
+
     @abstractmethod
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """D(a, b) in float64 with shape `(m,)`.

@@ -155,6 +155,11 @@ class Task(ABC):
         """The exact posterior as a Gaussian mixture, or None where it is not one."""
         return None
 
+    def posterior_weights(self, y: Tensor) -> Tensor | None:
+        """Weights `(m, K)` of the posterior's components, or None where it is no mixture."""
+        mixture = self.posterior_mixture(y)
+        return None if mixture is None else mixture.weights
+
     def posterior_moments(self, y: Tensor) -> Moments:
         """Exact posterior mean and covariance of flattened x for each of m observations.
 
@@ -187,6 +192,24 @@ class Task(ABC):
             heed()
             moments.add(self.sample_posterior(y, len(n), generator).flatten(2).double()[0])
         return moments.moments()
+
+    def posterior_variances(self, y: Tensor) -> Tensor:
+        """The diagonals `(m, d)` of the covariances; tasks of large x know them without these."""
+        return self.posterior_moments(y).covariance.diagonal(dim1=1, dim2=2)
+
+    def posterior_leading(self, y: Tensor, k: int) -> Tensor:
+        """The k directions in which the posterior varies most, orthonormal, `(m, d, k)`, float64.
+
+        All d where k is larger.
+        """
+        covariance = self.posterior_moments(y).covariance.double()
+        directions: Tensor = torch.linalg.eigh(covariance)[1]
+        return directions[..., -k:]
+
+    def sample_moment_matched(self, y: Tensor, n: int, generator: Generator) -> Tensor:
+        """As `sample_posterior`, of Gaussians with the posteriors' means and covariances."""
+        draws = gaussian_draws(self.posterior_moments(y), n, generator)
+        return draws.reshape(len(y), n, *self.x_shape)
 
     def linear_operator(self) -> LinearOperator | None:
         """A, s and b of Y = A X + b + s E on flattened x and y, or None where y is not so."""
@@ -393,3 +416,13 @@ def mixture_moments(mixture: MixturePosterior) -> Moments:
     centred = means - mean[:, None]
     between = torch.einsum("mk,mkd,mke->mde", weights, centred, centred)
     return Moments(mean, torch.einsum("mk,mkde->mde", weights, covariances) + between)
+
+
+def gaussian_draws(moments: Moments, n: int, generator: Generator) -> Tensor:
+    """Draws of the Gaussians of these moments with shape `(m, n, d)`, float64."""
+    mean, covariance = moments
+    eigenvalues, V = torch.linalg.eigh(covariance.double())
+    root = V * eigenvalues.clamp_min(0).sqrt()[:, None]
+    noise = torch.randn(len(mean), n, mean.shape[1], dtype=torch.float64, generator=generator)
+    draws: Tensor = mean.double()[:, None] + noise @ root.mT
+    return draws

@@ -1,6 +1,6 @@
 """The figures of the guide, and the numbers printed in it: `python docs/draw.py [DIRECTORY]`.
 
-Everything is computed by the suite, from fixed seeds; under a minute on one core.
+Everything is computed by the suite, from fixed seeds; a minute on one core.
 """
 
 from __future__ import annotations
@@ -196,9 +196,47 @@ def judges() -> Figure:
     return figure
 
 
+def tiles(images: Tensor, rows: int) -> np.ndarray:
+    """Images `(n, channels, height, width)` side by side in so many rows, `(H, W, channels)`."""
+    grid = images.clamp(0, 1).unflatten(0, (rows, -1)).permute(0, 3, 1, 4, 2)
+    return grid.flatten(0, 1).flatten(1, 2).numpy()
+
+
+def priors() -> Figure:
+    """Draws of each prior of factor analysers."""
+    named = {"mnist": {}, "fashion": {}, "patches32": {}, "patches32, colour": {"colour": True}}
+    with style():
+        figure = Figure(figsize=(8.2, 3.7), layout="constrained")
+        for ax, (name, given) in zip(figure.subplots(2, 2).flat, named.items(), strict=True):
+            task = cwbench.load_task("super-resolution", prior=name.split(",")[0], **given)
+            ax.imshow(tiles(task.sample_joint(48, stream(7)).x, 4), cmap="grey", vmin=0, vmax=1)
+            ax.set_title(f"prior {name}", loc="left", fontsize=9)
+            ax.set_axis_off()
+    return figure
+
+
+def digits() -> Figure:
+    """Three images, the 4x4 means that are seen of them, and draws of what they may have been."""
+    task = cwbench.load_task("super-resolution", prior="mnist")
+    x, y = task.evaluation_set(3, stream(8))
+    draws = task.sample_posterior(y, 14, stream(9))
+    with style():
+        figure = Figure(figsize=(8.2, 1.9), layout="constrained")
+        axes = figure.subplots(3, 3, width_ratios=(1, 1, 14))
+        for row, (left, middle, right) in enumerate(axes):
+            for ax, images in ((left, x[row : row + 1]), (right, draws[row])):
+                ax.imshow(tiles(images, 1), cmap="grey", vmin=0, vmax=1)
+            middle.imshow(y[row, 0], cmap="grey")
+            for ax in (left, middle, right):
+                ax.set_axis_off()
+        for ax, title in zip(axes[0], ("truth", "y", "draws of the exact posterior"), strict=True):
+            ax.set_title(title, loc="left", fontsize=9)
+    return figure
+
+
 if __name__ == "__main__":
     place = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("figures")
     torch.set_num_threads(1)
     np.random.seed(0)  # noqa: NPY002 - matplotlib's ids of clip paths
-    for draw in (floor, joint, judges):
+    for draw in (floor, joint, judges, priors, digits):
         draw().savefig(place / f"{draw.__name__}.png", dpi=130, metadata={"Software": None})

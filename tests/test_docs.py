@@ -279,7 +279,7 @@ def test_numbers_in_the_guide_are_those_that_its_script_prints(tmp_path: Path) -
         assert computed in printed, printed
         assert written in text
     assert "about .58 at scale .6" in text
-    assert len(list(tmp_path.glob("*.png"))) == 3
+    assert len(list(tmp_path.glob("*.png"))) == 5
 
 
 def test_figures_come_from_the_committed_script() -> None:

@@ -126,14 +126,16 @@ class ReferenceTrial(ByObservation):
     base, sets = "reference", 2
 
     def arguments(self) -> Arguments:
-        """Two exact sets."""
+        """Two exact sets and y."""
         _, y = self.few
         a, b = self.samples(y, 2 * JUDGED.samples, None, 1).double().chunk(2, 1)
-        return a, b
+        return a, b, y
 
     def call(self, *arguments: Tensor) -> Tensor:
-        """Their distance."""
-        return cast("Tensor", self.metric.distance(*arguments))
+        """Their distance, where the metric looks."""
+        *sets, y = arguments
+        seen = (self.metric.coordinates(part, y, self.judge.units) for part in sets)
+        return cast("Tensor", self.metric.distance(*seen))
 
 
 class SplitTrial(ByObservation):

@@ -227,17 +227,23 @@ class _ScoresOf:
     def by_reference(self, metric: ReferenceMetric) -> Scores:
         """The debiased distance; where it is not debiased, the cross term alone."""
         b1, b2 = self.judge.reference
-        sliced, units = self.judge.sliced, self.judge.units
+        y, units = self.judge.observations.y, self.judge.units
+
+        def seen(x: Tensor, y: Tensor) -> Tensor:
+            return metric.coordinates(x, y, units)
+
+        def compared(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
+            return metric.distance(seen(a, y), seen(b, y))
 
         def distance(a: Tensor, b: Tensor) -> Tensor:
-            return metric.distance(a / units, b / units)
+            return self.judge.sliced(compared, a, b, y)
 
-        cross = (sliced(distance, self.a1, b1) + sliced(distance, self.a2, b2)) / 2
-        floor = self.judge.floor(metric, lambda: sliced(distance, b1, b2))
+        cross = (distance(self.a1, b1) + distance(self.a2, b2)) / 2
+        floor = self.judge.floor(metric, lambda: distance(b1, b2))
         value = cross
         if metric.info.debiased:
-            value = cross - (sliced(distance, self.a1, self.a2) + floor) / 2
-        return Scores(value, cross, floor, copying(metric.resolution)(floor, b1 / units))
+            value = cross - (distance(self.a1, self.a2) + floor) / 2
+        return Scores(value, cross, floor, copying(metric.resolution)(floor, copying(seen)(b1, y)))
 
     def by_halves(self, metric: SplitMetric) -> Scores:
         """The product of both halves, unbiased by itself."""

@@ -3,14 +3,15 @@
 The **Gaussian gap** is the debiased `ew2sq` of the Gaussian with the exact posterior mean and
 covariance, over tr Cov(posterior): 0 where posteriors are Gaussian, so that a method which learns
 two moments is done; from about .10 on, the shape of the posterior decides. The **resolution** is
-the share of a scale error that `ew2sq` shows at this dimension and sample size.
+the share of a scale error that `ew2sq` shows at this dimension and sample size. The **effective
+modes** of a mixture are 1 / sum_k w_k(y)^2, in the median over observations: components that lie on
+each other count as often as those that lie apart.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Generator, Tensor
 
 from cwbench import registry
@@ -22,16 +23,28 @@ from cwbench.task import Task
 METRIC = "ew2sq"
 OBSERVATIONS, SAMPLES = 20, 500
 
+LEAST_GAP = 0.10
+"""Below it a task is nearly Gaussian."""
+
 
 @dataclass(frozen=True)
 class Difficulty:
-    """Gaussian gap with its standard error over observations, and the resolution of `ew2sq`."""
+    """Gaussian gap with its standard error over observations, and the resolution of `ew2sq`.
+
+    `modes` are the effective ones, None where the posterior is no mixture.
+    """
 
     gaussian_gap: float
     gaussian_gap_error: float
     resolution: float
+    modes: float | None
     n_observations: int
     n_samples: int
+
+    @property
+    def nearly_gaussian(self) -> bool:
+        """Whether two moments are nearly the answer."""
+        return self.gaussian_gap < LEAST_GAP
 
 
 def difficulty(task: Task, preset: Preset) -> Difficulty:
@@ -50,14 +63,16 @@ def difficulty(task: Task, preset: Preset) -> Difficulty:
     residual = scores.value - gap * traces  # of the ratio of two means
     error = float(residual.std() / traces.mean() / len(traces) ** 0.5)
     resolution = float(scores.resolution.mean())
-    return Difficulty(gap, error, resolution, sizes["observations"], sizes["samples"])
+    weights = task.posterior_weights(judge.observations.y)
+    modes = None if weights is None else effective_modes(weights)
+    return Difficulty(gap, error, resolution, modes, sizes["observations"], sizes["samples"])
+
+
+def effective_modes(weights: Tensor) -> float:
+    """The median over observations of 1 / sum_k w_k^2, of weights `(m, K)`."""
+    return float(weights.double().square().sum(1).reciprocal().quantile(0.5))
 
 
 def moment_matched(task: Task, y: Tensor, n: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """Draws `(m, n, *x_shape)` of Gaussians with the posterior's moments, and tr Cov `(m,)`."""
-    mean, covariance = task.posterior_moments(y)
-    eigenvalues, V = torch.linalg.eigh(covariance.double())
-    root = V * eigenvalues.clamp_min(0).sqrt()[:, None]
-    noise = torch.randn(len(y), n, mean.shape[1], dtype=torch.float64, generator=generator)
-    draws = mean.double()[:, None] + noise @ root.mT
-    return draws.reshape(len(y), n, *task.x_shape), eigenvalues.sum(dim=1)
+    return task.sample_moment_matched(y, n, generator), task.posterior_variances(y).sum(dim=1)

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from cwbench import citations, registry, settings
 from cwbench.errors import ContractError, UsageError
-from cwbench.judging.difficulty import Difficulty
+from cwbench.judging.difficulty import LEAST_GAP, Difficulty
 from cwbench.running.request import configured_task
 from cwbench.task import Task
 
@@ -77,7 +77,21 @@ def difficulty_text(task: Task, found: Difficulty) -> str:
         f"  Gaussian gap {found.gaussian_gap:.3f} ± {found.gaussian_gap_error:.3f} (standard error)"
         ": ew2sq of the Gaussian with the exact moments over tr Cov(posterior)\n"
         f"  resolution   {found.resolution:.2f}: the factor by which ew2sq shows a scale error"
+        f"{_modes_text(found)}"
     )
+
+
+def _modes_text(found: Difficulty) -> str:
+    """The effective modes, and a warning where a Gaussian is nearly the answer."""
+    text = ""
+    if found.modes is not None:
+        text = f"\n  modes        {found.modes:.1f}: effective ones, 1 / sum of squared weights"
+    if found.nearly_gaussian:
+        text += (
+            f"\nwarning: nearly Gaussian: the gap is below {LEAST_GAP:.2f}, so two moments are "
+            "nearly the answer and these settings say little of methods"
+        )
+    return text
 
 
 def _facts(info: Any) -> list[str]:

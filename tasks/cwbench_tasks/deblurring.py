@@ -6,17 +6,23 @@ from Gaussian; on the patches they have one mode.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from cwbench.task import TaskInfo
-from cwbench_tasks.imaging import IMAGE_PRESETS, ImagingParams, ImagingTask
+from cwbench_tasks.imaging import DATA_NOTES, IMAGE_PRESETS, ImagingParams, ImagingTask
 from cwbench_tasks.operators import Boundary, Operator, gaussian_blur, motion_blur
 
 
 class DeblurringParams(ImagingParams):
     """Settings of `Deblurring`."""
+
+    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "mnist": {"width": 7.0, "noise": 3.0},
+        "fashion": {"width": 7.0, "noise": 3.0},
+    }
 
     blur: Literal["gaussian", "motion"] = Field("gaussian", description="shape of the kernel")
     width: float = Field(
@@ -43,7 +49,7 @@ class Deblurring(ImagingTask):
         citation="chemseddine2025conditional",
         presets=IMAGE_PRESETS,
         group="imaging",
-        notes="Data: the digits (CC BY 4.0) and sample photographs (CC BY 2.0) of scikit-learn.",
+        notes=DATA_NOTES,
     )
     Params: ClassVar[type[DeblurringParams]] = DeblurringParams
     params: DeblurringParams

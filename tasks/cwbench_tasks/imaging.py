@@ -1,8 +1,8 @@
 """Linear inverse problems in imaging: Y = A X + s E with an image X, E ~ N(0, I).
 
-Under the shipped priors, Gaussian mixtures fitted to real images, the posterior is exact
-(`cwbench_tasks.mixtures`). Under `prior: images` X is a picture from a folder: the problem is real,
-its posterior unknown, and methods are judged by what needs only pairs (x, y).
+Under the fitted priors, Gaussian mixtures and mixtures of factor analysers, the posterior is exact
+(`cwbench_tasks.image_priors`). Under `prior: images` X is a picture from a folder: the problem is
+real, its posterior unknown, and methods are judged by what needs only pairs (x, y).
 
 Noise is relative, s = noise * rms(A (X - E X)): the same value is equally hard whatever the
 normalisation of A. No published benchmark has a gold-standard posterior for two-dimensional
@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -23,12 +25,16 @@ from torch import Generator, Tensor
 
 from cwbench.known.operator import LinearOperator
 from cwbench.preset import vector_presets
-from cwbench.samples import JointSamples, MixturePosterior, MixturePrior
-from cwbench.task import Params, Task, mixture_moments
+from cwbench.samples import JointSamples, MixturePosterior, MixturePrior, Moments
+from cwbench.task import Params, Task
 from cwbench_tasks.image_folder import ImageFolder, image_folder
-from cwbench_tasks.image_priors import SHA256, image_prior
-from cwbench_tasks.mixtures import linear_posterior, sample_mixture, sample_prior
+from cwbench_tasks.image_priors import COLOURED, Law, Posterior, image_prior
 from cwbench_tasks.operators import MOST_ENTRIES, Operator
+
+DATA_NOTES = (
+    "Data: digits of scikit-learn (CC BY 4.0), MNIST (CC BY-SA 3.0), Fashion-MNIST (MIT), sample "
+    "photographs of scikit-learn (CC BY 2.0) and scikit-image (CC0, public domain)."
+)
 
 IMAGE_PRESETS = vector_presets(
     smoke={"observations": 6, "samples": 60},
@@ -38,28 +44,48 @@ IMAGE_PRESETS = vector_presets(
 
 
 class ImagingParams(Params):
-    """Settings of every imaging problem."""
+    """Settings of every imaging problem.
 
-    prior: Literal["digits", "patches", "images"] = Field(
+    `by_prior` has defaults that are others under a prior: the least noise at which posteriors are
+    far from Gaussian, as `benchmarks/gaps.py` found.
+    """
+
+    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    prior: Literal["digits", "patches", "mnist", "fashion", "patches32", "cifar", "images"] = Field(
         "digits",
-        description="mixture fitted to 8x8 digits or to 16x16 patches of photographs, with an "
-        "exact posterior; or the images of a folder, without",
+        description="mixture with an exact posterior, fitted to 8x8 digits, 16x16 patches of "
+        "photographs, MNIST or Fashion-MNIST (28x28), 32x32 patches, or your copy of CIFAR-10; or "
+        "the images of a folder, without",
     )
     root: Path | None = Field(None, description="the folder, with prior images")
     size: int | None = Field(
-        None, ge=4, le=64, description="side to crop and resize to, with prior images"
+        None, ge=4, le=512, description="side to crop and resize to, with prior images"
     )
-    colour: bool = Field(False, description="three channels, with prior images")
+    colour: bool = Field(
+        False, description="three channels, with priors images, patches32 and cifar"
+    )
     noise: float = Field(
         1.0, ge=1e-3, le=100, description="deviation over the rms variation of A x"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_prior(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {**cls.by_prior.get(given.get("prior", ""), {}), **given}
 
     @model_validator(mode="after")
     def _folder_goes_with_images(self) -> ImagingParams:
         if self.prior == "images" and self.root is None:
             raise ValueError("prior images needs a folder: --set root=/path/to/images")
-        if self.prior != "images" and (self.root or self.size or self.colour):
-            raise ValueError("root, size and colour go with --set prior=images")
+        if self.prior != "images" and (self.root or self.size):
+            raise ValueError("root and size go with --set prior=images")
+        if self.colour and self.prior not in (*COLOURED, "images"):
+            raise ValueError(
+                f"prior {self.prior} is grey; colour goes with priors {', '.join(COLOURED)}, images"
+            )
         return self
 
 
@@ -78,23 +104,36 @@ class ImagingTask(Task):
                 self.params.root, size=self.params.size, colour=self.params.colour
             )
             self._x_shape = tuple(self.folder.training.shape[1:])
-            deviations = self.folder.training.double() - self.folder.training.double().mean(0)
+            self._data = self.folder.digest
         else:
-            prior = image_prior(self.params.prior)
-            self.prior: MixturePrior = prior.mixture
-            self._x_shape = (1, prior.side, prior.side)
+            prior = image_prior(self.params.prior, colour=self.params.colour)
+            self.law: Law = prior.law
+            self._x_shape, self._data = prior.shape, prior.sha256
         self.operator: Operator = self.make_operator((self._x_shape[1], self._x_shape[2]))
-        self.A = self.operator.matrix
+        self.noise = self.params.noise * float(self._power().sqrt())
+
+    def _power(self) -> Tensor:
+        """Mean variance of the entries of A x."""
         if self.folder is None:
-            moments = mixture_moments(MixturePosterior(*(part[None] for part in self.prior)))
-            power = (self.A @ moments.covariance[0] * self.A).sum() / len(self.A)
-        else:
-            power = (deviations.flatten(2) @ self.A.T).square().mean()
-        self.noise = self.params.noise * float(power.sqrt())
+            return self.law.variation(self.A)
+        deviations = self.folder.training.double() - self.folder.training.double().mean(0)
+        return self.operator.forward(deviations.flatten(2)).square().mean()
 
     @abstractmethod
     def make_operator(self, shape: tuple[int, int]) -> Operator:
         """The forward operator on images of that height and width."""
+
+    @property
+    def A(self) -> Tensor:  # noqa: N802 - the paper's symbol
+        """The operator's matrix, for one channel."""
+        return self.operator.matrix
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        """What y says under a fitted prior."""
+        if self.folder is not None:
+            raise NotImplementedError(f"{self.info.name} with prior images has no exact posterior")
+        return self.law.observed(self.A, self.noise)
 
     @property
     def x_shape(self) -> tuple[int, ...]:
@@ -112,31 +151,40 @@ class ImagingTask(Task):
         return self.folder is None
 
     @property
+    def has_density(self) -> bool:
+        """Whether the prior is a mixture."""
+        return self.folder is None
+
+    @property
     def main_metric(self) -> str:
         """The expected Wasserstein distance, or a proper score where no posterior is known."""
         return self.info.main_metric if self.has_posterior else "energy-score"
 
     def forward(self, x: Tensor) -> Tensor:
         """A x in float64 with shape `(*batch, *y_shape)` of x with shape `(*batch, *x_shape)`."""
-        y: Tensor = x.double().flatten(-2) @ self.A.T
+        y = self.operator.forward(x.double().flatten(-2))
         return y.reshape(*y.shape[:-1], *self.operator.y_shape)
 
     def back_projection(self, y: Tensor) -> Tensor:
         """A^T y with shape `(n, *x_shape)`, a sufficient statistic of y, float32."""
-        flat = y.double().flatten(2) @ self.A.to(y.device)
+        flat = self.operator.adjoint(y.double().flatten(2))
         return flat.reshape(len(y), *self.x_shape).float()
 
     def linear_operator(self) -> LinearOperator | None:
         """A for all channels, and s; None if the matrix would be too large."""
         channels = self._x_shape[0]
-        if channels**2 * self.A.numel() > MOST_ENTRIES:
+        if channels**2 * self.operator.entries > MOST_ENTRIES:
             return None
         matrix = torch.kron(torch.eye(channels, dtype=torch.float64), self.A)
         return LinearOperator(matrix, self.noise)
 
     def prior_mixture(self) -> MixturePrior | None:
-        """The prior of flattened x, or None under `prior: images`."""
-        return self.prior if self.folder is None else None
+        """The prior of flattened x by its covariances; None where they are too large or unknown."""
+        return self.law.mixture() if self.folder is None else None
+
+    def log_prior(self, x: Tensor) -> Tensor:
+        """Logarithm of p(x) with shape `(n,)`; none under `prior: images`."""
+        return self.law.log_density(x.flatten(1)) if self.folder is None else super().log_prior(x)
 
     def standardised_residual(self, x: Tensor, y: Tensor) -> Tensor:
         """(y - A x) / s with shape `(m, n, d_y)`."""
@@ -150,7 +198,7 @@ class ImagingTask(Task):
     def sample_joint(self, n: int, generator: Generator) -> JointSamples:
         """Draw `n` pairs; under `prior: images`, of training images with replacement."""
         if self.folder is None:
-            x = sample_prior(self.prior, n, generator).reshape(n, *self.x_shape)
+            x = self.law.sample(n, generator).reshape(n, *self.x_shape)
         else:
             chosen = torch.randint(len(self.folder.training), (n,), generator=generator)
             x = self.folder.training[chosen]
@@ -166,21 +214,37 @@ class ImagingTask(Task):
         return self._observed(held_out[torch.cat(order)[:n]], generator)
 
     def posterior_mixture(self, y: Tensor) -> MixturePosterior | None:
-        """The posterior of flattened x, or None under `prior: images`."""
-        if self.folder is not None:
-            return None
-        return linear_posterior(self.prior, self.A, self.noise, y.flatten(1))
+        """The posterior of flattened x; None where its covariances are too large or unknown."""
+        return self.posterior.mixture(y.flatten(1)) if self.folder is None else None
+
+    def posterior_weights(self, y: Tensor) -> Tensor | None:
+        """Of the prior's components, with shape `(m, K)`."""
+        return self.posterior.weights(y.flatten(1)) if self.folder is None else None
+
+    def posterior_moments(self, y: Tensor) -> Moments:
+        """Means and covariances of flattened x."""
+        return self.posterior.moments(y.flatten(1))
+
+    def posterior_variances(self, y: Tensor) -> Tensor:
+        """The diagonals of the covariances."""
+        return self.posterior.variances(y.flatten(1))
+
+    def posterior_leading(self, y: Tensor, k: int) -> Tensor:
+        """The k directions in which the posterior varies most, `(m, d, k)`."""
+        return self.posterior.leading(y.flatten(1), k)
 
     def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """Exact draws with shape `(m, n, *x_shape)`."""
-        mixture = self.posterior_mixture(y)
-        if mixture is None:
-            return super().sample_posterior(y, n, generator)
-        return sample_mixture(mixture, n, generator).float().reshape(len(y), n, *self.x_shape)
+        draws = self.posterior.sample(y.flatten(1), n, generator)
+        return draws.float().reshape(len(y), n, *self.x_shape)
+
+    def sample_moment_matched(self, y: Tensor, n: int, generator: Generator) -> Tensor:
+        """Draws of the Gaussians with the posteriors' moments, with shape `(m, n, *x_shape)`."""
+        draws = self.posterior.sample_matched(y.flatten(1), n, generator)
+        return draws.reshape(len(y), n, *self.x_shape)
 
     def fingerprint(self) -> str:
         """Of name, version, settings and the prior's data; the folder's path does not count."""
         settings: dict[str, Any] = self.params.model_dump(mode="json", exclude={"root"})
-        data = self.folder.digest if self.folder else SHA256[self.params.prior]
-        text = json.dumps([self.info.name, self.info.version, settings, data], sort_keys=True)
+        text = json.dumps([self.info.name, self.info.version, settings, self._data], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

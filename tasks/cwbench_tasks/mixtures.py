@@ -13,11 +13,14 @@ The covariances do not depend on y. K = 1 is the linear-Gaussian case.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from cwbench.samples import MixturePosterior, MixturePrior
+from cwbench.known.prior import NoisyPrior
+from cwbench.samples import MixturePosterior, MixturePrior, Moments
+from cwbench.task import gaussian_draws, mixture_moments
 
 
 def joint_log_evidence(prior: MixturePrior, A: Tensor, noise: float, y: Tensor) -> Tensor:
@@ -99,3 +102,69 @@ def square_roots(covariances: Tensor) -> Tensor:
         eigenvalues, eigenvectors = torch.linalg.eigh(covariances)
         factors = eigenvectors * eigenvalues.clamp(min=0).sqrt()[..., None, :]
     return factors
+
+
+@dataclass(frozen=True)
+class DenseMixture:
+    """A prior by its covariance matrices, as `cwbench_tasks.image_priors.Law` asks for one."""
+
+    prior: MixturePrior
+
+    def sample(self, n: int, generator: Generator) -> Tensor:
+        """Draws with shape `(n, d)`."""
+        return sample_prior(self.prior, n, generator)
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Logarithm of p(x) with shape `(n,)` of x with shape `(n, d)`."""
+        return NoisyPrior(self.prior).log_density(x)
+
+    def variation(self, A: Tensor) -> Tensor:
+        """Mean variance of the entries of A x."""
+        moments = mixture_moments(MixturePosterior(*(part[None] for part in self.prior)))
+        return (A @ moments.covariance[0] * A).sum() / len(A)
+
+    def observed(self, A: Tensor, noise: float) -> DensePosterior:
+        """The law given Y = A X + noise."""
+        return DensePosterior(self.prior, A, noise)
+
+    def mixture(self) -> MixturePrior:
+        """Itself."""
+        return self.prior
+
+
+@dataclass(frozen=True)
+class DensePosterior:
+    """The law of X given each row of Y = A X + noise."""
+
+    prior: MixturePrior
+    A: Tensor
+    noise: float
+
+    def mixture(self, y: Tensor) -> MixturePosterior:
+        """As `linear_posterior`."""
+        return linear_posterior(self.prior, self.A, self.noise, y)
+
+    def weights(self, y: Tensor) -> Tensor:
+        """Of the components, with shape `(m, K)`."""
+        return joint_log_evidence(self.prior, self.A, self.noise, y).softmax(-1)
+
+    def sample(self, y: Tensor, n: int, generator: Generator) -> Tensor:
+        """Draws with shape `(m, n, d)`."""
+        return sample_mixture(self.mixture(y), n, generator)
+
+    def moments(self, y: Tensor) -> Moments:
+        """Means and covariances."""
+        return mixture_moments(self.mixture(y))
+
+    def variances(self, y: Tensor) -> Tensor:
+        """The diagonals of the covariances, with shape `(m, d)`."""
+        return self.moments(y).covariance.diagonal(dim1=1, dim2=2)
+
+    def leading(self, y: Tensor, k: int) -> Tensor:
+        """The k directions of most variance, with shape `(m, d, k)`."""
+        directions: Tensor = torch.linalg.eigh(self.moments(y).covariance)[1]
+        return directions[..., -k:]
+
+    def sample_matched(self, y: Tensor, n: int, generator: Generator) -> Tensor:
+        """Draws of the Gaussians with these moments, with shape `(m, n, d)`."""
+        return gaussian_draws(self.moments(y), n, generator)

@@ -1,15 +1,19 @@
-"""Linear forward operators of imaging as explicit matrices: blur, and parallel-beam projection.
+"""Linear forward operators of imaging and their adjoints: blur, projections, blocks, masks.
 
-y = A x for images x with shape `(height, width)`, flattened row by row. A matrix costs memory,
-`d_y * height * width` numbers, and buys exactness: the posterior of a Gaussian-mixture prior needs
-A, not only products with it, and the adjoint is its transpose. Column j is what the operator makes
-of the image that is 1 at pixel j and 0 elsewhere.
+y = A x for images x with shape `(height, width)`, flattened row by row. An operator is a map with
+its adjoint, and of three kinds: explicit, a matrix that costs `d_y * height * width` numbers;
+separable, one small matrix for the rows and one for the columns; a selection of pixels. Exact
+posteriors ask for the matrix, whose column j is what the operator makes of the image that is 1 at
+pixel j and 0 elsewhere; pictures from a folder do with the map, at any size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Literal
 
 import numpy as np
 import torch
@@ -33,11 +37,35 @@ _MODES: dict[Boundary, Literal["reflect", "constant", "wrap", "nearest"]] = {
 _POINTS = 64  # on each pixel of a motion, so that its line is smooth
 
 
-class Operator(NamedTuple):
-    """`matrix` with shape `(d_y, height * width)`, float64; y has the shape `y_shape`."""
+Map = Callable[[Tensor], Tensor]
 
-    matrix: Tensor
+
+@dataclass(frozen=True)
+class Operator:
+    """A on images of `shape`, `(height, width)`; y has the shape `y_shape`.
+
+    `forward` maps `(..., height * width)` to `(..., d_y)`, `adjoint` back.
+    """
+
+    shape: tuple[int, int]
     y_shape: tuple[int, ...]
+    forward: Map
+    adjoint: Map
+
+    @property
+    def entries(self) -> int:
+        """Of the matrix."""
+        return prod(self.shape) * prod(self.y_shape)
+
+    @cached_property
+    def matrix(self) -> Tensor:
+        """A with shape `(d_y, height * width)`, float64.
+
+        Raises:
+            UsageError: if it would be too large.
+        """
+        _check_entries(self.shape, self.entries)
+        return self.forward(torch.eye(prod(self.shape), dtype=torch.float64)).T.contiguous()
 
 
 def gaussian_blur(shape: tuple[int, int], width: float, boundary: Boundary) -> Operator:
@@ -57,7 +85,13 @@ def gaussian_blur(shape: tuple[int, int], width: float, boundary: Boundary) -> O
             f"{_told(shape)} image; choose at most {min(shape) / 2:g}, e.g. --set task.width=1"
         )
     mode = _MODES[boundary]
-    return _explicit(lambda image: ndimage.gaussian_filter(image, width, mode=mode), shape)
+    if prod(shape) ** 2 <= MOST_ENTRIES:
+        return _explicit(lambda image: ndimage.gaussian_filter(image, width, mode=mode), shape)
+    rows, columns = (
+        torch.from_numpy(ndimage.gaussian_filter1d(np.eye(side), width, axis=0, mode=mode))
+        for side in shape
+    )
+    return _separable(rows, columns)
 
 
 def motion_blur(
@@ -120,19 +154,81 @@ def radon(shape: tuple[int, int], angles: Array) -> Operator:
     return _explicit(lambda image: projection(image, angles, circle=False).T, shape)
 
 
+def block_mean(shape: tuple[int, int], factor: int) -> Operator:
+    """Means over squares of `factor` by `factor` pixels: an image of lower resolution.
+
+    Raises:
+        UsageError: if the squares do not fill the image.
+    """
+    if factor < 2 or any(side % factor for side in shape):
+        common = [k for k in range(2, min(shape) + 1) if not any(side % k for side in shape)]
+        raise UsageError(
+            f"blocks of {factor}x{factor} pixels do not fill the {_told(shape)} image; choose a "
+            f"factor among {', '.join(map(str, common)) or 'none: crop the image'}"
+        )
+    rows, columns = (
+        torch.eye(side // factor, dtype=torch.float64).repeat_interleave(factor, 1) / factor
+        for side in shape
+    )
+    return _separable(rows, columns)
+
+
+def selection(shape: tuple[int, int], seen: Tensor) -> Operator:
+    """The pixels that a mask `(height, width)` marks, row by row; the others are missing.
+
+    Raises:
+        UsageError: if no pixel is seen, or all are.
+    """
+    (index,) = seen.flatten().nonzero(as_tuple=True)
+    if not 0 < len(index) < prod(shape):
+        raise UsageError(
+            f"{len(index)} of the {prod(shape)} pixels are seen; at least one is, and one is not"
+        )
+
+    def adjoint(y: Tensor) -> Tensor:
+        x = y.new_zeros(*y.shape[:-1], prod(shape))
+        x[..., index.to(y.device)] = y
+        return x
+
+    return Operator(shape, (len(index),), lambda x: x[..., index.to(x.device)], adjoint)
+
+
 def _explicit(operator: Callable[[Array], Array], shape: tuple[int, int]) -> Operator:
     """The matrix of a linear map, column by column."""
-    pixels = shape[0] * shape[1]
+    pixels = prod(shape)
     y_shape = operator(np.zeros(shape)).shape
-    entries = pixels * int(np.prod(y_shape))
+    _check_entries(shape, pixels * prod(y_shape))
+    columns = [operator(image.reshape(shape)).ravel() for image in np.eye(pixels)]
+    A = torch.from_numpy(np.stack(columns, axis=1))
+    made = Operator(shape, y_shape, lambda x: x @ A.T.to(x.device), lambda y: y @ A.to(y.device))
+    made.__dict__["matrix"] = A
+    return made
+
+
+def _separable(rows: Tensor, columns: Tensor) -> Operator:
+    """X to rows X columns^T."""
+    shape, y_shape = (rows.shape[1], columns.shape[1]), (len(rows), len(columns))
+
+    def mapped(image: Tensor, sides: tuple[int, int], left: Tensor, right: Tensor) -> Tensor:
+        left, right = left.to(image.device), right.to(image.device)
+        y: Tensor = left @ image.unflatten(-1, sides) @ right
+        return y.flatten(-2)
+
+    return Operator(
+        shape,
+        y_shape,
+        lambda x: mapped(x, shape, rows, columns.T),
+        lambda y: mapped(y, y_shape, rows.T, columns),
+    )
+
+
+def _check_entries(shape: tuple[int, int], entries: int) -> None:
     if entries > MOST_ENTRIES:
         raise UsageError(
             f"the operator on {_told(shape)} images would be a matrix of {entries / 1e6:.0f} "
             f"million numbers; at most {MOST_ENTRIES / 1e6:.0f} million are allowed. Choose a "
             "smaller size, e.g. --set size=32"
         )
-    columns = [operator(image.reshape(shape)).ravel() for image in np.eye(pixels)]
-    return Operator(torch.from_numpy(np.stack(columns, axis=1)), y_shape)
 
 
 def _told(shape: tuple[int, int]) -> str:

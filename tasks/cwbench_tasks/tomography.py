@@ -6,18 +6,24 @@ problem, and one view its extreme.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from cwbench.task import TaskInfo
-from cwbench_tasks.imaging import IMAGE_PRESETS, ImagingParams, ImagingTask
+from cwbench_tasks.imaging import DATA_NOTES, IMAGE_PRESETS, ImagingParams, ImagingTask
 from cwbench_tasks.operators import Operator, radon
 
 
 class TomographyParams(ImagingParams):
     """Settings of `Tomography`."""
+
+    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "mnist": {"views": 1},
+        "fashion": {"views": 1},
+    }
 
     views: int = Field(2, ge=1, le=180, description="projections")
     angular_range: float = Field(
@@ -37,7 +43,7 @@ class Tomography(ImagingTask):
         citation="chemseddine2025conditional",
         presets=IMAGE_PRESETS,
         group="imaging",
-        notes="Data: the digits (CC BY 4.0) and sample photographs (CC BY 2.0) of scikit-learn.",
+        notes=DATA_NOTES,
     )
     Params: ClassVar[type[TomographyParams]] = TomographyParams
     params: TomographyParams

@@ -107,7 +107,11 @@ def value(metric: ReferenceMetric | SplitMetric, a: Tensor, b: Tensor, y: Tensor
     a1, a2, b1, b2 = a[:, :n], a[:, n:], b[:, :n], b[:, n:]
     if isinstance(metric, SplitMetric):
         return metric.estimate(a1, a2, y)
-    D = metric.distance
+    units = torch.ones(())
+
+    def D(a: Tensor, b: Tensor) -> Tensor:  # noqa: N802 - as in the formula
+        return metric.distance(*(metric.coordinates(part, y, units) for part in (a, b)))
+
     cross = (D(a1, b1) + D(a2, b2)) / 2
     return cross - (D(a1, a2) + D(b1, b2)) / 2 if metric.info.debiased else cross
 

@@ -23,7 +23,9 @@ from cwbench_tasks.gaussian_mixture import (
     GaussianMixture,
     GaussianMixtureInformative,
 )
+from cwbench_tasks.inpainting import Inpainting
 from cwbench_tasks.sign_symmetric import SignSymmetric
+from cwbench_tasks.super_resolution import SuperResolution
 from cwbench_tasks.tomography import Tomography
 from cwbench_tasks.two_moons import TwoMoons
 
@@ -42,6 +44,8 @@ VARIANTS: dict[str, tuple[type[Task], dict[str, Any]]] = {
     "deblurring-motion": (Deblurring, {"blur": "motion", "width": 4, "angle": 30}),
     "tomography": (Tomography, {}),
     "tomography-one-view": (Tomography, {"views": 1}),
+    "super-resolution": (SuperResolution, {}),
+    "inpainting": (Inpainting, {}),
 }
 
 
@@ -164,6 +168,14 @@ def test_only_the_uninformative_mixture_is_marked_so() -> None:
         (Tomography, {"views": 0}),
         (Tomography, {"angular_range": 0}),
         (Tomography, {"angular_range": 200}),
+        (Deblurring, {"prior": "mnist", "colour": True}),
+        (Tomography, {"prior": "patches32", "size": 32}),
+        (SuperResolution, {"factor": 1}),
+        (SuperResolution, {"noise": 0}),
+        (Inpainting, {"seen": 0}),
+        (Inpainting, {"seen": 1}),
+        (Inpainting, {"hole": 0}),
+        (Inpainting, {"mask": "stripes"}),
     ],
 )
 def test_bad_settings_are_refused(task_class: type[Task], settings: dict[str, float]) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from skimage.transform import downscale_local_mean
 from skimage.transform import radon as reference_radon
 
 from cwbench.errors import UsageError
 from cwbench_tasks.operators import (
     Boundary,
     Operator,
+    block_mean,
     gaussian_blur,
     line_kernel,
     motion_blur,
     radon,
+    selection,
 )
 
 Array = NDArray[np.float64]
@@ -34,6 +40,12 @@ def image(seed: int = 0) -> Array:
 
 def applied(operator: Operator, x: Array) -> Array:
     return (operator.matrix @ torch.from_numpy(x).flatten()).reshape(operator.y_shape).numpy()
+
+
+def mapped(operator: Operator, x: Array) -> Array:
+    """Through the map, images with shape `(..., height, width)`."""
+    y = operator.forward(torch.from_numpy(x).flatten(-2))
+    return y.reshape(*y.shape[:-1], *operator.y_shape).numpy()
 
 
 def summed(x: Array, kernel: Array, boundary: Boundary) -> Array:
@@ -123,15 +135,23 @@ def test_views_from_the_axes_are_sums_of_columns_and_rows() -> None:
         gaussian_blur(SHAPE, 1.5, "reflect"),
         motion_blur(SHAPE, 4, 25, "zero"),
         radon((8, 8), np.array([0.0, 50.0])),
+        block_mean((6, 9), 3),
+        selection(SHAPE, torch.arange(63).reshape(SHAPE) % 4 == 1),
+        gaussian_blur((96, 128), 1.5, "reflect"),
     ],
-    ids=["gaussian", "motion", "radon"],
+    ids=["gaussian", "motion", "radon", "block means", "selection", "gaussian without a matrix"],
 )
 def test_adjoint_identity(operator: Operator) -> None:
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(operator.matrix.shape[1], dtype=torch.float64, generator=generator)
-    y = torch.randn(operator.matrix.shape[0], dtype=torch.float64, generator=generator)
-    forward = torch.from_numpy(applied(operator, x.numpy())).flatten()
-    assert float(forward @ y) == pytest.approx(float(x @ (operator.matrix.T @ y)))
+    pixels, seen = prod(operator.shape), prod(operator.y_shape)
+    x = torch.randn(2, 3, pixels, dtype=torch.float64, generator=generator)
+    y = torch.randn(2, 3, seen, dtype=torch.float64, generator=generator)
+    there, back = operator.forward(x), operator.adjoint(y)
+    assert (there.shape, back.shape) == (y.shape, x.shape)
+    assert torch.allclose((there * y).sum(-1), (x * back).sum(-1))
+    if operator.entries < 10**5:
+        assert torch.allclose(there, x @ operator.matrix.T)
+        assert torch.allclose(back, y @ operator.matrix)
 
 
 def test_a_blur_wider_than_the_image_is_refused() -> None:
@@ -148,4 +168,41 @@ def test_no_view_is_refused() -> None:
 
 def test_a_matrix_that_is_too_large_is_refused() -> None:
     with pytest.raises(UsageError, match="--set size=32"):
-        gaussian_blur((128, 128), 1, "reflect")
+        motion_blur((128, 128), 3, 0, "reflect")
+    with pytest.raises(UsageError, match="--set size=32"):
+        _ = gaussian_blur((128, 128), 1, "reflect").matrix
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_blur_without_a_matrix_is_that_of_scipy(boundary: Boundary) -> None:
+    x = np.random.default_rng(3).random((96, 128))
+    mode = "constant" if boundary == "zero" else boundary
+    expected = gaussian_filter(x, 2.5, mode=mode)
+    operator = gaussian_blur((96, 128), 2.5, boundary)
+    assert "matrix" not in operator.__dict__
+    np.testing.assert_allclose(mapped(operator, x), expected, atol=1e-12)
+
+
+def test_block_means_are_those_of_scikit_image() -> None:
+    x = np.random.default_rng(4).random((3, 12, 18))
+    expected = np.stack([downscale_local_mean(one, (6, 6)) for one in x])
+    np.testing.assert_allclose(mapped(block_mean((12, 18), 6), x), expected, atol=1e-12)
+
+
+def test_a_selection_shows_the_pixels_of_its_mask() -> None:
+    x, seen = image(), image(1) < 0.3
+    operator = selection(SHAPE, torch.from_numpy(seen))
+    assert operator.y_shape == (seen.sum(),)
+    np.testing.assert_array_equal(mapped(operator, x), x[seen])
+    back = operator.adjoint(torch.from_numpy(x[seen])).reshape(SHAPE).numpy()
+    np.testing.assert_array_equal(back, np.where(seen, x, 0))
+
+
+def test_blocks_and_masks_that_do_not_fit_are_told() -> None:
+    with pytest.raises(UsageError, match=r"the 8x12 image; choose a factor among 2, 4$"):
+        block_mean((8, 12), 3)
+    with pytest.raises(UsageError, match="none: crop the image"):
+        block_mean((7, 9), 3)
+    for mask in (torch.zeros(4, 4), torch.ones(4, 4)):
+        with pytest.raises(UsageError, match="of the 16 pixels are seen; at least one is"):
+            selection((4, 4), mask)

@@ -1,0 +1,114 @@
+"""Where x has hundreds of dimensions: the directions a posterior varies most in, and the others.
+
+`ew2sq` of hundreds of dimensions goes blind in the noise of single pixels. In the k leading
+directions of each exact posterior covariance it sees again; what it then leaves out, the
+complement, is where artefacts live, and `complement-error` looks there by two moments.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from cwbench.metric import MetricInfo, SplitMetric
+from cwbench.metrics.per_observation import flatten_x
+from cwbench.metrics.wasserstein import W2Squared
+from cwbench.task import Task
+
+DIRECTIONS = 10
+
+
+class _Leading:
+    """The leading directions of each observation's posterior, found once."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.kept: dict[bytes, Tensor] = {}
+
+    def __call__(self, y: Tensor) -> Tensor:
+        """With shape `(m, d, k)`."""
+        for row in y.split(1):
+            key = row.numpy().tobytes()
+            if key not in self.kept:
+                self.kept[key] = self.task.posterior_leading(row, DIRECTIONS)[0]
+        return torch.stack([self.kept[row.numpy().tobytes()] for row in y.split(1)])
+
+
+class LeadingW2Squared(W2Squared):
+    """Expected W_2^2 in the 10 leading directions of each exact posterior covariance.
+
+    Blind to everything in the other directions: read it beside `complement-error`. Where x has no
+    more than 10 dimensions it is `ew2sq`.
+    """
+
+    info: ClassVar = MetricInfo(
+        name="ew2sq-leading",
+        version=1,
+        title="expected squared Wasserstein-2 distance in the posterior's 10 leading directions",
+        direction="lower",
+        needs=frozenset({"reference"}),
+        citation="cwbench",
+        opt_in=True,
+        ranks=False,
+        sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
+    )
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._leading = _Leading(task)
+
+    @property
+    def identifier(self) -> str:
+        """Its name with the number of directions."""
+        return f"{self.info.name}-{DIRECTIONS}"
+
+    def coordinates(self, x: Tensor, y: Tensor, units: Tensor) -> Tensor:
+        """X along the leading directions, with shape `(m, n, k)`, in the task's units."""
+        return flatten_x(x) @ self._leading(y)
+
+
+class ComplementError(SplitMetric):
+    """Errors of mean and trace outside the 10 leading directions, each in posterior units.
+
+    With m and C the exact moments there and t = tr C(a) / tr C - 1,
+    <m(a1) - m, m(a2) - m> / tr C + t1 t2: unbiased, since the halves are independent, and 0 where
+    no direction is left.
+    """
+
+    info: ClassVar = MetricInfo(
+        name="complement-error",
+        version=1,
+        title="error of mean and trace outside the posterior's 10 leading directions",
+        direction="lower",
+        needs=frozenset({"reference"}),
+        citation="cwbench",
+        opt_in=True,
+        ranks=False,
+        sees=frozenset({"shift", "scale", "atoms", "condition"}),
+    )
+    excused: ClassVar = {"sees": "the plane that it is tried in has no directions but the leading"}
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._leading = _Leading(task)
+
+    def estimate(self, a1: Tensor, a2: Tensor, y: Tensor) -> Tensor:
+        """The error with shape `(m,)`."""
+        V, moments = self._leading(y), self.task.posterior_moments(y)
+        total = moments.covariance.diagonal(dim1=1, dim2=2).sum(1)
+        within = (V * (moments.covariance.double() @ V)).sum((1, 2))
+        trace = total - within
+        if not (trace > 1e-9 * total).all():
+            return 0 * (a1.flatten(1).sum(1) + a2.flatten(1).sum(1))  # NaN stays NaN
+        parts = [_outside(flatten_x(a), V) for a in (a1, a2)]
+        exact = _outside(moments.mean[:, None], V)[:, 0]
+        error1, error2 = (part.mean(1) - exact for part in parts)
+        wider1, wider2 = (part.var(1).sum(1) / trace - 1 for part in parts)
+        return (error1 * error2).sum(1) / trace + wider1 * wider2
+
+
+def _outside(x: Tensor, V: Tensor) -> Tensor:
+    """Points `(m, n, d)` without what lies along V `(m, d, k)`."""
+    return x - (x @ V) @ V.mT
