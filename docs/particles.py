@@ -41,7 +41,8 @@ def measured(name: str, steps: int, particles: int, **settings: Any) -> dict[str
     task = load_task(TASK)
     size = {"training_pairs": 500, "steps": 1, "observations": OBSERVATIONS, "samples": SAMPLES}
     preset = Preset.model_validate(size)
-    chosen = load_method(name, denoiser="exact", steps=steps, particles=particles, **settings)
+    settings |= {"steps": steps, "particles": particles, "alpha_min": 0.01}
+    chosen = load_method(name, denoiser="exact", **settings)
     cpu, context = torch.device("cpu"), SimpleNamespace(standardise=True)
     spec = problem_spec(task, chosen.cls, chosen.params, preset, Meter(), cpu)
     method: Any = chosen.cls(chosen.params, spec)
