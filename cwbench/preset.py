@@ -122,6 +122,9 @@ def vector_presets(**overrides: dict[str, Any]) -> dict[str, Preset]:
         "quick": {
             "training_pairs": 20_000, "steps": 5_000, "observations": 50, "samples": 500,
         },
+        "ladder": {
+            "training_pairs": 20_000, "steps": 5_000, "observations": 30, "samples": 200,
+        },
         "standard": {
             "training_pairs": 100_000, "steps": 20_000, "observations": 100, "samples": 500,
             "nfe": (1, 2, 3, 5, 10, 25, "adaptive"),

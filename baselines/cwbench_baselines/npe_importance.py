@@ -42,7 +42,7 @@ class ImportanceSampledPosterior(NeuralPosteriorEstimation):
 
     info = MethodInfo(
         name="npe-importance",
-        version=1,
+        version=2,
         title="Neural posterior estimation with importance sampling",
         citation="dax2023neural, durkan2019neural",
     )

@@ -27,7 +27,7 @@ from cwbench.records.record import label_of, without_paths
 from cwbench.records.shipped import Source
 from cwbench.records.values import observed
 
-PRESETS = ("standard", "paper", "quick", "smoke")
+PRESETS = ("standard", "paper", "quick", "ladder", "smoke")
 """In this order; others follow."""
 
 

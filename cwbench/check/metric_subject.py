@@ -126,16 +126,15 @@ class ReferenceTrial(ByObservation):
     base, sets = "reference", 2
 
     def arguments(self) -> Arguments:
-        """Two exact sets and y."""
+        """Two exact sets, where the metric looks."""
         _, y = self.few
-        a, b = self.samples(y, 2 * JUDGED.samples, None, 1).double().chunk(2, 1)
-        return a, b, y
+        sets = self.samples(y, 2 * JUDGED.samples, None, 1).double().chunk(2, 1)
+        a, b = (self.metric.coordinates(part, y, self.judge.units) for part in sets)
+        return a, b
 
     def call(self, *arguments: Tensor) -> Tensor:
-        """Their distance, where the metric looks."""
-        *sets, y = arguments
-        seen = (self.metric.coordinates(part, y, self.judge.units) for part in sets)
-        return cast("Tensor", self.metric.distance(*seen))
+        """Their distance."""
+        return cast("Tensor", self.metric.distance(*arguments))
 
 
 class SplitTrial(ByObservation):

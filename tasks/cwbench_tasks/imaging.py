@@ -39,6 +39,7 @@ DATA_NOTES = (
 IMAGE_PRESETS = vector_presets(
     smoke={"observations": 6, "samples": 60},
     quick={"width": 512, "observations": 30},
+    ladder={"width": 512},
     standard={"width": 512, "steps": 10_000, "observations": 50, "nfe": (1, 3, 10, "adaptive")},
 )
 

@@ -31,12 +31,12 @@ ODE_END = 1e-2
 class DAPSParams(GuidedParams):
     """Settings of decoupled annealing."""
 
-    steps: int = Field(20, ge=1, description="levels; times ode_steps: calls of the denoiser")
-    ode_steps: int = Field(5, ge=1, description="Euler steps from x_t to x^")
+    steps: int = Field(50, ge=1, description="levels; times ode_steps: calls of the denoiser")
+    ode_steps: int = Field(2, ge=1, description="Euler steps from x_t to x^")
     langevin_steps: int = Field(100, ge=1, description="on x_0, at each level")
     step: float = Field(0.5, gt=0, le=1, description="first step over the largest curvature")
     decay: float = Field(0.01, gt=0, le=1, description="what is left of it at the last level")
-    sigma_max: float = Field(100.0, gt=0, description="first level")
+    sigma_max: float = Field(10.0, gt=0, description="first level")
     sigma_min: float = Field(0.1, gt=0, description="last level")
     tau: float | None = Field(
         None, gt=0, description="deviation of y in the likelihood; the noise of y unless set"
@@ -48,7 +48,7 @@ class DecoupledAnnealing(GuidedSampler):
 
     info = MethodInfo(
         name="daps",
-        version=1,
+        version=2,
         title="Decoupled annealing posterior sampling (DAPS)",
         citation="zhang2025improving",
     )

@@ -29,11 +29,11 @@ from cwbench_baselines.guided.schedule import polynomial_levels
 class LangevinParams(GuidedParams):
     """Settings of annealed Langevin dynamics."""
 
-    levels: int = Field(50, ge=1, description="of noise; times steps: calls of the denoiser")
-    steps: int = Field(2, ge=1, description="at each level")
+    levels: int = Field(100, ge=1, description="of noise; times steps: calls of the denoiser")
+    steps: int = Field(1, ge=1, description="at each level")
     step: float = Field(0.5, gt=0, le=2, description="h over k^2 / 2")
     sigma_max: float = Field(30.0, gt=0, description="first level")
-    sigma_min: float = Field(0.01, gt=0, description="last level")
+    sigma_min: float = Field(0.1, gt=0, description="last level")
 
 
 class AnnealedLangevin(GuidedSampler):
@@ -41,7 +41,7 @@ class AnnealedLangevin(GuidedSampler):
 
     info = MethodInfo(
         name="langevin",
-        version=1,
+        version=2,
         title="Annealed Langevin dynamics",
         citation="jalal2021robust",
     )

@@ -37,7 +37,7 @@ class MonteCarloGuided(GuidedSampler):
 
     info = MethodInfo(
         name="mcgdiff",
-        version=1,
+        version=2,
         title="Monte Carlo guided diffusion (MCGdiff)",
         citation="cardoso2024monte",
     )

@@ -45,7 +45,7 @@ class MomentMatching(AncestralSampler):
 
     info = MethodInfo(
         name="mmps",
-        version=1,
+        version=2,
         title="Moment-matching posterior sampling (MMPS)",
         citation="rozet2024learning",
     )

@@ -13,6 +13,9 @@ class PopulationParams(AncestralParams):
     """Settings of samplers with a population for each draw."""
 
     steps: int = Field(20, ge=1, le=100_000, description="steps; times particles: denoiser calls")
+    alpha_min: float = Field(
+        0.03, gt=0, lt=1, description="scale of x_0 at the noisy end of the schedule"
+    )
     particles: int = Field(5, ge=1, le=100_000, description="of the population of a draw")
 
 

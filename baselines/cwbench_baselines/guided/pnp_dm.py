@@ -31,10 +31,10 @@ INNER_END = 1e-2
 class PnPDMParams(GuidedParams):
     """Settings of split Gibbs sampling."""
 
-    steps: int = Field(20, ge=1, description="rounds; times inner: calls of the denoiser")
-    inner: int = Field(5, ge=1, description="reverse diffusion steps in a round")
-    rho_max: float = Field(10.0, gt=0, description="coupling in the first round")
-    rho_min: float = Field(0.1, gt=0, description="coupling in the last round")
+    steps: int = Field(50, ge=1, description="rounds; times inner: calls of the denoiser")
+    inner: int = Field(2, ge=1, description="reverse diffusion steps in a round")
+    rho_max: float = Field(3.0, gt=0, description="coupling in the first round")
+    rho_min: float = Field(0.03, gt=0, description="coupling in the last round")
 
 
 class SplitGibbs(GuidedSampler):
@@ -42,7 +42,7 @@ class SplitGibbs(GuidedSampler):
 
     info = MethodInfo(
         name="pnp-dm",
-        version=1,
+        version=2,
         title="Split Gibbs with a diffusion prior (PnP-DM)",
         citation="wu2024principled",
     )

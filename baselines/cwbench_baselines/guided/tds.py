@@ -56,7 +56,7 @@ class TwistedDiffusionSampler(GuidedSampler):
 
     info = MethodInfo(
         name="tds",
-        version=1,
+        version=2,
         title="Twisted diffusion sampler (TDS)",
         citation="wu2023practical",
     )

@@ -264,7 +264,7 @@ def test_langevin_steps_of_daps_have_the_law_of_unadjusted_ones() -> None:
 
 @pytest.mark.parametrize(("levels", "tolerance"), [(100, None), (1_500, 0.02)])
 def test_langevin_follows_its_recursion(levels: int, tolerance: float | None) -> None:
-    method = sampler(line(), "langevin", levels=levels, steps=1)
+    method = sampler(line(), "langevin", levels=levels, steps=1, sigma_min=0.01)
     params, rows = method.params, levels + 1
     A = method.spec.known.operator
     given = torch.full((rows + 1, 1), Y)
