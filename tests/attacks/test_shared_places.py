@@ -23,6 +23,7 @@ from made_runs import write_run
 from matplotlib.figure import Figure
 
 import cwbench
+from cwbench import style
 from cwbench.check.doctor import results_findings
 from cwbench.cli.main import main
 from cwbench.errors import CwbenchError, NewerSchemaError, UsageError
@@ -267,7 +268,7 @@ def test_a_sweep_leaves_a_record_of_a_newer_schema_alone(run: Run) -> None:
 def test_killed_while_figures_are_drawn_the_same_command_draws_them(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn, original = [], run_figures.write_atomically
+    drawn, original = [], style.write_atomically
 
     def killed(path: Path, content: bytes) -> None:
         if len(drawn) == 2:
@@ -277,10 +278,10 @@ def test_killed_while_figures_are_drawn_the_same_command_draws_them(
 
     empty = [(f"figure-{number}", Figure()) for number in range(4)]
     monkeypatch.setattr(run_figures, "_figures", lambda *_: iter(empty))
-    monkeypatch.setattr(run_figures, "write_atomically", killed)
+    monkeypatch.setattr(style, "write_atomically", killed)
     with pytest.raises(KeyboardInterrupt):
         run("prior", figures=True)
-    monkeypatch.setattr(run_figures, "write_atomically", original)
+    monkeypatch.setattr(style, "write_atomically", original)
     record = run("prior", figures=True)
     names = {path.name for path in record.figures}
     assert set(drawn) < names

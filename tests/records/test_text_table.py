@@ -95,7 +95,7 @@ def test_no_value_or_verdict_is_cut(width: int) -> None:
     row = {
         "task": "gaussian-mixture-of-many", "preset": "standard", "metric": "w2sq-marginal-10000",
         "nfe": "adaptive", "difference": -0.012345, "low": -0.0124, "high": -0.0123, "seeds": 5,
-        "moderated_by": 12, "verdict": "not told apart", "reason": "",
+        "moderated_by": 12, "verdict": "not told apart", "reason": "", "break_even": None,
     }  # fmt: skip
     shown = text(comparison_table([row]), width)
     for wanted in ("w2sq-marginal-10000", "-0.012345 ± 0.000050", "not told apart"):
