@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cwbench.records.record import Record
@@ -78,7 +79,8 @@ class Neighbours:
                 told = "" if name == its_name else f" as {its_name}"
                 found.setdefault((kind, str(other.directory)), []).append(name + told)
         for (kind, place), names in found.items():
-            text = f"{', '.join(names[:3])}{' and more' * (len(names) > 3)} by observation"
+            text = f"{', '.join(names[:3])}{' and more' * (len(names) > 3)}"
+            text += " by observation" * (names != ["its model"])
             where = "itself" if kind == "nfe" else place
             yield _said(kind, record)(f"{text}: the same in {where}, {EXPLAINED[kind]}")
 
@@ -149,7 +151,8 @@ def _shared(record: Record) -> Iterator[tuple[tuple[Any, ...], tuple[str, float 
 
 def _prints(record: Record, values: Values) -> Iterator[tuple[tuple[Any, ...], str]]:
     """Hashes of samples and values, each with the name it has in the record."""
-    for (what, name), digest in {**_of_samples(record), **_of_values(record, values)}.items():
+    found = _of_model(record) | _of_samples(record) | _of_values(record, values)
+    for (what, name), digest in found.items():
         yield (*_judged_on(record), what.partition("@")[0], digest), name
 
 
@@ -167,6 +170,22 @@ def _judged_on(record: Record) -> tuple[Any, ...]:
         json.dumps(task["params"], sort_keys=True),
         *(preset.get(name) for name in ("observations", "samples", "images", "split")),
     )  # fmt: skip
+
+
+def _of_model(record: Record) -> dict[tuple[str, str], str]:
+    """A hash of a model that was trained step by step, among the seeds of its fit.
+
+    What is fitted in closed form, to images that are the same for all seeds, may be the same.
+    """
+    if not record.cost.get("steps"):
+        return {}
+    state = stored.model(record)
+    parts = [
+        value if isinstance(value, bytes) else value.flatten().view(torch.uint8).numpy().tobytes()
+        for _, value in sorted(state.items())
+    ]
+    digest = hashlib.sha256(b"".join(parts)).hexdigest()
+    return {(f"model of {record.fit_key}", "its model"): digest} if state else {}
 
 
 def _of_samples(record: Record) -> dict[tuple[str, str], str]:

@@ -32,6 +32,13 @@ OTHER_CHANCE = 1e-4
 """The same at NFE that do not rank: there are several."""
 
 
+ALIKE, ROUNDING = 0.9, 1e-2
+"""The least share of stored draws that the stored model has to draw again, and how far a coordinate
+may be off, in deviations of all draws: other processors round otherwise."""
+SLACK = 0.1
+"""How far a value may be from that of the draws made again, in half-widths of its interval."""
+
+
 @dataclass
 class Again:
     """What was found by computing again, and whether the ranking values all were."""
@@ -144,6 +151,75 @@ def redrawn(record: Record, request: Request, values: Values, seed: int) -> Agai
         done.append(metric_id(metric, nfe))
     again.complete = _covers(done, record, request)
     return again
+
+
+def drawn_again(record: Record, request: Request) -> Again:
+    """What the stored model draws with the stream of its seed, against what stands beside it.
+
+    That is the stored samples, or where there are none the values on record. Another torch or
+    device may draw others: then nothing was computed again.
+    """
+    metric, again = request.metrics.get(request.task.main_metric), Again([], complete=True)
+    if metric is None or not metric.by_observation:
+        return again
+    judge, kept = ObservationJudge(request.task, request.preset), stored.samples(record)
+    place = stored.place(record)
+    runner = Runner(request, place, torch.device("cpu"), recorded_in=place)
+    for nfe in request.nfe:
+        if _present(record, request, metric, nfe) is None:
+            continue
+        own, name = (
+            runner.draw_again(record, judge.observations.y, nfe, "sampling"),
+            suffixed("samples", nfe),
+        )
+        wrong = (
+            _other_draws(name, kept[name], own)
+            if name in kept
+            else _other_values(judge, record, request, own, nfe)
+        )
+        again.findings += wrong
+    if again.findings and (said := _elsewhere(record)):
+        again.findings = [Unchecked(f"not redrawn as it was: made {said}")]
+        again.complete = False
+    return again
+
+
+def _elsewhere(record: Record) -> str:
+    """Where a record was made, if draws may differ for that; else empty."""
+    made = record.environment
+    same = (made.get("torch"), made.get("device")) == (torch.__version__, "cpu")
+    return "" if same else f"with torch {made.get('torch')} on {made.get('device')}"
+
+
+def _other_draws(name: str, kept: Tensor, own: Tensor) -> Iterator[Finding]:
+    """Stored samples that the stored model does not draw."""
+    if kept.shape == own.shape:
+        off = (kept.double() - own.double()).abs().flatten(2).amax(2)
+        share = float((off <= ROUNDING * own.double().std()).double().mean())
+        if share >= ALIKE:
+            return
+        text = f"{1 - share:.0%} of them are not"
+    else:
+        text = f"their shape {tuple(kept.shape)} is not that of"
+    yield Problem(f"{name}: {text} what the model beside them draws with this seed")
+
+
+def _other_values(
+    judge: ObservationJudge, record: Record, request: Request, own: Tensor, nfe: NFE | None
+) -> Iterator[Finding]:
+    """Values on record that are not those of what the model draws."""
+    for metric in request.metrics.values():
+        entry = _present(record, request, metric, nfe)
+        if entry is None or not metric.from_stored:
+            continue
+        found = judge.measured(metric, own).entry.value
+        bounds = entry.low, entry.high
+        half = abs(entry.value or 0) if None in bounds else (bounds[1] - bounds[0]) / 2  # type: ignore[operator] # not None
+        if found is None or abs(found - (entry.value or 0)) > SLACK * half + AGREEMENT:
+            yield Problem(
+                f"{metric_id(metric, nfe)} is {entry.value!r} on record, {found!r} from what its "
+                "model draws with this seed"
+            )
 
 
 def _gap(

@@ -27,6 +27,13 @@ def has_model(record: Record) -> bool:
     return beside.model_path(place(record), record.files).is_file()
 
 
+def model(record: Record) -> dict[str, Tensor | bytes]:
+    """The state of its model, where one is stored."""
+    if not has_model(record):
+        return {}
+    return storage.load_model(place(record), record.fit_id, record.files.get(beside.MODEL))[0]
+
+
 def samples(record: Record) -> dict[str, Tensor]:
     """Its samples by id, where they are stored."""
     return storage.load_samples(place(record), record.files)

@@ -178,9 +178,11 @@ class _Verification:
             return [Unchecked("not redrawn: fresh observations were not asked for")]
         if identity.gone(request):  # told already
             return []
+        own = scoring.drawn_again(record, request)
         again = scoring.redrawn(record, request, values, self.seed)
-        found.redrawn = again.complete
-        return again.findings
+        found.redrawn = again.complete and own.complete
+        found.rescored = found.rescored and own.complete
+        return own.findings + again.findings
 
 
 def _told(check: Callable[..., Iterable[Finding]], *arguments: Any) -> Iterator[Finding]:
