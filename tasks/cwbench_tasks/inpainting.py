@@ -6,7 +6,8 @@ says so much that hardly one mode is left: those settings are nearly Gaussian.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -18,14 +19,17 @@ from cwbench_tasks.operators import Operator, selection
 
 
 class InpaintingParams(ImagingParams):
-    """Settings of `Inpainting`."""
+    """Settings of `Inpainting`; of larger images fewer pixels keep several modes."""
 
+    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = dict.fromkeys(
+        ("mnist", "fashion", "patches32", "cifar"), {"seen": 0.05, "noise": 1.5}
+    )
     noise: float = Field(
-        1.5, ge=1e-3, le=100, description="deviation over the rms variation of A x"
+        1.0, ge=1e-3, le=100, description="deviation over the rms variation of A x"
     )
     mask: Literal["random", "hole"] = Field("random", description="which pixels are missing")
     seen: float = Field(
-        0.05, gt=0, lt=1, description="share of the pixels that is seen, with mask random"
+        0.2, gt=0, lt=1, description="share of the pixels that is seen, with mask random"
     )
     hole: float = Field(
         0.6, gt=0, lt=1, description="side of the missing square over the image's, with mask hole"
