@@ -21,9 +21,9 @@ from cwbench_tasks.operators import Operator, selection
 class InpaintingParams(ImagingParams):
     """Settings of `Inpainting`; of larger images fewer pixels keep several modes."""
 
-    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = dict.fromkeys(
-        ("mnist", "fashion", "patches32", "cifar"), {"seen": 0.05, "noise": 1.5}
-    )
+    by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        prior: {"seen": 0.05, "noise": 1.5} for prior in ("mnist", "fashion", "patches32", "cifar")
+    }
     noise: float = Field(
         1.0, ge=1e-3, le=100, description="deviation over the rms variation of A x"
     )

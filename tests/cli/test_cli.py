@@ -329,7 +329,7 @@ def test_plot_of_what_is_no_run(cli: Callable, tmp_path: Path) -> None:
     [
         (["run", "--task"], "gaussian-m", {"gaussian-mixture", "gaussian-mixture-informative"}),
         (["run", "--method"], "cw", {"cwgan", "cwgan-full", "cwgan-pair"}),
-        (["describe"], "ew", {"ew1", "ew2sq"}),
+        (["describe"], "ew1", {"ew1"}),
         ([], "des", {"describe"}),
     ],
 )
