@@ -31,7 +31,7 @@ from cwbench.verifying.verify import verify
 
 BEYOND = {
     "an oracle in disguise": "samples of the exact posterior, stored without a model as those of a "
-    "learned method; with a model beside them fresh observations tell",
+    "learned method; a model beside them has to draw them again",
     "numbers made up": "values by observation with interval and percentile that follow from them, "
     "with neither samples nor a model: such a record is told as `hashes only`",
     "an outside sampler's copies": "a sampler of `cwbench.evaluate` that ignores its generator has "
