@@ -17,6 +17,7 @@ from cwbench import settings
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.preset import NOT_KEYED, Preset
 from cwbench.records.record import Record, from_file, key_of
+from cwbench.records.schema import brief
 from cwbench.running.named import Named, Owner, origin_of
 from cwbench.running.recorded import identity_of
 from cwbench.running.request import Request, configured_task, keyed_preset, nfe_grid
@@ -195,14 +196,17 @@ def preset(record: Record, request: Request) -> Iterator[Finding]:
     track = "open" if opened else "fixed"
     if record.track not in ("external", track):
         yield Problem(f"it is on track {record.track}, by the values of its preset on {track}")
+    same = record.environment.get("cwbench") == version("cwbench")
     try:
         asked = _asked(record, request, base)
-    except UsageError as error:
-        yield Unchecked(
-            f"not checked: its preset against its settings, which cannot be read back: {error}"
+    except UsageError as error:  # what this version wrote, it reads
+        why = brief(str(error))
+        yield (
+            Problem(f"its settings cannot be read back: {why}")
+            if same
+            else Unchecked(f"not checked: its preset against its settings of then: {why}")
         )
         return
-    same = record.environment.get("cwbench") == version("cwbench")
     for name in Preset.model_fields if same else [*keyed_preset(asked), "metrics"]:
         found, value = getattr(request.preset, name), getattr(asked, name)
         if found != value:

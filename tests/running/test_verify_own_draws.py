@@ -125,3 +125,14 @@ def test_one_fit_is_one_seed(place: Path, results: Path) -> None:
     scored(copy, results)
     found = [text for text in problems(results) if text.startswith("its model: the same in")]
     assert len(found) == 1
+
+
+def test_settings_that_this_version_cannot_read_are_refused_in_few_words(
+    place: Path, results: Path
+) -> None:
+    content = content_of(place)
+    content["settings"]["preset.steps"] = "9" * 5000
+    settled(place, content, keyed=False)
+    found = [text for text in problems(results) if "cannot be read back" in text]
+    assert len(found) == 1
+    assert len(found[0]) < 400
