@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Generator, Tensor
 
 Part = Literal["train", "test"]
 OTHER: dict[Part, Part] = {"train": "test", "test": "train"}
@@ -32,6 +33,14 @@ class MixturePosterior(NamedTuple):
     means: Tensor
     covariances: Tensor
 
+    def moments(self) -> Moments:
+        """Means and covariances, by the law of total variance."""
+        weights, means, covariances = self
+        mean = torch.einsum("mk,mkd->md", weights, means)
+        centred = means - mean[:, None]
+        between = torch.einsum("mk,mkd,mke->mde", weights, centred, centred)
+        return Moments(mean, torch.einsum("mk,mkde->mde", weights, covariances) + between)
+
 
 class MixturePrior(NamedTuple):
     """A mixture in float64: `weights` `(K,)`, `means` `(K, d)`, `covariances` `(K, d, d)`."""
@@ -46,6 +55,15 @@ class Moments(NamedTuple):
 
     mean: Tensor
     covariance: Tensor
+
+    def draws(self, n: int, generator: Generator) -> Tensor:
+        """Of the Gaussians that have them, with shape `(m, n, d)`."""
+        eigenvalues, V = torch.linalg.eigh(self.covariance.double())
+        root = V * eigenvalues.clamp_min(0).sqrt()[:, None]
+        shape = len(self.mean), n, self.mean.shape[1]
+        noise = torch.randn(shape, dtype=torch.float64, generator=generator)
+        draws: Tensor = self.mean.double()[:, None] + noise @ root.mT
+        return draws
 
 
 class ImageSet(NamedTuple):

@@ -168,7 +168,7 @@ class Task(ABC):
         """
         mixture = self.posterior_mixture(y)
         if mixture is not None:
-            return mixture_moments(mixture)
+            return mixture.moments()
         moments = [self._kept_moments(row) for row in y.split(1)]
         return Moments(*(torch.cat(part) for part in zip(*moments, strict=True)))
 
@@ -208,7 +208,7 @@ class Task(ABC):
 
     def sample_moment_matched(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """As `sample_posterior`, of Gaussians with the posteriors' means and covariances."""
-        draws = gaussian_draws(self.posterior_moments(y), n, generator)
+        draws = self.posterior_moments(y).draws(n, generator)
         return draws.reshape(len(y), n, *self.x_shape)
 
     def linear_operator(self) -> LinearOperator | None:
@@ -407,22 +407,3 @@ class RunningMoments:
     def moments(self) -> Moments:
         """`(1, d)` and `(1, d, d)`."""
         return Moments(self.mean[None], self.covariance[None])
-
-
-def mixture_moments(mixture: MixturePosterior) -> Moments:
-    """Mean and covariance of Gaussian mixtures by the law of total variance."""
-    weights, means, covariances = mixture
-    mean = torch.einsum("mk,mkd->md", weights, means)
-    centred = means - mean[:, None]
-    between = torch.einsum("mk,mkd,mke->mde", weights, centred, centred)
-    return Moments(mean, torch.einsum("mk,mkde->mde", weights, covariances) + between)
-
-
-def gaussian_draws(moments: Moments, n: int, generator: Generator) -> Tensor:
-    """Draws of the Gaussians of these moments with shape `(m, n, d)`, float64."""
-    mean, covariance = moments
-    eigenvalues, V = torch.linalg.eigh(covariance.double())
-    root = V * eigenvalues.clamp_min(0).sqrt()[:, None]
-    noise = torch.randn(len(mean), n, mean.shape[1], dtype=torch.float64, generator=generator)
-    draws: Tensor = mean.double()[:, None] + noise @ root.mT
-    return draws

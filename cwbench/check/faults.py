@@ -21,7 +21,7 @@ from cwbench.check.probes import declared
 from cwbench.images import to_pixels, to_x
 from cwbench.metric import Fault, Need
 from cwbench.samples import ImageSet, JointSamples, MixturePosterior, Moments, Part
-from cwbench.task import Task, mixture_moments
+from cwbench.task import Task
 
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 MODE_SPREAD, NOISE = 0.3, 1.0
@@ -101,7 +101,7 @@ class MixtureTrial(Task):
         """The exact ones, if a posterior is offered."""
         if not self.has_posterior:
             raise NotImplementedError("this task has no exact posterior")
-        return mixture_moments(self.exact(y))
+        return self.exact(y).moments()
 
     def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """Exact draws `(m, n, *x_shape)`, if they are offered."""
@@ -176,7 +176,7 @@ def _exact(trial: Trial, y: Tensor, n: int, generator: Generator) -> Tensor:
 
 
 def _moments(trial: Trial, y: Tensor) -> Moments:
-    return mixture_moments(trial.exact(y))
+    return trial.exact(y).moments()
 
 
 def _shifted(trial: Trial, y: Tensor, n: int, generator: Generator) -> Tensor:

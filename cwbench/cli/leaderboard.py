@@ -177,7 +177,7 @@ def compare(
     The difference is A - B, paired over seeds and observations, with its 95 % interval. A method
     with settings is named as in the leaderboard: "cot-fm (beta=10)".
     """
-    from cwbench.boards.formats import comparison_table
+    from cwbench.boards.compared import comparison_table
     from cwbench.boards.frames import compared, comparison_row
     from cwbench.records.schema import brief
 

@@ -100,13 +100,14 @@ class ComplementError(SplitMetric):
         total = moments.covariance.diagonal(dim1=1, dim2=2).sum(1)
         within = (V * (moments.covariance.double() @ V)).sum((1, 2))
         trace = total - within
-        if not (trace > 1e-9 * total).all():
-            return 0 * (a1.flatten(1).sum(1) + a2.flatten(1).sum(1))  # NaN stays NaN
+        left = trace > 1e-9 * total
+        trace = torch.where(left, trace, 1.0)
         parts = [_outside(flatten_x(a), V) for a in (a1, a2)]
         exact = _outside(moments.mean[:, None], V)[:, 0]
         error1, error2 = (part.mean(1) - exact for part in parts)
         wider1, wider2 = (part.var(1).sum(1) / trace - 1 for part in parts)
-        return (error1 * error2).sum(1) / trace + wider1 * wider2
+        error = (error1 * error2).sum(1) / trace + wider1 * wider2
+        return torch.where(left | error.isnan(), error, 0.0)
 
 
 def _outside(x: Tensor, V: Tensor) -> Tensor:

@@ -20,7 +20,6 @@ from torch import Generator, Tensor
 
 from cwbench.known.prior import NoisyPrior
 from cwbench.samples import MixturePosterior, MixturePrior, Moments
-from cwbench.task import gaussian_draws, mixture_moments
 
 
 def joint_log_evidence(prior: MixturePrior, A: Tensor, noise: float, y: Tensor) -> Tensor:
@@ -120,7 +119,7 @@ class DenseMixture:
 
     def variation(self, A: Tensor) -> Tensor:
         """Mean variance of the entries of A x."""
-        moments = mixture_moments(MixturePosterior(*(part[None] for part in self.prior)))
+        moments = MixturePosterior(*(part[None] for part in self.prior)).moments()
         return (A @ moments.covariance[0] * A).sum() / len(A)
 
     def observed(self, A: Tensor, noise: float) -> DensePosterior:
@@ -154,7 +153,7 @@ class DensePosterior:
 
     def moments(self, y: Tensor) -> Moments:
         """Means and covariances."""
-        return mixture_moments(self.mixture(y))
+        return self.mixture(y).moments()
 
     def variances(self, y: Tensor) -> Tensor:
         """The diagonals of the covariances, with shape `(m, d)`."""
@@ -167,4 +166,4 @@ class DensePosterior:
 
     def sample_matched(self, y: Tensor, n: int, generator: Generator) -> Tensor:
         """Draws of the Gaussians with these moments, with shape `(m, n, d)`."""
-        return gaussian_draws(self.moments(y), n, generator)
+        return self.moments(y).draws(n, generator)

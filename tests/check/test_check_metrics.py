@@ -11,7 +11,6 @@ from cwbench.check.metric_subject import NEEDS, MetricSubject
 from cwbench.check.outcome import carried_out
 from cwbench.machine.streams import stream
 from cwbench.samples import MixturePosterior
-from cwbench.task import mixture_moments
 
 DOWNLOADED = ("50k-train-tf", "10k-test", "efficientnet-lite0")
 MINUTES = {"c2st", "sinkhorn-paper"}
@@ -49,7 +48,7 @@ def trial() -> MixtureTrial:
 def test_faults_are_of_the_size_that_is_declared(trial: MixtureTrial) -> None:
     """Mean and deviation of many samples against the exact moments of the posterior."""
     _, y = trial.sample_joint(3, stream("y"))
-    mean, covariance = mixture_moments(trial.exact(y))
+    mean, covariance = trial.exact(y).moments()
     deviation = covariance.diagonal(dim1=1, dim2=2).sqrt()
     wanted = {
         None: (mean, deviation), "shift": (mean + deviation / 2, deviation),
@@ -65,7 +64,7 @@ def test_faults_are_of_the_size_that_is_declared(trial: MixtureTrial) -> None:
 def test_the_exact_posterior_is_that_of_the_pairs(trial: MixtureTrial) -> None:
     """E[m(y)] = E[x] and E[C(y)] + Cov(m(y)) = Cov(x), over many pairs."""
     x, y = trial.sample_joint(60_000, stream("pairs"))
-    mean, covariance = mixture_moments(trial.exact(y))
+    mean, covariance = trial.exact(y).moments()
     assert mean.mean(0).allclose(x.double().mean(0), atol=0.02)
     assert (covariance.mean(0) + mean.T.cov()).allclose(x.double().T.cov(), atol=0.02)
 
@@ -74,6 +73,6 @@ def test_draws_of_a_mixture_have_its_moments(trial: MixtureTrial) -> None:
     _, y = trial.sample_joint(1, stream("y"))
     mixture: MixturePosterior = trial.exact(y)
     x = drawn(mixture, 50_000, stream("draws"))[0]
-    mean, covariance = mixture_moments(mixture)
+    mean, covariance = mixture.moments()
     assert x.mean(0).allclose(mean[0], atol=0.02)
     assert x.T.cov().allclose(covariance[0], atol=0.02)

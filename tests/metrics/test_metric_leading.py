@@ -77,6 +77,32 @@ def test_a_wrong_scale_outside_is_seen_by_the_trace(task, y):
     assert float(error.mean()) == pytest.approx((1.2**2 - 1) ** 2, abs=0.02)
 
 
+def test_an_observation_without_a_complement_leaves_the_others_theirs(task, y, monkeypatch):
+    wide = 1.2 * draws(task, y)
+    parts = wide.chunk(2, 1)
+    before = ComplementError(task).estimate(*parts, y)
+    exact = task.posterior_moments
+
+    def flat(given):
+        moments = exact(given)
+        within = (
+            task.turn[:, :DIRECTIONS] * task.variances[:DIRECTIONS] @ task.turn[:, :DIRECTIONS].T
+        )
+        here = (given == y[0]).all(1)[:, None, None]
+        return moments._replace(covariance=torch.where(here, within, moments.covariance))
+
+    monkeypatch.setattr(task, "posterior_moments", flat)
+    after = ComplementError(task).estimate(*parts, y)
+    assert after[0] == 0
+    assert torch.allclose(after[1:], before[1:])
+    broken = parts[0].clone()
+    broken[0, 0, 0] = torch.nan
+    assert ComplementError(task).estimate(broken, parts[1], y).isnan().tolist() == [
+        True,
+        *[False] * 3,
+    ]
+
+
 @pytest.mark.parametrize(
     ("white", "plain"),
     [(WhiteEnergyDistance, EnergyDistance), (WhiteSlicedW2Squared, SlicedW2Squared)],

@@ -11,7 +11,7 @@ from conftest import ENTRY, TASK_PART
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from cwbench.boards.formats import comparison_table
+from cwbench.boards.compared import comparison_table
 from cwbench.records.runs import read
 from cwbench.records.tables import run_table
 from cwbench.records.text_table import Heading, TextTable

@@ -19,6 +19,7 @@ from cwbench.judging.judge import Judge
 from cwbench.records.record import Record
 from cwbench.records.runs import read
 from cwbench.running.score import score
+from cwbench.verifying import scoring
 from cwbench.verifying.verify import verify
 
 Run = Callable[..., Record]
@@ -66,7 +67,7 @@ def test_an_honest_run_draws_its_own_samples(place: Path, results: Path) -> None
     assert found.problems == []
 
 
-@pytest.mark.parametrize("share", [0.3, 1.0])
+@pytest.mark.parametrize("share", [0.05, 0.3, 1.0])
 def test_draws_of_the_exact_posterior_among_those_of_a_model_are_found(
     place: Path, results: Path, share: float
 ) -> None:
@@ -81,6 +82,17 @@ def test_draws_of_the_exact_posterior_among_those_of_a_model_are_found(
     save_file({name: samples}, place / "samples.safetensors")
     scored_anew(place, results)
     assert any("what the model beside them draws" in text for text in problems(results))
+
+
+def test_a_small_coordinate_counts_as_much_as_a_large_one() -> None:
+    """Draws of which one coordinate is a thousandth of the other, and is another's."""
+    own = torch.randn(4, 50, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor(
+        [1, 1e-3]
+    )
+    other = own.clone()
+    other[..., 1] = other[..., 1].flip(1)
+    assert list(scoring._other_draws("samples", own + 1e-3 * own.std((0, 1)), own)) == []
+    assert len(list(scoring._other_draws("samples", other, own))) == 1
 
 
 def test_values_beside_a_model_alone_are_those_of_its_draws(place: Path, results: Path) -> None:

@@ -8,7 +8,7 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from cwbench.errors import UsageError
-from cwbench.task import mixture_moments
+from cwbench.samples import MixturePosterior
 from cwbench_tasks.factors import FactorMixture
 from cwbench_tasks.mixtures import joint_log_evidence, linear_posterior
 
@@ -66,7 +66,7 @@ def test_the_posterior_is_that_of_the_dense_formulas(
         for actual, part in zip(posterior.dense(), expected, strict=True):
             assert torch.allclose(actual, part[place], rtol=1e-10, atol=1e-10)
     assert torch.allclose(observed.weights(y), expected.weights, rtol=1e-10, atol=1e-10)
-    for actual, part in zip(observed.moments(y), mixture_moments(expected), strict=True):
+    for actual, part in zip(observed.moments(y), expected.moments(), strict=True):
         assert torch.allclose(actual, part, rtol=1e-10, atol=1e-10)
     evidence = joint_log_evidence(dense, whole(A), NOISE, y)
     assert torch.allclose(observed.joint_log_evidence(y), evidence, rtol=1e-10, atol=1e-10)
@@ -128,7 +128,7 @@ def test_draws_have_the_moments_of_their_law_and_those_matched_are_gaussian(
 def test_variation_is_the_mean_variance_of_what_is_observed(
     prior: FactorMixture, A: Tensor
 ) -> None:
-    _, covariance = mixture_moments(type(prior.dense())(*(p[None] for p in prior.dense())))
+    _, covariance = MixturePosterior(*(p[None] for p in prior.dense())).moments()
     expected = (whole(A) @ covariance[0] @ whole(A).T).diagonal().mean()
     assert float(prior.variation(A)) == pytest.approx(float(expected))
 

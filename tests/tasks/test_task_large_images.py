@@ -19,7 +19,6 @@ from cwbench.errors import CorruptFileError, UsageError
 from cwbench.judging.difficulty import Difficulty, difficulty
 from cwbench.reporting.description import difficulty_text
 from cwbench.samples import MixturePosterior, MixturePrior
-from cwbench.task import mixture_moments
 from cwbench_tasks import image_priors
 from cwbench_tasks.factors import FactorMixture
 from cwbench_tasks.image_priors import cached_path, factors_content, image_prior, load_prior
@@ -126,14 +125,14 @@ def test_colour_is_observed_channel_by_channel(name: str, cached: Callable) -> N
     dense = task.law.dense()
     mean = task.posterior_moments(y).mean
     whole = linear_posterior(dense, operator.matrix, task.noise, y.flatten(1))
-    assert torch.allclose(mean, mixture_moments(whole).mean, atol=1e-10)
+    assert torch.allclose(mean, whole.moments().mean, atol=1e-10)
     total = operator.matrix @ covariance_of(dense) @ operator.matrix.T
     assert task.noise == pytest.approx(task.params.noise * float(total.diagonal().mean().sqrt()))
 
 
 def covariance_of(prior: MixturePrior) -> Tensor:
     """The covariance of a mixture."""
-    return mixture_moments(MixturePosterior(*(part[None] for part in prior))).covariance[0]
+    return MixturePosterior(*(part[None] for part in prior)).moments().covariance[0]
 
 
 def test_what_is_not_shipped_is_to_be_fitted_and_known_by_its_content(cached: Callable) -> None:

@@ -9,7 +9,6 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from cwbench.samples import MixturePosterior
-from cwbench.task import mixture_moments
 from cwbench_tasks.mixtures import (
     MixturePrior,
     joint_log_evidence,
@@ -86,7 +85,7 @@ def test_density_is_that_of_bayes_rule(prior: MixturePrior, A: Tensor) -> None:
 
 def test_moments_are_those_of_the_grid(prior: MixturePrior, A: Tensor) -> None:
     y = observations(prior, A)
-    mean, covariance = mixture_moments(linear_posterior(prior, A, NOISE, y))
+    mean, covariance = linear_posterior(prior, A, NOISE, y).moments()
     for i, row in enumerate(y):
         weights = joint_density(prior, A, row)
         weights = weights / weights.sum()
