@@ -212,8 +212,8 @@ def _other_values(
         if entry is None or not metric.from_stored:
             continue
         found, said = judge.measured(metric, own).entry.value, entry.value or 0.0
-        bounded = entry.low is not None and entry.high is not None
-        half = (entry.high - entry.low) / 2 if bounded else abs(said)
+        low, high = entry.low, entry.high
+        half = abs(said) if low is None or high is None else (high - low) / 2
         if found is None or abs(found - said) > SLACK * half + AGREEMENT:
             yield Problem(
                 f"{metric_id(metric, nfe)} is {entry.value!r} on record, {found!r} from what its "
