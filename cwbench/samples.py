@@ -66,6 +66,33 @@ class Moments(NamedTuple):
         return draws
 
 
+class RunningMoments:
+    """Mean and covariance of points that come in parts, of which none is kept.
+
+    Two parts with n, m points, means a, b and scatters S, T have the scatter
+    S + T + n m / (n + m) (a - b)(a - b)' (Chan, Golub, LeVeque 1979).
+    """
+
+    def __init__(self) -> None:
+        self.n, self.mean, self.covariance = 0, torch.zeros(()), torch.zeros(())
+
+    def add(self, points: Tensor) -> None:
+        """Take in points `(m, d)`, float64."""
+        m, mean = len(points), points.mean(0)
+        covariance = torch.cov(points.T, correction=1 if m > 1 else 0).reshape(len(mean), -1)
+        n, total = self.n, self.n + m
+        if n:
+            gap = mean - self.mean
+            scatter = (n - 1) * self.covariance + (m - 1) * covariance
+            covariance = (scatter + n * m / total * torch.outer(gap, gap)) / (total - 1)
+            mean = self.mean + m / total * gap
+        self.n, self.mean, self.covariance = total, mean, covariance
+
+    def moments(self) -> Moments:
+        """`(1, d)` and `(1, d, d)`."""
+        return Moments(self.mean[None], self.covariance[None])
+
+
 class ImageSet(NamedTuple):
     """Images `(n, C, H, W)` as uint8 and their labels `(n,)` as int64, in an order that is fixed.
 

@@ -25,7 +25,14 @@ from cwbench.known.operator import LinearOperator
 from cwbench.known.prior import NoisyPrior
 from cwbench.machine.signals import heed
 from cwbench.preset import NFE, Preset
-from cwbench.samples import ImageSet, JointSamples, MixturePosterior, MixturePrior, Moments
+from cwbench.samples import (
+    ImageSet,
+    JointSamples,
+    MixturePosterior,
+    MixturePrior,
+    Moments,
+    RunningMoments,
+)
 from cwbench.settings import content_values
 
 MOMENT_DRAWS = 2**16
@@ -380,30 +387,3 @@ def checked_tensor(part: Any, name: str, *, label: bool = False) -> None:
         )
     if part.dtype != wanted:
         raise ContractError(f"{name} is {part.dtype}, not {wanted}; return it with .{cast_by}()")
-
-
-class RunningMoments:
-    """Mean and covariance of points that come in parts, of which none is kept.
-
-    Two parts with n, m points, means a, b and scatters S, T have the scatter
-    S + T + n m / (n + m) (a - b)(a - b)' (Chan, Golub, LeVeque 1979).
-    """
-
-    def __init__(self) -> None:
-        self.n, self.mean, self.covariance = 0, torch.zeros(()), torch.zeros(())
-
-    def add(self, points: Tensor) -> None:
-        """Take in points `(m, d)`, float64."""
-        m, mean = len(points), points.mean(0)
-        covariance = torch.cov(points.T, correction=1 if m > 1 else 0).reshape(len(mean), -1)
-        n, total = self.n, self.n + m
-        if n:
-            gap = mean - self.mean
-            scatter = (n - 1) * self.covariance + (m - 1) * covariance
-            covariance = (scatter + n * m / total * torch.outer(gap, gap)) / (total - 1)
-            mean = self.mean + m / total * gap
-        self.n, self.mean, self.covariance = total, mean, covariance
-
-    def moments(self) -> Moments:
-        """`(1, d)` and `(1, d, d)`."""
-        return Moments(self.mean[None], self.covariance[None])

@@ -14,8 +14,8 @@ from torch import Generator, Tensor
 from cwbench import task as contract
 from cwbench.errors import Interrupted
 from cwbench.machine.signals import heed, stop_on_signal
-from cwbench.samples import JointSamples
-from cwbench.task import RunningMoments, Task, TaskInfo
+from cwbench.samples import JointSamples, RunningMoments
+from cwbench.task import Task, TaskInfo
 
 
 class Skewed(Task):
