@@ -170,12 +170,12 @@ def measure(
             most = _most_images(wanted.values())
             sampler = MethodSampler(bound, nfe, samples[key], place.progress, most)
             found = _each(judge, sampler, wanted)
-        for name, metric, (entry, scores, trace) in found:
+        for metric, (entry, scores, trace) in found:
             outcome.metrics[metric_id(metric, nfe)] = entry
             if entry.error:
                 place.progress.message(f"{trace}{metric_id(metric, nfe)}: {entry.error}")
             if scores is not None:
-                observations.append(score_table(name, nfe, scores))
+                observations.append(score_table(metric.identifier, nfe, scores))
         place.progress.update("measure all", (index + 1) / len(lacking), {})
     staged = Staged(place.directory)
     storage.save_observations(staged, observations)
@@ -204,21 +204,21 @@ def _failure(draw: Callable[[], None]) -> Failed | None:
 
 def _failed(
     judge: Judge, wanted: Mapping[str, Metric], failed: Failed
-) -> Iterator[tuple[str, Metric, Measured]]:
+) -> Iterator[tuple[Metric, Measured]]:
     """The entries of an NFE at which nothing could be drawn."""
-    for name, metric in wanted.items():
-        yield name, metric, judge.failed(metric, failed)
+    for metric in wanted.values():
+        yield metric, judge.failed(metric, failed)
 
 
 def _each(
     judge: Judge, sampler: MethodSampler, wanted: Mapping[str, Metric]
-) -> Iterator[tuple[str, Metric, Measured]]:
-    """Name, metric and what came of it, one by one, with progress."""
+) -> Iterator[tuple[Metric, Measured]]:
+    """Each metric and what came of it, one by one, with progress."""
     phase = _phase(sampler.nfe)
     several = judge.measure_each(wanted.values(), sampler)
-    for done, (name, metric) in enumerate(wanted.items()):
+    for done, metric in enumerate(wanted.values()):
         sampler.progress.update(phase, (done + 0.5) / len(wanted), {})
-        yield name, metric, next(several)
+        yield metric, next(several)
     sampler.progress.update(phase, 1.0, {})
 
 

@@ -135,12 +135,12 @@ def suffixed(name: str, nfe: NFE | str | None) -> str:
     return f"{name}@nfe={nfe}" if nfe else name
 
 
-def score_table(name: str, nfe: NFE | None, scores: Scores) -> pd.DataFrame:
+def score_table(identifier: str, nfe: NFE | None, scores: Scores) -> pd.DataFrame:
     """The rows of `observations.parquet` for one metric."""
     parts = {"value": scores.value, "plug_in": scores.plug_in, "floor": scores.floor}
     m = len(scores.value)
     return pd.DataFrame(
-        {"observation": range(m), "metric": name, "nfe": "" if nfe is None else str(nfe)}
+        {"observation": range(m), "metric": identifier, "nfe": "" if nfe is None else str(nfe)}
         | {
             column: np.full(m, np.nan) if values is None else values.double().numpy()
             for column, values in parts.items()
