@@ -12,7 +12,8 @@ import os
 import secrets
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,8 +116,8 @@ def download(known: WeightFile, place: Path) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         sha256 = hashlib.sha256()
-        with temporary.open("xb") as file:
-            for part in _parts(known.url):
+        with closing(_parts(known.url)) as parts, temporary.open("xb") as file:
+            for part in parts:
                 sha256.update(part)
                 file.write(part)
             file.flush()
@@ -136,7 +137,7 @@ def download(known: WeightFile, place: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _parts(url: str) -> Iterator[bytes]:
+def _parts(url: str) -> Generator[bytes, None, None]:
     with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 - https, a constant
         while part := answer.read(PART_BYTES):
             yield part

@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections import defaultdict, deque
+from collections import abc, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,20 +175,21 @@ class TrainingContext:
     ) -> Iterator[tuple[Tensor, ...]]:
         """The training batches on the device until the budget is spent; see `FitContext`."""
         clock = time.perf_counter()
-        for batch in self._ahead(prepare, group):
-            yield tuple(part.to(self.device, non_blocking=True) for part in batch)
-            self.step += 1
-            now = time.perf_counter()
-            self.seconds["fit"] += now - clock
-            clock = now
-            self.show.update("fit", self.progress, self._values)
-            if self.step % self.track_every == 0 or self.progress >= 1.0:
-                self.show.track(self.step, dict(self._values))
-            self._follow_if_due()
-            clock = time.perf_counter()
-            if self.progress >= 1.0:
-                return
-            self._checkpoint_if_due()
+        with closing(self._ahead(prepare, group)) as ahead:  # its thread ends now, not when freed
+            for batch in ahead:
+                yield tuple(part.to(self.device, non_blocking=True) for part in batch)
+                self.step += 1
+                now = time.perf_counter()
+                self.seconds["fit"] += now - clock
+                clock = now
+                self.show.update("fit", self.progress, self._values)
+                if self.step % self.track_every == 0 or self.progress >= 1.0:
+                    self.show.track(self.step, dict(self._values))
+                self._follow_if_due()
+                clock = time.perf_counter()
+                if self.progress >= 1.0:
+                    return
+                self._checkpoint_if_due()
 
     def _follow_if_due(self) -> None:
         """Score what is trained as it is now; methods that keep no checkpoint are not followed."""
@@ -215,7 +216,9 @@ class TrainingContext:
         if stopping:
             raise Interrupted(f"stopped at step {self.step}; the same command resumes there")
 
-    def _ahead(self, prepare: Prepare | None, group: int) -> Iterator[tuple[Tensor, ...]]:
+    def _ahead(
+        self, prepare: Prepare | None, group: int
+    ) -> abc.Generator[tuple[Tensor, ...], None, None]:
         """Batches from the current step on, prepared on a second thread."""
         first = self.step - self.step % group
         pending: deque[Future[list[tuple[Tensor, ...]]]] = deque()

@@ -197,7 +197,10 @@ def test_the_command_line(mixed: list[cwbench.Record], tmp_path: Path, cli: Call
     assert "'prior'" in wrong.stderr
 
 
-def test_retry_does_it_again(mixed: list[cwbench.Record], tmp_path: Path) -> None:
+def test_retry_does_it_again(
+    mixed: list[cwbench.Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     results = tmp_path / "copy"
     shutil.copytree(results_of(mixed), results)
     (record,) = swept(results, MIXED[1:2], retry=["failed"])

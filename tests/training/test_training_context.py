@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 import pytest
 import torch
@@ -127,6 +129,24 @@ def test_the_thread_ends_with_the_batches(make_context) -> None:
     batches = make_context().batches()
     next(batches)
     assert batch_threads() != []
+    batches.close()
+    assert batch_threads() == []
+
+
+def test_the_thread_ends_with_the_batches_whoever_still_holds_them(
+    make_context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.12 keeps what a closed generator iterated over until the generator itself is freed."""
+    context, held = make_context(), []
+    ahead = context._ahead
+
+    def holding(*arguments: Any) -> Iterator[tuple[Tensor, ...]]:
+        held.append(ahead(*arguments))
+        return held[0]
+
+    monkeypatch.setattr(context, "_ahead", holding)
+    batches = context.batches()
+    next(batches)
     batches.close()
     assert batch_threads() == []
 
