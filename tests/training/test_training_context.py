@@ -136,7 +136,7 @@ def test_the_thread_ends_with_the_batches(make_context) -> None:
 def test_the_thread_ends_with_the_batches_whoever_still_holds_them(
     make_context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python 3.12 keeps what a closed generator iterated over until the generator itself is freed."""
+    """Python 3.12 keeps what a closed generator iterated over until that itself is freed."""
     context, held = make_context(), []
     ahead = context._ahead
 
