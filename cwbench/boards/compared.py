@@ -48,8 +48,11 @@ def comparison_table(rows: Iterable[dict[str, Any]]) -> RenderableType:
 def _repaid(row: dict[str, Any]) -> str:
     """When the one that learned from pairs has repaid its training, by the seconds on record."""
     if not math.isfinite(row["break_even"]):
-        return "training on pairs never repays itself"
-    return f"training on pairs repays itself from {math.ceil(row['break_even']):,} observations on"
+        return "training on pairs never repays itself, in seconds on record"
+    least = math.ceil(row["break_even"])
+    if least <= 1:
+        return "training on pairs repays itself from the first observation on, in seconds on record"
+    return f"training on pairs repays itself from {least:,} observations on, in seconds on record"
 
 
 STYLES = {"better": "green", "worse": "red"}

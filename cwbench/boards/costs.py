@@ -36,17 +36,31 @@ def break_even(trained: Cost, other: Cost) -> float:
 def repaid(board: Board, a: Row, b: Row, nfe: str) -> float | None:
     """From how many observations on the one that learned from pairs is cheaper than the other.
 
-    None where both saw the same, one is a control, or a cost is not on record.
+    Costs are means over the seeds that ended well for both: machines and loads differ between
+    seeds, so that others would compare two machines. None where there is no such seed, both saw
+    the same, one is a control, or a cost is not on record.
     """
     if a.role != "method" or b.role != "method" or (a.sees == "pairs") == (b.sees == "pairs"):
         return None
     trained, other = (a, b) if a.sees == "pairs" else (b, a)
-    costs = cost_of(board, trained, nfe), cost_of(board, other, nfe)
+    seeds = _seeds(trained) & _seeds(other)
+    costs = cost_of(board, _at(trained, seeds), nfe), cost_of(board, _at(other, seeds), nfe)
     return None if costs[0] is None or costs[1] is None else break_even(costs[0], costs[1])
+
+
+def _seeds(row: Row) -> set[int]:
+    return {run.seed for run in row.runs if run.status == "ok"}
+
+
+def _at(row: Row, seeds: set[int]) -> Row:
+    runs = [run for run in row.runs if run.seed in seeds]
+    return Row(row.key, row.label, row.place, runs)
 
 
 def cost_of(board: Board, row: Row, nfe: str) -> Cost | None:
     """What a row costs, the mean over its seeds; a prior that several share counts in full."""
+    if not row.runs:
+        return None
     fits = [fit for run in row.runs if (fit := _fit_seconds(board, run)) is not None]
     seconds = row.sampling(nfe, "seconds")
     if not fits or seconds is None:

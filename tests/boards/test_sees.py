@@ -108,6 +108,13 @@ def test_training_repays_itself_from_the_costs_on_record(costly: None, results: 
     assert cwbench.compare("first", "second", results=results)["break_even"].item() is None
 
 
+def test_costs_are_those_of_the_seeds_in_common(costly: None, results: Path, write: Write) -> None:
+    """A seed that only one of them has, on a machine a hundred times slower, says nothing."""
+    slow = {"fit_seconds": 1e4, "sampling": {"adaptive": {"seconds": 400.0, "evaluations": 50}}}
+    write({"ew2sq@nfe=adaptive": np.linspace(1, 2, 40)}, method="learned", seed=7, cost=slow)
+    assert cwbench.compare("learned", "exact", results=results)["break_even"].item() == 10.0
+
+
 @pytest.mark.parametrize(
     ("trained", "other", "wanted"),
     [
