@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 RUNS = Path(__file__).parents[2] / "results" / "runs"
-ENTRIES = 7_145
-SHA256 = "f3abdb347511812121188f5318e929b00ffd5623043f21034fa4f9db375d734b"
+ENTRIES = 3_314
+SHA256 = "c7cafd049e4beca74db3c5a220f1eb70bb87f6ad18bd11ae36a5d20ebe9f2ef0"
 """Of the numbers as 0.1.0 wrote them, taken before the move, of the records that are left."""
 
 
