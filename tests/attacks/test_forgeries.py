@@ -49,8 +49,9 @@ BEYOND = {
     "than the one here, which may be so: it is told as not checked, and stands in a column of its "
     "own",
     "a failure made up": "a run that is called failed, with a reason",
-    "older than the suite": "a record that says it is of an older cwbench, task, method or metric: "
-    "what has changed since is told as not checked, and it stands on a board or row of its own",
+    "older than the suite": "a record that says it is of an older task, method or metric: what "
+    "has changed since is told as not checked, and it stands on a board, row or column of its own; "
+    "an older cwbench excuses nothing",
 }
 """What no check of records can find, and why."""
 
