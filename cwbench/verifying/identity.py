@@ -8,9 +8,10 @@ and the preset that are installed, where they are of the version on record.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from cwbench import settings
 from cwbench.errors import CwbenchError, UsageError
@@ -77,6 +78,38 @@ def key(record: Record, files: Named) -> Iterator[Finding]:
         yield Unchecked("not checked: its key, which needs the files of its task and method")
     else:
         yield Problem("its key does not follow from its task, method, preset and settings")
+
+
+def allowed(record: Record, files: Named) -> Iterator[Finding]:
+    """Settings that a task or method of the version on record does not take: nothing ran so.
+
+    Args:
+        record: as it was read; it does not keep paths, so none is asked for.
+        files: of tasks and methods that came from files.
+    """
+    owners: dict[Owner, dict[str, Any]] = {"task": record.task, "method": record.method}
+    for owner, part in owners.items():
+        with suppress(CwbenchError):  # it is not at hand
+            cls = origin_of(owner, part, files).cls
+            if cls.info.version == part["version"]:
+                yield from _impossible(owner, cls.Params, part)
+
+
+def _impossible(
+    owner: Owner, params: type[BaseModel], part: Mapping[str, Any]
+) -> Iterator[Problem]:
+    fields, paths = params.model_fields, settings.path_fields(params)
+    said = f"its {owner} {part['name']!r} takes no such settings"
+    for name in sorted(part["params"].keys() - fields.keys()):
+        yield Problem(f"{said}: {owner}.{name} is none of them")
+    try:
+        params(**{k: v for k, v in part["params"].items() if k in fields.keys() - paths})
+    except ValidationError as error:
+        for found in error.errors():
+            name = str(found["loc"][0]) if found["loc"] else ""
+            if name not in paths and not (paths and not name):  # no path is on record
+                given = f".{name} = {brief(repr(found['input']))}" if name else ""
+                yield Problem(f"{said}: {owner}{given}: {brief(found['msg'])}")
 
 
 def _named(part: Mapping[str, Any]) -> list[Any]:

@@ -118,7 +118,7 @@ class _Verification:
     def _check(self, record: Record, found: Verified) -> None:
         """Everything, in the order of what it costs; what is not as recorded costs no more time."""
         found.suite = age.other_suite(record)
-        for check in (identity.key, identity.preset):
+        for check in (identity.key, identity.allowed, identity.preset):
             found.take(_told(check, record, self.files))
         for part in (identity.place, _changed_files, _origin, identity.origin, age.newer,
                      identity.data, age.untold, numbers.consistent):  # fmt: skip
