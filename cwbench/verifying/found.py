@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from cwbench.records.schema import LONGEST, brief
+
 Verdict = Literal["ok", "of another cwbench", "hashes only", "refused"]
 HEADS: dict[Verdict, str] = {
     "ok": "ok", "of another cwbench": "other", "hashes only": "hashes", "refused": "REFUSED",
@@ -102,4 +104,4 @@ class Verified:
         lines += [f"  PROBLEM {problem}" for problem in self.problems]
         lines += [f"  {part}" for part in self.unchecked]
         lines += [f"  {note}" for note in self.notes]
-        return "\n".join(lines)
+        return "\n".join(brief(line, LONGEST) for line in lines)

@@ -63,8 +63,9 @@ def verify(
     Raises:
         UsageError: if there is no run, or none has such a setting or plugin.
     """
-    directories = records.run_directories(results)
-    if not directories:
+    found = records.walked(results)
+    directories = [Path(place) for place in found.runs]
+    if not directories and not found.strays:
         raise UsageError(
             f"no runs in {str(results)!r}; give a results directory, which holds "
             "runs/<task>/<method>/<preset>/<key>/seed-<s>"
@@ -77,6 +78,14 @@ def verify(
     one = _Verification(given, files, seed if fresh else None)
     for directory in directories:
         yield one.verified(directory)
+        yield from _strays(records.inside(directory))
+    yield from _strays(found.strays)
+
+
+def _strays(found: Mapping[Path, str]) -> Iterator[Verified]:
+    """Records that nothing reads, since they lie where no run does: they are refused."""
+    for directory, problem in found.items():
+        yield Verified(directory, problems=[problem])
 
 
 def _readable(directories: Iterable[Path]) -> Iterator[Record]:
