@@ -27,7 +27,7 @@ from cwbench.machine.guests import contained
 from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.records.schema import LARGEST, brief
-from cwbench.running.named import NOTHING, Named, OtherDataError, refuse_unasked
+from cwbench.running.named import NOTHING, Named, OtherDataError, OtherSourceError, refuse_unasked
 from cwbench.running.remade import other_distributions, refuse_other_settings
 from cwbench.running.request import Request
 from cwbench.running.score import request_of
@@ -156,20 +156,28 @@ class _Verification:
             self._again(record, request, values, found)
 
     def _request(self, record: Record, found: Verified) -> Request | None:
-        """What measures it again; metrics that its preset lists and nobody can make are told."""
+        """What measures it again; metrics that its preset lists and nobody can make are told.
+
+        A file that was edited since contradicts nothing: it is told, too.
+        """
         try:
+            apart: list[str] = []
             with contained():
-                return request_of(record, settings=self.given, files=self.files)
+                request = request_of(record, settings=self.given, files=self.files, apart=apart)
+            found.take([Unchecked(f"not checked: {text}") for text in apart])
+            return request
+        except OtherSourceError as error:
+            found.take([Unchecked(f"not rescored: {error}")])
         except OtherDataError as error:
             found.take([Problem(str(error))])
         except CwbenchError as error:
             if record.preset_values.get("metrics"):
                 values = record.preset_values | {"metrics": []}
-                request = self._request(replace(record, preset_values=values), found)
-                if request:
+                without = self._request(replace(record, preset_values=values), found)
+                if without:
                     text = f"not checked: metrics that its preset lists: {brief(str(error))}"
                     found.take([Unchecked(text)])
-                return request
+                return without
             found.take([Unchecked(f"not rescored: {error}")])
         except Exception as failure:  # noqa: BLE001 - of a plugin; the next record is checked
             found.take([Problem(f"it cannot be made again: {type(failure).__name__}: {failure}")])
