@@ -38,6 +38,8 @@ BEYOND = {
     "equal seeds, as a copied record has: it is told",
     "another seed with noise": "values of another seed, moved by more than 1e-4 of their range, "
     "with neither samples nor a model",
+    "other images": "values of a metric of labelled images: the images that it judged are not "
+    "stored, and nothing draws them again",
     "the best of many": "seeds or settings that were tried and not handed in; an NFE that was left "
     "out (`--nfe` may choose)",
     "a trained method's name": "a model by other code than the method of that name and version, "
