@@ -8,7 +8,7 @@ an older one has a board or a row of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from cwbench.errors import CwbenchError
 from cwbench.records.record import Record, from_file
@@ -22,21 +22,33 @@ LATER: Mapping[str, frozenset[str]] = {"0.1.0": frozenset()}
 lack them. A release that is not named here took what this version takes."""
 
 
-def parts(record: Record) -> Iterator[tuple[Owner, Mapping[str, Any], int]]:
-    """Task and method of a record that are installed, each with its version here."""
+class Part(NamedTuple):
+    """A task or method on record that is installed."""
+
+    owner: Owner
+    part: Mapping[str, Any]
+    latest: int
+    """Its version here."""
+    ours: bool
+    """Whether it comes with cwbench."""
+
+
+def parts(record: Record) -> Iterator[Part]:
+    """Task and method of a record that are installed."""
     owners: dict[Owner, dict[str, Any]] = {"task": record.task, "method": record.method}
     for owner, part in owners.items():
         if from_file(part):
             continue
         try:
-            yield owner, part, origin_of(owner, part).cls.info.version
+            origin = origin_of(owner, part)
         except CwbenchError:  # not installed, or from outside
             continue
+        yield Part(owner, part, origin.cls.info.version, origin.distribution == "cwbench")
 
 
 def newer(record: Record) -> Iterator[Finding]:
     """A task or method of a version that nobody here knows."""
-    for owner, part, latest in parts(record):
+    for owner, part, latest, _ in parts(record):
         if part["version"] > latest:
             yield Problem(
                 f"its {owner} {part['name']!r} was version {part['version']}, {latest} is the "
@@ -45,14 +57,16 @@ def newer(record: Record) -> Iterator[Finding]:
 
 
 def older(record: Record) -> bool:
-    """Whether its task or method is of an older version than is installed."""
-    return any(part["version"] < latest for _, part, latest in parts(record))
+    """Whether its task or method is one of cwbench's, of an older version than is installed."""
+    return any(one.ours and one.part["version"] < one.latest for one in parts(record))
 
 
 def other_suite(record: Record) -> str:
-    """The cwbench that a record says made it, if that is not this one; else empty."""
+    """The cwbench that a record says made it, or shows, if that is not this one; else empty."""
     said = record.environment.get("cwbench")
-    return "" if said == VERSION else brief(str(said), 40)
+    if said != VERSION:
+        return brief(str(said), 40)
+    return f"before {VERSION}" if older(record) else ""
 
 
 def untold(record: Record) -> Iterator[Finding]:

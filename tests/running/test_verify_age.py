@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from attacks.forging import content_of, settled
 
 import cwbench
 from cwbench.records import runs as records
@@ -97,6 +98,19 @@ def test_what_another_cwbench_made_is_counted_apart(run: Run, results: Path, cli
     assert done.exit_code == 0
     assert done.stdout.startswith("other ")
     assert "of another cwbench: 1" in done.stdout
+
+
+def test_an_older_method_is_not_sound_whatever_cwbench_it_names(run: Run, results: Path) -> None:
+    """With the key that holds its version; metrics were added to it, say, by this cwbench."""
+    record = run("fm", settings=SMALL | {"preset.width": 8}, nfe=[1])
+    assert record.directory is not None
+    (record.directory / "model.safetensors").unlink()
+    content = content_of(record.directory)
+    content["method"]["version"] -= 1
+    settled(record.directory, content, keyed=True)
+    found = only(results)
+    assert (found.problems, found.rescored) == ([], True)
+    assert (found.verdict, found.sound) == ("of another cwbench", False)
 
 
 def test_data_that_its_task_does_not_make_are_refused_whatever_release_it_names(
