@@ -28,6 +28,7 @@ from cwbench.boards.versions import MARK, explained, older
 from cwbench.known.classes import CLASSES, Sees, sees
 from cwbench.records.measured import Kind
 from cwbench.records.record import from_file, method_label
+from cwbench.records.schema import brief
 
 DISTANCES = ("ew2sq", "energy", "esw2sq", "mode-weights")
 """Each is blind to something in many dimensions; there they are shown and judged together."""
@@ -88,6 +89,11 @@ class Run:
         return str(self.content["status"])
 
     @property
+    def suite(self) -> str:
+        """The version of cwbench that made it, by its own word."""
+        return brief(str(self.content["environment"].get("cwbench")), 40)
+
+    @property
     def error(self) -> str:
         """What went wrong, the first line."""
         return (self.content["error"] or "").partition("\n")[0]
@@ -120,10 +126,14 @@ class Row:
 
     @cached_property
     def older(self) -> str:
-        """The method with its version and the one installed, if that is later; else empty."""
-        if from_file(self.method):
-            return ""
-        return older("method", self.method["name"], self.method["version"])
+        """The method with its version and the one installed, if that is later; else empty.
+
+        Several versions of cwbench that made its runs are told, too.
+        """
+        method, suites = self.method, {run.suite for run in self.runs}
+        old = "" if from_file(method) else older("method", method["name"], method["version"])
+        mixed = f"{method['name']} (by cwbench {', '.join(sorted(suites))})"
+        return ", ".join(filter(None, (old, mixed * (len(suites) > 1))))
 
     @property
     def marked(self) -> str:

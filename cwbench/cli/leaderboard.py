@@ -245,9 +245,10 @@ def verify(
         sum(getattr(one, how) for one in found) for how in ("refused", "rescored", "redrawn")
     )
     hashes = sum(one.verdict == "hashes only" for one in found)
+    others = sum(bool(one.suite) for one in found)
     summary = (
         f"{len(found)} runs, {refused} with problems; scored again from samples: {rescored}, on "
-        f"fresh observations: {drawn}, by hashes only: {hashes}"
+        f"fresh observations: {drawn}, by hashes only: {hashes}, of another cwbench: {others}"
     )
     if as_json:
         click.echo(summary, err=True)

@@ -62,9 +62,12 @@ def found_results(results: Path | None) -> Path:
 @reports_errors
 def status(results: Path | None, watch: bool, every: float, as_json: bool) -> None:
     """Show in which state every run is: methods by seeds, and what went wrong."""
+    from cwbench.records.runs import walked
     from cwbench.reporting.status import status_table, statuses
 
     place = found_results(results)
+    for problem in walked(place).strays.values():
+        click.echo(f"cwbench: skipped: {problem}", err=True)
     if watch:
         _repeat(lambda: status_table(statuses(place), place), every)
     elif as_json:

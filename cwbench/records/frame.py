@@ -13,7 +13,7 @@ import pandas as pd
 
 from cwbench.records import index
 from cwbench.records.record import Record
-from cwbench.records.runs import read, run_directories
+from cwbench.records.runs import read, walked
 from cwbench.records.shipped import sources
 
 COLUMNS = (
@@ -79,7 +79,9 @@ def table(results: Path, home: Path | None = None) -> tuple[pd.DataFrame, dict[P
 
     `home` is where the index is, if not in the results directory.
     """
-    return index.table(results, run_directories(results), _rows_in, COLUMNS, home)
+    places = walked(results)
+    found, problems = index.table(results, places.runs, _rows_in, COLUMNS, home)
+    return found, places.strays | problems
 
 
 def _rows_in(directory: Path) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ RowsOf = Callable[[Path], Iterable[Mapping[str, Any]]]
 
 def table(
     results: Path,
-    directories: Iterable[Path],
+    directories: Iterable[Path | str],
     rows_of: RowsOf,
     columns: tuple[str, ...],
     home: Path | None = None,

@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from cwbench.errors import CorruptFileError, CwbenchError, NewerSchemaError
 from cwbench.machine.files import contents, write_atomically
 from cwbench.machine.locks import claim, claimed, released, remedy
 from cwbench.records import beside
 from cwbench.records.record import Record, parse
+from cwbench.records.schema import LONGEST, brief
 
 SEED = re.compile(r"seed-(\d+)")
 
@@ -173,34 +175,97 @@ def is_running(directory: Path) -> bool:
     return claimed(directory)
 
 
+class Walk(NamedTuple):
+    """What lies below `RESULTS/runs`, as strings: there are ten thousand of them."""
+
+    runs: list[str]
+    """The directories of all runs, with a record or not, sorted."""
+    strays: dict[Path, str]
+    """Records where no run lies, which nothing reads, by their directories; what is wrong."""
+
+
+def walked(results: Path) -> Walk:
+    """The runs below `results`, and the records that lie beside them.
+
+    What lies inside the directory of a run is not looked at (`inside`).
+    """
+    level, strays = [str(results / "runs")], list[str]()
+    for _ in range(5):
+        inner = [_within(place) for place in level]
+        strays += [place for place, found in zip(level, inner, strict=True) if found.record]
+        level = [place for found in inner for place in found.directories]
+    runs, odd = list[str](), list[str]()
+    for place in level:
+        (runs if SEED.fullmatch(place[place.rfind(os.sep) + 1 :]) else odd).append(place)
+    strays += [found for place in odd for found in _records_below(place)]
+    return Walk(sorted(runs), {Path(place): _stray(place) for place in sorted(strays)})
+
+
 def run_directories(results: Path) -> list[Path]:
     """The directories of all runs below `results`, with a record or not, sorted."""
-    return [Path(place) for place in run_places(results)]
+    return [Path(place) for place in walked(results).runs]
 
 
-def run_places(results: Path) -> list[str]:
-    """The same as strings: there are ten thousand of them."""
-    places = [str(results / "runs")]
-    for _ in range(5):
-        places = [inner for place in places for inner in _subdirectories(place)]
-    return [place for place in sorted(places) if SEED.fullmatch(os.path.basename(place))]  # noqa: PTH119
+def inside(directory: Path) -> dict[Path, str]:
+    """Records inside the directory of a run that are not its own; what is wrong, as in `Walk`.
+
+    Those of an attempt under way (`cwbench.records.beside.ANEW`) are none.
+    """
+    inner = [d for d in _within(str(directory)).directories if Path(d).name != beside.ANEW]
+    strays = [found for place in inner for found in _records_below(place)]
+    return {Path(place): _stray(place) for place in sorted(strays)}
 
 
-def _subdirectories(place: str) -> list[str]:
-    """Of one directory; `os` rather than `Path`, since there are ten thousand of them."""
+class _Within(NamedTuple):
+    directories: list[str]
+    record: bool
+
+
+def _within(place: str) -> _Within:
+    """The directories in one, and whether it has a record; `os` rather than `Path` for speed.
+
+    Names that begin with a dot are those of files and directories that are being written.
+    """
     try:
         with os.scandir(place) as entries:
-            return [e.path for e in entries if e.is_dir() and not e.name.startswith(".")]
+            found = [e for e in entries if e.name[0] != "."]
+            directories = [e.path for e in found if e.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return _Within([], record=False)
     except OSError as error:
         warnings.warn(f"skipped: {place} cannot be read ({error.strerror})", stacklevel=2)
-        return []
+        return _Within([], record=False)
+    return _Within(directories, any(e.name == "record.json" for e in found))
+
+
+DEEPEST = 5
+"""Levels of directories that are searched for records below one with another name than a run's."""
+
+
+def _records_below(place: str, levels: int = DEEPEST) -> Iterator[str]:
+    """Directories with a record, from this one on; links are not followed below it."""
+    found = _within(place)
+    if found.record:
+        yield place
+    for inner in found.directories if levels else ():
+        if not os.path.islink(inner):  # noqa: PTH114 - strings
+            yield from _records_below(inner, levels - 1)
+
+
+def _stray(place: str) -> str:
+    """What is wrong, in one line."""
+    return (
+        f"{brief(place, LONGEST)} holds a record and is no place of a run, which is "
+        "runs/<task>/<method>/<preset>/<key>/seed-<s>; move it there, or away"
+    )
 
 
 def iterate(results: Path) -> Iterator[Record]:
     """All readable records below `results`; the others are warned of by name."""
-    for directory in run_directories(results):
+    found = walked(results)
+    for problem in found.strays.values():
+        warnings.warn(f"skipped: {problem}", stacklevel=2)
+    for directory in map(Path, found.runs):
         try:
             record = read(directory)
         except (CorruptFileError, OSError) as error:

@@ -27,7 +27,7 @@ from cwbench.records import index
 from cwbench.records.beside import OBSERVATIONS, stored
 from cwbench.records.measured import Measured, measured
 from cwbench.records.record import Record
-from cwbench.records.runs import read, run_places
+from cwbench.records.runs import read, walked
 
 HOME = Path(".cache") / "values"
 LAYOUT = f"{index.LAYOUT}, values 4"
@@ -84,14 +84,15 @@ def observed(
         home: of what is derived, where the results directory itself is not to be written.
     """
     store = _Store((home or results) / HOME)
-    stamps, unnamed = index.stamped(results, run_places(results))
+    places = walked(results)
+    stamps, unnamed = index.stamped(results, places.runs)
     runs, problems = _gathered(results, store, stamps, anew=False)
     chosen = metrics(runs.values())
     found = store.measured(runs, chosen, stamps)
     if found is None:  # a table was lost or damaged
         runs, problems = _gathered(results, store, stamps, anew=True)
         found = store.measured(runs, chosen, stamps)
-    return Observed(runs, found or [], unnamed | problems)
+    return Observed(runs, found or [], places.strays | unnamed | problems)
 
 
 def _gathered(

@@ -8,7 +8,7 @@ whose hash has to be the one on record.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from cwbench import registry
@@ -22,6 +22,10 @@ SHORT = 8
 
 class OtherDataError(CwbenchError):
     """What was named, data or source, is not what the record was made of."""
+
+
+class OtherSourceError(OtherDataError):
+    """The file of a plugin that was named is not the one on record: it was edited since."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def origin_of(owner: Owner, part: Mapping[str, Any], given: Named = NOTHING) -> 
 
     Raises:
         UsageError: if it came from a file that is not named, or from outside.
-        OtherDataError: if the file that is named is not the one it was made of.
+        OtherSourceError: if the file that is named is not the one it was made of.
         CwbenchError: if it is not installed, or does not import.
     """
     name = str(part["name"])
@@ -114,7 +118,7 @@ def origin_of(owner: Owner, part: Mapping[str, Any], given: Named = NOTHING) -> 
         if origin.source_sha256 == part.get("source_sha256"):
             return origin
     if alike:
-        raise OtherDataError(_other_source(f"{owner} {name!r}", owner, alike, part))
+        raise OtherSourceError(_other_source(f"{owner} {name!r}", owner, alike, part))
     file = part["distribution"]
     raise UsageError(
         f"{owner} {name!r} came from the file {file}, and nothing is imported because a record "
@@ -126,7 +130,7 @@ def refuse_other_metrics(record: Record, given: Named) -> None:
     """Go on if the metrics named are those that the record's values are of, where it has any.
 
     Raises:
-        OtherDataError: if the source of one is not the one on record.
+        OtherSourceError: if the source of one is not the one on record.
     """
     for typed, origin in given.metrics.items():
         called = origin.cls.info.name
@@ -134,9 +138,28 @@ def refuse_other_metrics(record: Record, given: Named) -> None:
         sources = {entry.source_sha256 for entry in entries}
         if sources and origin.source_sha256 not in sources:
             part = {"source_sha256": ", ".join(sorted(str(s)[:SHORT] for s in sources))}
-            raise OtherDataError(
+            raise OtherSourceError(
                 _other_source(f"metric {called!r}", "metrics", {typed: origin}, part)
             )
+
+
+def own_metrics(record: Record, given: Named, apart: list[str]) -> Named:
+    """The files without metrics that are others than those of the record's values.
+
+    Args:
+        record: has values of metrics.
+        given: the files.
+        apart: takes what is to be said of those that are left out.
+    """
+    kept = {}
+    for typed, origin in given.metrics.items():
+        try:
+            refuse_other_metrics(record, Named(metrics={typed: origin}))
+        except OtherSourceError as error:
+            apart.append(str(error))
+        else:
+            kept[typed] = origin
+    return replace(given, metrics=kept)
 
 
 def _other_source(

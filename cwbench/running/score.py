@@ -27,7 +27,14 @@ from cwbench.method import FitContext, Method, MethodInfo, State
 from cwbench.preset import NFE, Preset
 from cwbench.records.lookup import results_of
 from cwbench.records.record import Record
-from cwbench.running.named import NOTHING, Named, OtherDataError, refuse_other_metrics
+from cwbench.running.named import (
+    NOTHING,
+    Named,
+    OtherDataError,
+    OtherSourceError,
+    own_metrics,
+    refuse_other_metrics,
+)
 from cwbench.running.needs import needs_of
 from cwbench.running.remade import other_distributions, remade_method, remade_task
 from cwbench.running.request import Request, parse_nfe
@@ -83,17 +90,30 @@ def request_of(
     metrics: Iterable[str] = (),
     settings: Mapping[str, Any] | None = None,
     files: Named = NOTHING,
+    *,
+    apart: list[str] | None = None,
 ) -> Request:
     """The request that measures a record again; as `score`, with the metrics of `files`, too.
+
+    Args:
+        record: read from its directory.
+        metrics: as of `score`.
+        settings: as of `score`.
+        files: as of `score`.
+        apart: where given, a method or metric of another source is left out instead of refused;
+            it takes what is to be said of such metrics.
 
     Raises:
         CwbenchError: if its task is not installed as it was.
         OtherDataError: if a setting or file leads to other data or another source than it was
             made of.
     """
-    refuse_other_metrics(record, files)
+    if apart is None:
+        refuse_other_metrics(record, files)
+    else:
+        files = own_metrics(record, files, apart)
     task, origin = _task_of(record, settings or {}, files)
-    method, params, method_origin = _method_of(record, settings or {}, files)
+    method, params, method_origin = _method_of(record, settings or {}, files, refuse=apart is None)
     preset = Preset(**record.preset_values)
     listed, typed = [*preset.metrics, *_on_record(record)], [*metrics, *_measured_by(record, files)]
     chosen = chosen_metrics(task, listed, typed)
@@ -141,7 +161,7 @@ def _task_of(
 
 
 def _method_of(
-    record: Record, given: Mapping[str, Any], files: Named
+    record: Record, given: Mapping[str, Any], files: Named, *, refuse: bool
 ) -> tuple[type[Method], BaseModel, registry.Loaded]:
     """The method as it was, or one that says why it cannot draw again."""
     name, version = record.method["name"], record.method["version"]
@@ -149,6 +169,10 @@ def _method_of(
         return _gone(record, "its sampler came from outside")
     try:
         found = remade_method(record, given, files)
+    except OtherSourceError as error:
+        if refuse:
+            raise
+        return _gone(record, str(error))
     except OtherDataError:
         raise
     except CwbenchError as error:

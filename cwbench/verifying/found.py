@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Verdict = Literal["ok", "hashes only", "refused"]
+from cwbench.records.schema import LONGEST, brief
+
+Verdict = Literal["ok", "of another cwbench", "hashes only", "refused"]
+HEADS: dict[Verdict, str] = {
+    "ok": "ok", "of another cwbench": "other", "hashes only": "hashes", "refused": "REFUSED",
+}  # fmt: skip
+"""How a summary of a record begins."""
 
 
 class Finding(str):
@@ -44,6 +50,8 @@ class Verified:
     """Whether stored samples were scored again."""
     redrawn: bool = False
     """Whether a stored model was scored on fresh observations."""
+    suite: str = ""
+    """The cwbench that made it by its own word, where that is not the one that is installed."""
 
     def take(self, findings: Iterable[Finding]) -> None:
         """Put each where it belongs."""
@@ -67,10 +75,15 @@ class Verified:
 
     @property
     def verdict(self) -> Verdict:
-        """`hashes only` where nothing was computed again: then only its parts fit each other."""
+        """`hashes only` where nothing was computed again: then only its parts fit each other.
+
+        What another cwbench made is not sound by the rules of this one.
+        """
         if self.refused:
             return "refused"
-        return "ok" if self.rescored or self.redrawn else "hashes only"
+        if not (self.rescored or self.redrawn):
+            return "hashes only"
+        return "of another cwbench" if self.suite else "ok"
 
     @property
     def how(self) -> str:
@@ -87,9 +100,8 @@ class Verified:
         }  # fmt: skip
 
     def __str__(self) -> str:
-        head = "REFUSED" if self.refused else "ok" if self.sound else "hashes"
-        lines = [f"{head:<7} {self.name or self.directory}: {self.how}"]
+        lines = [f"{HEADS[self.verdict]:<7} {self.name or self.directory}: {self.how}"]
         lines += [f"  PROBLEM {problem}" for problem in self.problems]
         lines += [f"  {part}" for part in self.unchecked]
         lines += [f"  {note}" for note in self.notes]
-        return "\n".join(lines)
+        return "\n".join(brief(line, LONGEST) for line in lines)

@@ -8,10 +8,10 @@ and the preset that are installed, where they are of the version on record.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
+from contextlib import suppress
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from cwbench import settings
 from cwbench.errors import CwbenchError, UsageError
@@ -21,7 +21,9 @@ from cwbench.records.schema import brief
 from cwbench.running.named import Named, Owner, origin_of
 from cwbench.running.recorded import identity_of
 from cwbench.running.request import Request, configured_task, keyed_preset, nfe_grid
+from cwbench.task import Task
 from cwbench.verifying import stored
+from cwbench.verifying.age import older
 from cwbench.verifying.found import Finding, Problem, Unchecked
 
 FACTS = {
@@ -78,6 +80,38 @@ def key(record: Record, files: Named) -> Iterator[Finding]:
         yield Problem("its key does not follow from its task, method, preset and settings")
 
 
+def allowed(record: Record, files: Named) -> Iterator[Finding]:
+    """Settings that a task or method of the version on record does not take: nothing ran so.
+
+    Args:
+        record: as it was read; it does not keep paths, so none is asked for.
+        files: of tasks and methods that came from files.
+    """
+    owners: dict[Owner, dict[str, Any]] = {"task": record.task, "method": record.method}
+    for owner, part in owners.items():
+        with suppress(CwbenchError):  # it is not at hand
+            cls = origin_of(owner, part, files).cls
+            if cls.info.version == part["version"]:
+                yield from _impossible(owner, cls.Params, part)
+
+
+def _impossible(
+    owner: Owner, params: type[BaseModel], part: Mapping[str, Any]
+) -> Iterator[Problem]:
+    fields, paths = params.model_fields, settings.path_fields(params)
+    said = f"its {owner} {part['name']!r} takes no such settings"
+    for name in sorted(part["params"].keys() - fields.keys()):
+        yield Problem(f"{said}: {owner}.{name} is none of them")
+    try:
+        params(**{k: v for k, v in part["params"].items() if k in fields.keys() - paths})
+    except ValidationError as error:
+        for found in error.errors():
+            name = str(found["loc"][0]) if found["loc"] else ""
+            if name not in paths and not (paths and not name):  # no path is on record
+                given = f".{name} = {brief(repr(found['input']))}" if name else ""
+                yield Problem(f"{said}: {owner}{given}: {brief(found['msg'])}")
+
+
 def _named(part: Mapping[str, Any]) -> list[Any]:
     return [part["name"], part["version"]]
 
@@ -129,17 +163,16 @@ def _ours(part: Mapping[str, Any]) -> bool:
 
 
 def data(record: Record) -> Iterator[Finding]:
-    """Whether the data of a built-in task of this version follow from its settings."""
+    """Whether the data of a built-in task of this version follow from its settings.
+
+    The cwbench that the record names excuses nothing: other data are another version of the task.
+    """
     try:
         task, loaded = configured_task(record.task["name"], record.task["params"])
     except CwbenchError:
         return
-    here = f"{loaded.distribution} {loaded.version}"
-    if (
-        _ours(record.task)
-        and record.task["distribution"] == here
-        and not settings.path_fields(type(task.params))
-    ):
+    ours = _ours(record.task) and loaded.distribution == "cwbench"
+    if ours and not settings.path_fields(type(task.params)):
         said = record.task.get("fingerprint")
         if record.task["version"] == task.info.version and task.fingerprint() != said:
             yield Problem(
@@ -186,41 +219,52 @@ def _grid(record: Record, request: Request) -> Iterator[Finding]:
         yield Problem("its metrics name NFE, and not all of them do")
 
 
-def preset(record: Record, request: Request) -> Iterator[Finding]:
-    """Whether track and values of the preset follow from its name and the settings."""
-    base = request.task.info.presets.get(record.preset)
+def preset(record: Record, files: Named) -> Iterator[Finding]:
+    """Whether track and values of the preset follow from its name and the settings.
+
+    Args:
+        record: as it was read.
+        files: of tasks that came from files.
+    """
+    try:
+        task = origin_of("task", record.task, files).cls
+    except CwbenchError:
+        return
+    if task.info.version != record.task["version"]:
+        return
+    base = task.info.presets.get(record.preset)
     if base is None:
         yield Problem(f"{record.task['name']} has no preset {record.preset!r}")
         return
-    opened = keyed_preset(request.preset) != keyed_preset(base)
-    track = "open" if opened else "fixed"
+    said = Preset(**record.preset_values)
+    track = "open" if keyed_preset(said) != keyed_preset(base) else "fixed"
     if record.track not in ("external", track):
         yield Problem(f"it is on track {record.track}, by the values of its preset on {track}")
-    same = record.environment.get("cwbench") == version("cwbench")
+    today = not older(record)
     try:
-        asked = _asked(record, request, base)
-    except UsageError as error:  # what this version wrote, it reads
+        asked = _asked(record, task, base)
+    except UsageError as error:  # what is of these versions, they read
         why = brief(str(error))
         yield (
             Problem(f"its settings cannot be read back: {why}")
-            if same
+            if today
             else Unchecked(f"not checked: its preset against its settings of then: {why}")
         )
         return
-    for name in Preset.model_fields if same else [*keyed_preset(asked), "metrics"]:
-        found, value = getattr(request.preset, name), getattr(asked, name)
+    for name in Preset.model_fields if today else [*keyed_preset(asked), "metrics"]:
+        found, value = getattr(said, name), getattr(asked, name)
         if found != value:
             yield Problem(f"preset.{name} is {found!r}, by its name and settings {value!r}")
 
 
-def _asked(record: Record, request: Request, base: Preset) -> Preset:
+def _asked(record: Record, task: type[Task], base: Preset) -> Preset:
     """The preset that the settings make of the installed one.
 
     Raises:
         UsageError: if they cannot be read.
     """
     fields = {
-        "task": type(request.task.params).model_fields,
+        "task": task.Params.model_fields,
         "method": record.method["params"],
         "preset": Preset.model_fields,
     }
@@ -251,20 +295,3 @@ def _known(identifier: str, installed: Mapping[str, int]) -> str:
     name = identifier.partition("@")[0]
     shorter, _, size = name.rpartition("-")
     return shorter if name not in installed and size.isdigit() and shorter in installed else name
-
-
-def newer(record: Record) -> Iterator[Finding]:
-    """A task or method of a version that nobody here knows."""
-    parts: dict[Owner, dict[str, Any]] = {"task": record.task, "method": record.method}
-    for owner, part in parts.items():
-        if from_file(part):
-            continue
-        try:
-            latest = origin_of(owner, part).cls.info.version
-        except CwbenchError:  # not installed, or from outside
-            continue
-        if part["version"] > latest:
-            yield Problem(
-                f"its {owner} {part['name']!r} was version {part['version']}, {latest} is the "
-                "latest known here"
-            )

@@ -135,7 +135,7 @@ def redrawn(record: Record, request: Request, values: Values, seed: int) -> Agai
     """
     metric, again = request.metrics.get(request.task.main_metric), Again([])
     if metric is None or not metric.by_observation:
-        return Again([Unchecked("not redrawn: the main metric has no value by observation")])
+        return Again([Unchecked(_not_redrawn(metric))])
     judge = ObservationJudge(request.task, request.preset)
     judge.key = (*judge.key, "verify", seed)
     place = stored.place(record)
@@ -153,23 +153,34 @@ def redrawn(record: Record, request: Request, values: Values, seed: int) -> Agai
     return again
 
 
+def _not_redrawn(metric: Metric | None) -> str:
+    """Why the metric that ranks is not computed again from a stored model."""
+    if metric is None or not metric.of_images:
+        return "not redrawn: the main metric has no value by observation"
+    return (
+        f"not redrawn: {metric.identifier} is of {metric.of_images.n:,} images, which nothing "
+        "draws again (`cwbench run --force` does)"
+    )
+
+
 def drawn_again(record: Record, request: Request) -> Again:
     """What the stored model draws with the stream of its seed, against what stands beside it.
 
-    That is the stored samples, or where there are none the values on record. Another torch or
-    device may draw others: then nothing was computed again.
+    That is the stored samples, or where there are none the values on record; of images by class,
+    whose values are of other draws, the samples alone. Another torch or device may draw others:
+    then nothing was computed again.
     """
     metric, again = request.metrics.get(request.task.main_metric), Again([], complete=True)
-    if metric is None or not metric.by_observation:
+    if metric is None:
         return again
     judge, kept = ObservationJudge(request.task, request.preset), stored.samples(record)
     place = stored.place(record)
     runner = Runner(request, place, torch.device("cpu"), recorded_in=place)
     for nfe in request.nfe:
-        if _present(record, request, metric, nfe) is None:
+        name, entry = suffixed("samples", nfe), _present(record, request, metric, nfe)
+        if entry is None or (name not in kept and not metric.by_observation):
             continue
         own = runner.draw_again(record, judge.observations.y, nfe, "sampling")
-        name = suffixed("samples", nfe)
         wrong = (
             _other_draws(name, kept[name], own)
             if name in kept

@@ -17,7 +17,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,12 @@ from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.machine.guests import contained
 from cwbench.records import runs as records
 from cwbench.records.record import Record
-from cwbench.records.schema import LARGEST
-from cwbench.running.named import NOTHING, Named, OtherDataError, refuse_unasked
+from cwbench.records.schema import LARGEST, brief
+from cwbench.running.named import NOTHING, Named, OtherDataError, OtherSourceError, refuse_unasked
 from cwbench.running.remade import other_distributions, refuse_other_settings
 from cwbench.running.request import Request
 from cwbench.running.score import request_of
-from cwbench.verifying import identity, numbers, scoring, stored
+from cwbench.verifying import age, identity, numbers, scoring, stored
 from cwbench.verifying.found import Finding, Problem, Unchecked, Verified
 from cwbench.verifying.neighbours import Neighbours
 
@@ -63,8 +63,9 @@ def verify(
     Raises:
         UsageError: if there is no run, or none has such a setting or plugin.
     """
-    directories = records.run_directories(results)
-    if not directories:
+    found = records.walked(results)
+    directories = [Path(place) for place in found.runs]
+    if not directories and not found.strays:
         raise UsageError(
             f"no runs in {str(results)!r}; give a results directory, which holds "
             "runs/<task>/<method>/<preset>/<key>/seed-<s>"
@@ -77,6 +78,14 @@ def verify(
     one = _Verification(given, files, seed if fresh else None)
     for directory in directories:
         yield one.verified(directory)
+        yield from _strays(records.inside(directory))
+    yield from _strays(found.strays)
+
+
+def _strays(found: Mapping[Path, str]) -> Iterator[Verified]:
+    """Records that nothing reads, since they lie where no run does: they are refused."""
+    for directory, problem in found.items():
+        yield Verified(directory, problems=[problem])
 
 
 def _readable(directories: Iterable[Path]) -> Iterator[Record]:
@@ -117,9 +126,11 @@ class _Verification:
 
     def _check(self, record: Record, found: Verified) -> None:
         """Everything, in the order of what it costs; what is not as recorded costs no more time."""
-        found.take(_told(identity.key, record, self.files))
-        for part in (identity.place, _changed_files, _origin, identity.origin, identity.newer,
-                     identity.data, numbers.consistent):  # fmt: skip
+        found.suite = age.other_suite(record)
+        for check in (identity.key, identity.allowed, identity.preset):
+            found.take(_told(check, record, self.files))
+        for part in (identity.place, _changed_files, _origin, identity.origin, age.newer,
+                     identity.data, age.untold, numbers.consistent):  # fmt: skip
             found.take(_told(part, record))
         values = {} if found.refused else numbers.values_of(record)
         found.take(_told(self.neighbours.against, record, values))
@@ -135,7 +146,7 @@ class _Verification:
         request = self._request(record, found)
         if request is None:
             return
-        for check in (identity.facts, identity.preset, identity.versions, _complete):
+        for check in (identity.facts, identity.versions, _complete):
             found.take(_told(check, record, request))
         others = other_distributions(record, request.task_origin, request.method_origin)
         found.take(map(Finding, others))
@@ -145,12 +156,28 @@ class _Verification:
             self._again(record, request, values, found)
 
     def _request(self, record: Record, found: Verified) -> Request | None:
+        """What measures it again; metrics that its preset lists and nobody can make are told.
+
+        A file that was edited since contradicts nothing: it is told, too.
+        """
         try:
+            apart: list[str] = []
             with contained():
-                return request_of(record, settings=self.given, files=self.files)
+                request = request_of(record, settings=self.given, files=self.files, apart=apart)
+            found.take([Unchecked(f"not checked: {text}") for text in apart])
+            return request
+        except OtherSourceError as error:
+            found.take([Unchecked(f"not rescored: {error}")])
         except OtherDataError as error:
             found.take([Problem(str(error))])
         except CwbenchError as error:
+            if record.preset_values.get("metrics"):
+                values = record.preset_values | {"metrics": []}
+                without = self._request(replace(record, preset_values=values), found)
+                if without:
+                    text = f"not checked: metrics that its preset lists: {brief(str(error))}"
+                    found.take([Unchecked(text)])
+                return without
             found.take([Unchecked(f"not rescored: {error}")])
         except Exception as failure:  # noqa: BLE001 - of a plugin; the next record is checked
             found.take([Problem(f"it cannot be made again: {type(failure).__name__}: {failure}")])
@@ -213,11 +240,10 @@ def _origin(record: Record) -> Iterator[Finding]:
 
 
 def _complete(record: Record, request: Request) -> Iterator[Finding]:
-    same = record.environment.get("cwbench") == version("cwbench")
     ours = {p.name for p in registry.plugins() if p.distribution == "cwbench"}
     measured = {name for name, metric in request.metrics.items() if _partly(record, metric)}
     due = {
-        name: same and not metric.info.opt_in
+        name: not metric.info.opt_in and not age.may_lack(record, name)
         for name, metric in request.metrics.items()
         if name in ours | measured
     }

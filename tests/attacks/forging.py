@@ -191,6 +191,22 @@ def left_out(results: Path, identifier: str) -> None:
     settled(directory, content, keyed=True)
 
 
+def left_out_by(results: Path, *, cwbench: str | None = None, metric: str | None = None) -> None:
+    """A metric that every run takes, left out of a record that says it is of another time.
+
+    It names another cwbench, or says that its preset listed a metric that nobody has.
+    """
+    left_out(results, "energy")
+    (directory,) = results.glob("runs/*/*/*/*/seed-1")
+    content = content_of(directory)
+    if cwbench:
+        content["environment"]["cwbench"] = cwbench
+    if metric:
+        content["preset_values"]["metrics"] = [metric]
+        content["settings"]["preset.metrics"] = metric
+    settled(directory, content, keyed=True)
+
+
 def other_floor(results: Path, identifier: str) -> None:
     """A floor that makes the ratio to it better, by observation too."""
     directory = forged(results)
@@ -284,6 +300,9 @@ COMPOUND = [
     Forgery("all of another seed", seed_0s_samples),
     Forgery("more steps", lambda r: another_preset(r, steps=10**6)),
     Forgery("more pairs", lambda r: another_preset(r, training_pairs=10**6)),
+    Forgery("a metric left out by an older cwbench", lambda r: left_out_by(r, cwbench="0.1.9")),
+    Forgery("a metric left out by a release", lambda r: left_out_by(r, cwbench="0.1.0")),
+    Forgery("a metric left out for one unknown", lambda r: left_out_by(r, metric="of-nobody")),
 ]
 
 

@@ -38,6 +38,8 @@ BEYOND = {
     "equal seeds, as a copied record has: it is told",
     "another seed with noise": "values of another seed, moved by more than 1e-4 of their range, "
     "with neither samples nor a model",
+    "other images": "values of a metric of labelled images: the images that it judged are not "
+    "stored, and nothing draws them again",
     "the best of many": "seeds or settings that were tried and not handed in; an NFE that was left "
     "out (`--nfe` may choose)",
     "a trained method's name": "a model by other code than the method of that name and version, "
@@ -49,8 +51,9 @@ BEYOND = {
     "than the one here, which may be so: it is told as not checked, and stands in a column of its "
     "own",
     "a failure made up": "a run that is called failed, with a reason",
-    "older than the suite": "a record that says it is of an older cwbench, task, method or metric: "
-    "what has changed since is told as not checked, and it stands on a board or row of its own",
+    "older than the suite": "a record that says it is of an older task, method or metric: what "
+    "has changed since is told as not checked, and it stands on a board, row or column of its own; "
+    "an older cwbench excuses nothing",
 }
 """What no check of records can find, and why."""
 

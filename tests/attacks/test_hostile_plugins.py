@@ -34,7 +34,7 @@ TINY = {
 LIMIT = 20.0
 """Seconds of a run in a sweep."""
 PATIENCE = 240.0
-"""Seconds until a command counts as hung; a busy machine takes its time."""
+"""Seconds until a command counts as hung; a busy machine takes its time, and a sweep more."""
 MARK = "CWBENCH_ATTACK"
 
 DEEDS = {
@@ -141,7 +141,7 @@ class Told(NamedTuple):
     err: str
 
 
-def told(place: Path, *arguments: str) -> Told:
+def told(place: Path, *arguments: str, patience: float = PATIENCE) -> Told:
     """What the program says, once standard output and error are closed by all that hold them."""
     mark = uuid.uuid4().hex
     settings = [f"--set={key}={value}" for key, value in TINY.items()]
@@ -154,7 +154,7 @@ def told(place: Path, *arguments: str) -> Told:
         command, cwd=place, env=variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         try:
-            out, err = process.communicate(timeout=PATIENCE)
+            out, err = process.communicate(timeout=patience)
             return Told(process.returncode, out, err)
         except subprocess.TimeoutExpired:
             return Told(None, "", "")
@@ -233,7 +233,7 @@ def attack_sweep(place: Path, some: list[Hostile], honest: dict[str, Any]) -> Co
     methods = ",".join(one.written(place) for one in some)
     said = told(
         place, "sweep", "--method", f"{methods},prior", "--timeout", f"{LIMIT:g}", "--grace", "1",
-        "--retry", "failed,timeout,oom,diverged",
+        "--retry", "failed,timeout,oom,diverged", patience=PATIENCE + 2 * LIMIT * len(some),
     )  # fmt: skip
     if said.code is None:
         return Counts(len(some), hung=1)

@@ -1,0 +1,90 @@
+"""Settings that nothing can have been run with are refused, whatever samples lie beside them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attacks.forging import content_of, forged, put, settled
+
+import cwbench
+from cwbench.running.named import named
+from cwbench.verifying.verify import verify
+
+TASK = '''
+from pathlib import Path
+from pydantic import Field, model_validator
+from cwbench import Params
+from cwbench_tasks.gaussian_linear import GaussianLinear
+
+class Mine(GaussianLinear):
+    class Params(Params):
+        """Two that go together, and a file that no record keeps."""
+        scale: float = Field(1.0, gt=0)
+        weights: Path
+        @model_validator(mode="after")
+        def there(self):
+            if not self.weights.exists():
+                raise ValueError("there are no weights")
+            return self
+'''
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("honest")
+    cwbench.run(
+        "gaussian-mixture", "linear-gaussian", preset="smoke", seed=1, results=place,
+        figures=False, quiet=True, settings={"preset.samples": 10, "preset.observations": 4},
+    )  # fmt: skip
+    return place
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("task.params.components", -3, "task.components = -3: Input should be greater"),
+        ("task.params.noise", "loud", "task.noise = 'loud': Input should be a valid number"),
+        ("task.params.other", 1, "task.other is none of them"),
+        ("method.params.ridge", "x", "method.ridge = 'x': Input should be a valid tuple"),
+        ("method.params.other", 1, "method.other is none of them"),
+    ],
+)
+def test_settings_that_are_refused(
+    honest: Path, tmp_path: Path, path: str, value: Any, said: str
+) -> None:
+    """With the key that follows from them: it was accepted, with samples it was called ok."""
+    results = tmp_path / "results"
+    shutil.copytree(honest, results)
+    content = content_of(forged(results))
+    put(content, tuple(path.split(".")), value)
+    settled(forged(results), content, keyed=True)
+    (found,) = verify(results, fresh=False)
+    assert found.refused
+    assert any("takes no such settings" in p and said in p for p in found.problems), found
+
+
+def test_a_file_that_no_record_keeps_is_no_impossible_setting(
+    store: Callable[..., Path], results: Path, tmp_path: Path
+) -> None:
+    """Nor is what its validator makes of it; a number out of its range is."""
+    (tmp_path / "mine.py").write_text(TASK)
+    files = named(task=[f"{tmp_path}/mine.py:Mine"])
+    (origin,) = files.task.values()
+    part = {
+        "name": "gaussian-linear", "distribution": "mine.py",
+        "version": origin.cls.info.version, "source_sha256": origin.source_sha256,
+        "params": {"scale": 1.0, "weights": None}, "changed": {"weights": "0123abcd"},
+    }  # fmt: skip
+    directory = store(task="gaussian-linear")
+    for scale in (1.0, -1.0):
+        content = json.loads((directory / "record.json").read_text())
+        content["task"] |= part | {"params": part["params"] | {"scale": scale}}
+        (directory / "record.json").write_text(json.dumps(content))
+        (found,) = verify(results, files=files)
+        told = [problem for problem in found.problems if "no such settings" in problem]
+        assert len(told) == (scale < 0), found
