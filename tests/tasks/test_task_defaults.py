@@ -28,10 +28,10 @@ def of(task: str) -> type[ImagingParams]:
 
 def stated() -> dict[tuple[str, str], str]:
     """The settings of each task and column, as the guide has them."""
-    lines = [line.strip("| \n").split(" | ") for line in GUIDE.read_text().splitlines()]
-    (head,) = [line for line in lines if line[0] == "task" and "`mnist`" in line]
-    columns = [cell.strip("` ") for cell in head[1:] if "`" in cell]
-    rows = {line[0].strip("`"): line[2:] for line in lines if line[1:2] == ["setting"]}
+    tables = [line for line in GUIDE.read_text().splitlines() if line.startswith("|")]
+    lines = [[cell.strip("` ") for cell in line.split("|")[1:-1]] for line in tables]
+    (columns,) = (line[2:] for line in lines if line[:2] == ["task", ""])
+    rows = {line[0]: line[2:] for line in lines if line[1:2] == ["setting"]}
     return {
         (task, column): cell
         for task, cells in rows.items()
