@@ -21,11 +21,12 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from cwbench.errors import ContractError
+from cwbench.known.factors import noisy_prior
 from cwbench.known.operator import LinearOperator
-from cwbench.known.prior import NoisyPrior
 from cwbench.machine.signals import heed
 from cwbench.preset import NFE, Preset
 from cwbench.samples import (
+    FactorPrior,
     ImageSet,
     JointSamples,
     MixturePosterior,
@@ -242,8 +243,11 @@ class Task(ABC):
         overridden = type(self).log_likelihood is not Task.log_likelihood
         return overridden or self.linear_operator() is not None
 
-    def prior_mixture(self) -> MixturePrior | None:
-        """The law of flattened x as a Gaussian mixture, or None where it is not one."""
+    def prior_mixture(self) -> MixturePrior | FactorPrior | None:
+        """The law of flattened x as a Gaussian mixture, or None where it is not one.
+
+        A `FactorPrior` where covariance matrices would not fit into memory.
+        """
         return None
 
     def log_prior(self, x: Tensor) -> Tensor:
@@ -254,7 +258,7 @@ class Task(ABC):
         prior = self.prior_mixture()
         if prior is None:
             raise NotImplementedError(f"{self.info.name} has no prior density")
-        return NoisyPrior(prior).log_density(x.flatten(1))
+        return noisy_prior(prior).log_density(x.flatten(1))
 
     @property
     def has_density(self) -> bool:

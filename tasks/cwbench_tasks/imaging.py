@@ -25,7 +25,7 @@ from torch import Generator, Tensor
 
 from cwbench.known.operator import LinearOperator
 from cwbench.preset import vector_presets
-from cwbench.samples import JointSamples, MixturePosterior, MixturePrior, Moments
+from cwbench.samples import FactorPrior, JointSamples, MixturePosterior, MixturePrior, Moments
 from cwbench.task import Params, Task
 from cwbench_tasks.image_folder import ImageFolder, image_folder
 from cwbench_tasks.image_priors import COLOURED, Law, Posterior, image_prior
@@ -193,8 +193,8 @@ class ImagingTask(Task):
         matrix = torch.kron(torch.eye(channels, dtype=torch.float64), self.A)
         return LinearOperator(matrix, self.noise)
 
-    def prior_mixture(self) -> MixturePrior | None:
-        """The prior of flattened x by its covariances; None where they are too large or unknown."""
+    def prior_mixture(self) -> MixturePrior | FactorPrior | None:
+        """The prior of flattened x, large ones by their factors; None under `prior: images`."""
         return self.law.mixture() if self.folder is None else None
 
     def log_prior(self, x: Tensor) -> Tensor:
