@@ -110,7 +110,8 @@ class _Level:
         Y = torch.linalg.solve_triangular(self.root[k], H.T, upper=False).T
         values, Q = torch.linalg.eigh(Y.T @ Y)
         inner = (Q / (1 + (1 + values.clamp_min(0)).sqrt())) @ Q.T
-        return self.sigma * share * (e + e @ Y @ inner @ Y.T)
+        spread: Tensor = self.sigma * share * (e + e @ Y @ inner @ Y.T)
+        return spread
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ class Known:
     @property
     def denoiser(self) -> ExactPrior:
         """E[X_0 | x_t], score and draws of X_0 | x_t, for those that declare `denoiser`."""
-        prior = self._asked("denoiser", self.granted.denoiser)
+        prior: MixturePrior | FactorPrior = self._asked("denoiser", self.granted.denoiser)
         return noisy_prior(prior, self.counts.denoised).standardised(*self._flat())
 
     @property

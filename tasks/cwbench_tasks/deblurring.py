@@ -38,7 +38,7 @@ class DeblurringParams(ImagingParams):
         1.4, ge=1e-3, le=100, description="deviation over the rms variation of A x"
     )
 
-    def idle(self) -> Mapping[str, str]:
+    def idle_settings(self) -> Mapping[str, str]:
         """A Gaussian has no angle."""
         return {"angle": "blur=motion"} if self.blur == "gaussian" else {}
 

@@ -77,19 +77,9 @@ class ImagingParams(Params):
             return given
         return {**cls.by_prior.get(given.get("prior", ""), {}), **given}
 
-    def idle(self) -> Mapping[str, str]:
-        """Settings that nothing asks for beside the others, with what to type for one to count."""
-        return {}
-
-    @model_validator(mode="after")
-    def _nothing_is_idle(self) -> ImagingParams:
-        """Refuse what would change a run's key and observations, and not its problem."""
-        defaults = {name: field.default for name, field in type(self).model_fields.items()}
-        defaults |= self.by_prior.get(self.prior, {})
-        for name, remedy in self.idle().items():
-            if getattr(self, name) != defaults[name]:
-                raise ValueError(f"{name} changes nothing here; it goes with --set {remedy}")
-        return self
+    def standard_settings(self) -> dict[str, Any]:
+        """Defaults under this prior."""
+        return super().standard_settings() | dict(self.by_prior.get(self.prior, {}))
 
     @model_validator(mode="after")
     def _folder_goes_with_images(self) -> ImagingParams:

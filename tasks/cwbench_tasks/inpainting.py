@@ -36,7 +36,7 @@ class InpaintingParams(ImagingParams):
     )
     instance: int = Field(0, ge=0, description="which random pixels, with mask random")
 
-    def idle(self) -> Mapping[str, str]:
+    def idle_settings(self) -> Mapping[str, str]:
         """What is about the other mask."""
         if self.mask == "random":
             return {"hole": "mask=hole"}

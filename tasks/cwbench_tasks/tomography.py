@@ -29,7 +29,7 @@ class TomographyParams(ImagingParams):
         180.0, gt=0, le=180, description="degrees that the views divide; below 180: limited angle"
     )
 
-    def idle(self) -> Mapping[str, str]:
+    def idle_settings(self) -> Mapping[str, str]:
         """One view is that of the first angle, whatever the range."""
         return {"angular_range": "views=2"} if self.views == 1 else {}
 

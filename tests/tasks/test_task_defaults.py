@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from benchmarks import gaps
+from cwbench.api import load_method
 from cwbench.errors import UsageError
 from cwbench.settings import json_values, validated
 from cwbench_tasks.image_priors import PriorName
@@ -87,6 +88,13 @@ def test_a_setting_that_changes_nothing_is_refused(
         validated(of(task), given, "task")
     setting, value = remedy.split("=")
     assert validated(of(task), {**given, setting: value}, "task")
+
+
+def test_a_step_that_dps_does_not_take_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"zeta changes nothing here.* --set guidance=norm"):
+        load_method("dps", guidance="score", zeta=1.5)
+    assert load_method("dps", guidance="score", zeta=0.5)
+    assert load_method("dps", guidance="norm", zeta=1.5)
 
 
 @pytest.mark.parametrize("prior", ["digits", "mnist", "patches32"])
