@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -146,7 +146,8 @@ class Known:
     @property
     def denoiser(self) -> ExactPrior:
         """E[X_0 | x_t], score and draws of X_0 | x_t, for those that declare `denoiser`."""
-        prior: MixturePrior | FactorPrior = self._asked("denoiser", self.granted.denoiser)
+        asked = self._asked("denoiser", self.granted.denoiser)
+        prior = cast("MixturePrior | FactorPrior", asked)  # mypy joins named tuples to a tuple
         return noisy_prior(prior, self.counts.denoised).standardised(*self._flat())
 
     @property
