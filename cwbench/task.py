@@ -13,10 +13,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor
 from torch.utils.data import Dataset, TensorDataset
 
@@ -34,7 +34,7 @@ from cwbench.samples import (
     Moments,
     RunningMoments,
 )
-from cwbench.settings import content_values
+from cwbench.settings import NothingIdle, content_values
 
 MOMENT_DRAWS = 2**16
 """Exact draws that give the moments of a posterior that is no mixture."""
@@ -46,31 +46,10 @@ KEPT_NUMBERS = 2**25
 """Entries of covariances that are kept in memory."""
 
 
-class Params(BaseModel):
+class Params(NothingIdle):
     """Base of all settings: checked once, frozen, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    def idle_settings(self) -> Mapping[str, str]:
-        """Settings that change nothing beside the others, with what to type for one to count.
-
-        To give one is an error: it would change the key of a run and the streams of its task, and
-        make another column of the same problem.
-        """
-        return {}
-
-    def standard_settings(self) -> dict[str, Any]:
-        """Defaults, as they are beside the others."""
-        fields = type(self).model_fields.items()
-        return {name: field.get_default(call_default_factory=True) for name, field in fields}
-
-    @model_validator(mode="after")
-    def _nothing_is_idle(self) -> Self:
-        standard = self.standard_settings()
-        for name, remedy in self.idle_settings().items():
-            if getattr(self, name) != standard[name]:
-                raise ValueError(f"{name} changes nothing here; it goes with --set {remedy}")
-        return self
 
 
 class UnitParams(Params):
