@@ -50,6 +50,21 @@ class MixturePrior(NamedTuple):
     covariances: Tensor
 
 
+class FactorPrior(NamedTuple):
+    """A mixture of factor analysers in float64, for x too large for covariance matrices.
+
+    Component k is X = m_k + F_k Z + sqrt(t_k) R E with Z ~ N(0, I_q), E ~ N(0, I_d): `weights`
+    `(K,)`, `means` `(K, d)`, `factors` `(K, d, q)`, `levels` t_k `(K,)`, and `deviations` `(d,)`,
+    the diagonal of R, which all components share.
+    """
+
+    weights: Tensor
+    means: Tensor
+    factors: Tensor
+    levels: Tensor
+    deviations: Tensor
+
+
 class Moments(NamedTuple):
     """Posterior `mean` with shape `(m, d)` and `covariance` `(m, d, d)`, float64, x flattened."""
 

@@ -9,9 +9,9 @@ import math
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from cwbench.errors import UsageError, unknown
@@ -20,6 +20,32 @@ Model = TypeVar("Model", bound=BaseModel)
 
 SHORT = 8
 """Digits of a fingerprint that stand for a folder in titles."""
+
+
+class NothingIdle(BaseModel):
+    """Settings of which none is given that changes nothing beside the others."""
+
+    def idle_settings(self) -> Mapping[str, str]:
+        """Settings that change nothing beside the others, with what to type for one to count.
+
+        To give one is an error: it would change the key of a run and the streams of its task, and
+        make another column of the same problem.
+        """
+        return {}
+
+    def standard_settings(self) -> dict[str, Any]:
+        """Defaults, as they are beside the others."""
+        fields = type(self).model_fields.items()
+        return {name: field.get_default(call_default_factory=True) for name, field in fields}
+
+    @model_validator(mode="after")
+    def _nothing_is_idle(self) -> Self:
+        idle = self.idle_settings()
+        standard = self.standard_settings() if idle else {}
+        for name, remedy in idle.items():
+            if getattr(self, name) != standard[name]:
+                raise ValueError(f"{name} changes nothing here; it goes with --set {remedy}")
+        return self
 
 
 def parse(assignments: Iterable[str]) -> dict[str, str]:

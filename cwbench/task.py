@@ -21,11 +21,12 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from cwbench.errors import ContractError
+from cwbench.known.factors import noisy_prior
 from cwbench.known.operator import LinearOperator
-from cwbench.known.prior import NoisyPrior
 from cwbench.machine.signals import heed
 from cwbench.preset import NFE, Preset
 from cwbench.samples import (
+    FactorPrior,
     ImageSet,
     JointSamples,
     MixturePosterior,
@@ -33,7 +34,7 @@ from cwbench.samples import (
     Moments,
     RunningMoments,
 )
-from cwbench.settings import content_values
+from cwbench.settings import NothingIdle, content_values
 
 MOMENT_DRAWS = 2**16
 """Exact draws that give the moments of a posterior that is no mixture."""
@@ -45,7 +46,7 @@ KEPT_NUMBERS = 2**25
 """Entries of covariances that are kept in memory."""
 
 
-class Params(BaseModel):
+class Params(NothingIdle):
     """Base of all settings: checked once, frozen, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -242,8 +243,11 @@ class Task(ABC):
         overridden = type(self).log_likelihood is not Task.log_likelihood
         return overridden or self.linear_operator() is not None
 
-    def prior_mixture(self) -> MixturePrior | None:
-        """The law of flattened x as a Gaussian mixture, or None where it is not one."""
+    def prior_mixture(self) -> MixturePrior | FactorPrior | None:
+        """The law of flattened x as a Gaussian mixture, or None where it is not one.
+
+        A `FactorPrior` where covariance matrices would not fit into memory.
+        """
         return None
 
     def log_prior(self, x: Tensor) -> Tensor:
@@ -254,7 +258,7 @@ class Task(ABC):
         prior = self.prior_mixture()
         if prior is None:
             raise NotImplementedError(f"{self.info.name} has no prior density")
-        return NoisyPrior(prior).log_density(x.flatten(1))
+        return noisy_prior(prior).log_density(x.flatten(1))
 
     @property
     def has_density(self) -> bool:

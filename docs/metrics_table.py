@@ -17,7 +17,7 @@ from cwbench.metric import (
 )
 
 PAGE = Path(__file__).parent / "metrics.md"
-HEAD = "| id | what | kind | needs | better | debiased | ranks | sees | not seen | floor |"
+HEAD = "| name | what | kind | needs | better | debiased | ranks | sees | not seen | floor |"
 KINDS = {
     ReferenceMetric: ("distance", "exact draws against exact draws"),
     SplitMetric: ("halves", "exact draws, one half taken twice"),
@@ -55,7 +55,7 @@ def table() -> list[str]:
 def written(page: str) -> str:
     """The page with its table made anew."""
     lines = page.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.startswith("| id |"))
+    start = next(i for i, line in enumerate(lines) if line.startswith("| name |"))
     end = next((i for i in range(start, len(lines)) if not lines[i].startswith("|")), len(lines))
     return "\n".join([*lines[:start], *table(), *lines[end:]]) + "\n"
 

@@ -29,6 +29,7 @@ from cwbench.known.classes import CLASSES, Sees, sees
 from cwbench.records.measured import Kind
 from cwbench.records.record import from_file, method_label
 from cwbench.records.schema import brief
+from cwbench.records.tables import GAUSSIAN_GAP, LEAST_GAP
 
 DISTANCES = ("ew2sq", "energy", "esw2sq", "mode-weights")
 """Each is blind to something in many dimensions; there they are shown and judged together."""
@@ -249,6 +250,32 @@ class Board:
     def group(self) -> str:
         """The task group that has one vote."""
         return str(self.task["group"] or self.task["name"])
+
+    @cached_property
+    def gaussian_gap(self) -> float | None:
+        """How far posteriors are from Gaussian, as runs measured it; None where none did.
+
+        The median over runs: they measure the same, so that one that says otherwise is odd.
+        """
+        facts = (run.content["diagnostics"] for row in self.rows for run in row.runs)
+        gaps = [fact[GAUSSIAN_GAP] for fact in facts if GAUSSIAN_GAP in fact]
+        numbers = [gap for gap in gaps if isinstance(gap, float | int)]
+        return float(np.median(numbers)) if numbers else None
+
+    @property
+    def nearly_gaussian(self) -> bool:
+        """Whether two moments are nearly the answer: such a task has no vote."""
+        return self.gaussian_gap is not None and self.gaussian_gap < LEAST_GAP
+
+    @property
+    def remark(self) -> str:
+        """What has to be known of a task whose verdicts do not count across tasks, else empty."""
+        if not self.nearly_gaussian:
+            return ""
+        return (
+            f"nearly Gaussian: the gap is {self.gaussian_gap:.3f}, below {LEAST_GAP:.2f}; two "
+            "moments are nearly the answer, and the task has no vote"
+        )
 
     @property
     def dimension(self) -> int | None:

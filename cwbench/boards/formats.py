@@ -189,7 +189,8 @@ def _notes(board: Board, sort: str) -> list[Text]:
     notes += [f"  {brief(row.label)}: {brief(note(row))}" for row in board.rows if note(row)]
     rest = [f"  and {len(notes) - NOTES_SHOWN} more"] if len(notes) > NOTES_SHOWN else []
     explained = board.explained(columns_shown(board, sort))
-    told = [f"  {explained}"] * bool(explained) + notes[:NOTES_SHOWN] + rest
+    marks = [f"  {mark}" for mark in (board.remark, explained) if mark]
+    told = marks + notes[:NOTES_SHOWN] + rest
     return [Text(line, style="yellow") for line in told]
 
 
@@ -205,9 +206,8 @@ def markdown(found: Sequence[Board], sort: str = "") -> str:
         title, columns = markdown_text(board.marked), columns_shown(board, sort)
         explained = markdown_text(board.explained(columns), LONGEST)
         table = markdown_table(board, columns, sorted_by(board, sort))
-        text.append(
-            f"### {title}\n\n" + table + "".join(notes) + f"\n{explained}\n" * bool(explained)
-        )
+        marks = [f"\n{mark}\n" for mark in (markdown_text(board.remark), explained) if mark]
+        text.append(f"### {title}\n\n" + table + "".join([*notes, *marks]))
     return "\n".join(text)
 
 
@@ -274,12 +274,14 @@ def _latex_table(board: Board, sort: str) -> str:
 def _caption(board: Board, columns: Sequence[Column]) -> str:
     """What the numbers are."""
     told = board.explained(columns).replace(MARK, "")
+    remark = board.remark[:1].upper() + board.remark[1:]
     return (
         f"\\texttt{{{latex_text(board.title)}}}, preset \\texttt{{{latex_text(board.preset)}}}"
         + (f", track {latex_text(board.track)}" if board.track != "fixed" else "")
         + ". Mean with half its 95\\,\\% interval over seeds and observations; in bold the best "
         "and what cannot be told from it (paired differences, Holm"
         + ("; or where distances contradict each other)." if board.together else ").")
+        + (f" {latex_text(remark, LONGEST)}." if remark else "")
         + (f" {LATEX_MARK}{latex_text(told, LONGEST)}." if told else "")
     )
 
@@ -321,6 +323,7 @@ def _board_json(board: Board, sort: str) -> dict[str, Any]:
         "task": board.task["name"], "title": board.title, "task_version": board.task["version"],
         "task_params": board.task["params"], "group": board.group, "preset": board.preset,
         "track": board.track, "main": key.name if key else None, "older": board.older,
+        "gaussian_gap": board.gaussian_gap, "nearly_gaussian": board.nearly_gaussian,
         "rows": [_row_json(board, row) for row in board.ordered(key)],
     }  # fmt: skip
 

@@ -6,6 +6,7 @@ import functools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,26 @@ from cwbench.records.values import observed
 
 PRESETS = ("standard", "paper", "quick", "ladder", "smoke")
 """In this order; others follow."""
+
+
+class Problem(NamedTuple):
+    """What is wrong with the record in a directory below the results."""
+
+    text: str
+    place: PurePath
+
+    def concerns(self, tasks: set[str], presets: set[str]) -> bool:
+        """Whether it may be of these tasks and presets, as far as its directory says."""
+        parts = self.place.parts
+        if len(parts) != len(LAYOUT):
+            return True
+        _, task, _, preset, *_ = parts
+        names = {title.partition(" (")[0] for title in tasks}
+        return (not names or task in names) and (not presets or preset in presets)
+
+
+LAYOUT = ("runs", "task", "method", "preset", "key", "seed")
+"""The folders of a run below the results (`cwbench.records.runs`)."""
 
 
 class Boards(NamedTuple):
@@ -68,7 +89,8 @@ def boards(
     _title_apart(made)
     for board in made:
         score(board, {*methods}, {*sees})
-    return Boards(sorted(made, key=_place), problems, _present(runs))
+    told = [one.text for one in problems if one.concerns({*tasks}, {*presets})]
+    return Boards(sorted(made, key=_place), told, _present(runs))
 
 
 def _wanted(contents: Iterable[Mapping[str, Any]], metrics: set[str] | None) -> set[str] | None:
@@ -102,15 +124,17 @@ def _place(board: Board) -> tuple[int, str, str, str]:
 
 def _read(
     sources: Iterable[Source], metrics: set[str] | None
-) -> tuple[list[Run], list[Measured], list[str]]:
+) -> tuple[list[Run], list[Measured], list[Problem]]:
     """The runs, what was measured of them by their places in this list, and the problems."""
     runs: list[Run] = []
     measured: list[Measured] = []
-    problems: list[str] = []
+    problems: list[Problem] = []
     first: dict[str, Run] = {}
     for results, origin, home in sources:
         found = observed(results, lambda contents: _wanted(contents, metrics), home)
-        problems += found.problems.values()
+        problems += [
+            Problem(text, path.relative_to(results)) for path, text in found.problems.items()
+        ]
         places = np.full(len(found.runs), -1)
         for place, (name, content) in enumerate(found.runs.items()):
             run_id = str(content["run_id"])
@@ -119,10 +143,11 @@ def _read(
                 first[run_id], places[place] = run, len(runs)
                 runs.append(run)
             elif first[run_id].origin == origin:
-                problems.append(
+                told = (
                     f"{run.directory}/record.json is run {run_id} again, which is in "
                     f"{first[run_id].directory}; the first counts"
                 )
+                problems.append(Problem(told, PurePath(name)))
         for part in found.measured:
             counted = part._replace(runs=places[part.runs])
             measured.append(counted.at(counted.runs >= 0) if (places < 0).any() else counted)

@@ -80,7 +80,11 @@ def scaled_table(boards: Sequence[Board]) -> pd.DataFrame:
 
 
 def vote_table(boards: Sequence[Board]) -> pd.DataFrame:
-    """Wins, ties and losses of the row against the column, one vote a task group."""
+    """Wins, ties and losses of the row against the column, one vote a task group.
+
+    Nearly Gaussian tasks have none.
+    """
+    boards = [board for board in boards if not board.nearly_gaussian]
     methods = common_methods(boards, controls=False)
     met: dict[tuple[str, str], tuple[int, int, int]] = {}
     rows = [{row.label: row for row in board.rows} for board in boards]
@@ -125,6 +129,8 @@ def classed(names: Sequence[str], labels: Iterable[str], boards: Sequence[Board]
 def votes_of(boards: Sequence[Board], name: str) -> Figure:
     """The matrix of wins, ties and losses of a preset."""
     note = "wins–ties–losses of the row, one vote a task group"
+    silent = sum(board.nearly_gaussian for board in boards)
+    note += f"; {silent} nearly Gaussian without" if silent else ""
     table = vote_table(boards)
     names = classed(short_names(table.index), table.index, boards)
     table = table.set_axis(names, axis=0).set_axis(names, axis=1)

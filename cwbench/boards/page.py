@@ -144,6 +144,7 @@ def _board(
         "title": board.title, "stage": stage, "task": board.task["name"], "older": board.older,
         "version": board.task["version"], "params": board.task["params"],
         "dimension": board.dimension, "group": board.group, "together": board.together,
+        "remark": board.remark,
         "budget": board.rows[0].runs[0].content["preset_values"] if board.rows else {},
         "main": place.get(board.main) if board.main else None,
         "columns": [_column(board, column) for column in columns],

@@ -16,9 +16,10 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from cwbench.check.outcome import NotApplicableError, require
+from cwbench.known.factors import noisy_prior
 from cwbench.known.offered import operator_of, prior_of
 from cwbench.known.operator import LinearOperator
-from cwbench.known.prior import NoisyPrior
+from cwbench.known.prior import ExactPrior
 from cwbench.samples import MixturePosterior, MixturePrior
 from cwbench.task import Task
 
@@ -119,7 +120,7 @@ def bayes(subject: Offering) -> None:
     A, prior = _operator(task), _prior(task).prior
     x, y = task.sample_joint(50, _stream(25))
     posterior = task.posterior_mixture(y)
-    if posterior is None:
+    if posterior is None or not isinstance(prior, MixturePrior):
         raise NotApplicableError("its posterior is no mixture")
     x = x.double()
     left = task.log_likelihood(x[:, None], y)[:, 0] + task.log_prior(x) - _evidence(A, prior, y)
@@ -141,7 +142,7 @@ def _orthogonal(D: Tensor, x_0: Tensor, x_t: Tensor, directions: Tensor) -> floa
 
 
 def _same_draws(
-    prior: NoisyPrior, D: Tensor, x_0: Tensor, x_t: Tensor, sigma: float, directions: Tensor
+    prior: ExactPrior, D: Tensor, x_0: Tensor, x_t: Tensor, sigma: float, directions: Tensor
 ) -> float:
     """Largest difference of moments of X_0 and of draws given the same x_t, in standard errors."""
     uniform = torch.rand(len(x_t), dtype=torch.float64, generator=_stream(26))
@@ -172,11 +173,11 @@ def _operator(task: Task) -> LinearOperator:
     return operator
 
 
-def _prior(task: Task) -> NoisyPrior:
+def _prior(task: Task) -> ExactPrior:
     prior = prior_of(task)
     if prior is None:
         raise NotApplicableError("offers no prior that is a mixture")
-    return NoisyPrior(prior)
+    return noisy_prior(prior)
 
 
 def _evidence(A: LinearOperator, prior: MixturePrior, y: Tensor) -> Tensor:

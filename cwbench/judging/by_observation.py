@@ -172,7 +172,7 @@ class ObservationJudge:
 
     def floor(self, metric: Metric, compute: Callable[[], Tensor]) -> Tensor:
         """What exact draws score, computed once for a task and preset, kept beside the results."""
-        path = self._floor_path(metric) if self.cache else None
+        path = self._floor_path(metric)
         kept = _sound_floor(tensors.kept(path), self.preset.observations)
         if kept is not None:
             return kept
@@ -180,17 +180,21 @@ class ObservationJudge:
         tensors.keep(path, {"floor": floor})
         return floor
 
-    def _floor_path(self, metric: Metric) -> Path:
-        """Where a floor is kept: all that decides it is in the name.
+    def _floor_path(self, metric: Metric) -> Path | None:
+        """Where a floor is kept."""
+        source = self.hashes.get(metric.info.name)
+        suffix = f"-{source[:16]}" if source else ""
+        return self.kept_at(f"{metric.info.name}-{metric.info.version}{suffix}")
+
+    def kept_at(self, name: str) -> Path | None:
+        """Where something of that name is kept: all that decides it is in the path.
 
         Code that a task's source does not hold shows in what it draws.
         """
-        assert self.cache is not None  # noqa: S101 - asked by the caller
+        if self.cache is None:
+            return None
         facts = repr((self.task.identity, self.preset.split, self._drawn))
         digest = hashlib.sha256(facts.encode()).hexdigest()[:16]
-        source = self.hashes.get(metric.info.name)
-        suffix = f"-{source[:16]}" if source else ""
-        name = f"{metric.info.name}-{metric.info.version}{suffix}"
         return self.cache / f"{self.task.info.name}-{digest}-{name}.safetensors"
 
     @cached_property

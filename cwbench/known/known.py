@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -16,11 +16,12 @@ from torch import Tensor
 from cwbench.door import copying
 from cwbench.errors import ContractError
 from cwbench.known.classes import Need
+from cwbench.known.factors import noisy_prior
 from cwbench.known.offered import LACKING, operator_of, prior_of
 from cwbench.known.operator import LinearOperator
-from cwbench.known.prior import NoisyPrior
+from cwbench.known.prior import ExactPrior
 from cwbench.ot.scaling import Scaling
-from cwbench.samples import MixturePrior
+from cwbench.samples import FactorPrior, MixturePrior
 
 if TYPE_CHECKING:
     from cwbench.task import Task
@@ -58,7 +59,7 @@ class Granted:
     rough: str = ""
     likelihood: Callable[[Tensor, Tensor], Tensor] | None = None
     operator: LinearOperator | None = None
-    denoiser: MixturePrior | None = None
+    denoiser: MixturePrior | FactorPrior | None = None
     density: Callable[[Tensor], Tensor] | None = None
 
 
@@ -143,10 +144,11 @@ class Known:
         return replace(operator, count=self.counts.operated).standardised(*self._flat())
 
     @property
-    def denoiser(self) -> NoisyPrior:
+    def denoiser(self) -> ExactPrior:
         """E[X_0 | x_t], score and draws of X_0 | x_t, for those that declare `denoiser`."""
-        prior = self._asked("denoiser", self.granted.denoiser)
-        return NoisyPrior(prior, self.counts.denoised).standardised(*self._flat())
+        asked = self._asked("denoiser", self.granted.denoiser)
+        prior = cast("MixturePrior | FactorPrior", asked)  # mypy joins named tuples to a tuple
+        return noisy_prior(prior, self.counts.denoised).standardised(*self._flat())
 
     @property
     def density(self) -> Density:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from cwbench.door import copied
 from cwbench.errors import ContractError
 from cwbench.known.classes import NEEDS, Need
+from cwbench.known.factors import noisy_prior
 from cwbench.known.operator import LinearOperator
-from cwbench.known.prior import NoisyPrior
-from cwbench.samples import MixturePrior
+from cwbench.samples import FactorPrior, MixturePrior
 
 if TYPE_CHECKING:
     from cwbench.task import Task
@@ -67,7 +67,7 @@ def operator_of(task: Task) -> LinearOperator | None:
     return given.copy()
 
 
-def prior_of(task: Task) -> MixturePrior | None:
+def prior_of(task: Task) -> MixturePrior | FactorPrior | None:
     """A copy of the task's prior, or None where it is no mixture.
 
     Raises:
@@ -76,9 +76,11 @@ def prior_of(task: Task) -> MixturePrior | None:
     given, origin = task.prior_mixture(), f"prior_mixture of task {task.info.name!r}"
     if given is None:
         return None
-    if not isinstance(given, MixturePrior):
-        raise ContractError(f"{origin} returned {_kind(given)}; return a MixturePrior or None")
-    size, found = math.prod(task.x_shape), NoisyPrior(given).size
+    if not isinstance(given, MixturePrior | FactorPrior):
+        raise ContractError(
+            f"{origin} returned {_kind(given)}; return a MixturePrior or None (or a FactorPrior)"
+        )
+    size, found = math.prod(task.x_shape), noisy_prior(given).size
     if found != size:
         raise ContractError(f"{origin} is of {found} numbers; flattened x has {size}")
     return copied(given)

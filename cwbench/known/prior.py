@@ -12,6 +12,7 @@ so the eigenvectors of the components serve every noise level.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,13 +22,55 @@ import torch
 from torch import Tensor
 
 from cwbench.errors import ContractError
-from cwbench.samples import MixturePrior
+from cwbench.samples import FactorPrior, MixturePrior
 
 ROUNDING = 1e-8
 """Relative error that a task may have made in weights and covariances."""
 
 Noted = Callable[[int, Tensor], None]
 """Is told how many x_t were denoised, and handed the result, to watch for its derivative."""
+
+
+class ExactPrior(ABC):
+    """The exact denoiser, score and posterior of a prior at every noise level, float64.
+
+    alpha and sigma are numbers, or have shape `(n, 1)`; x_t has shape `(n, d)`.
+    """
+
+    prior: MixturePrior | FactorPrior
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """d, the numbers of x."""
+
+    @abstractmethod
+    def denoise(self, x_t: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
+        """E[X_0 | x_t] with shape `(n, d)`."""
+
+    def score(self, x_t: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
+        """The gradient of log p(x_t) with shape `(n, d)`, by Tweedie's formula."""
+        return (alpha * self.denoise(x_t, alpha, sigma) - x_t) / sigma**2
+
+    @abstractmethod
+    def drawn(
+        self,
+        x_t: Tensor,
+        alpha: Tensor | float,
+        sigma: Tensor | float,
+        *,
+        uniform: Tensor,
+        normal: Tensor,
+    ) -> Tensor:
+        """One draw of X_0 | x_t for each x_t, from `uniform` `(n,)` and `normal` `(n, d)`."""
+
+    @abstractmethod
+    def log_density(self, x: Tensor) -> Tensor:
+        """Logarithm of p(x) with shape `(n,)` of x with shape `(n, d)`."""
+
+    @abstractmethod
+    def standardised(self, mean: Tensor, deviation: Tensor) -> ExactPrior:
+        """The prior of u, with x = mean + deviation u; both have shape `(d,)`."""
 
 
 class Denoised(NamedTuple):
@@ -43,25 +86,18 @@ class Denoised(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NoisyPrior:
-    """The exact denoiser, score and posterior of a mixture at every noise level, float64.
-
-    alpha and sigma are numbers, or have shape `(n, 1)`; x_t has shape `(n, d)`.
-    """
+class NoisyPrior(ExactPrior):
+    """That of a mixture by the eigenvectors of its covariances."""
 
     prior: MixturePrior
     noted: Noted = field(default=lambda *_: None, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what is no mixture of Gaussians."""
-        _refuse_kind(self.prior)
-        weights, _, covariances = self.prior
-        if not (weights >= 0).all():
-            raise ContractError("a weight of the prior mixture is negative")
-        if not math.isclose(float(weights.sum()), 1, rel_tol=ROUNDING):
-            raise ContractError(
-                f"the weights of the prior mixture add up to {float(weights.sum()):.6g}, not to 1"
-            )
+        refuse_parts(self.prior)
+        _refuse_shapes(self.prior)
+        refuse_weights(self.prior.weights)
+        covariances = self.prior.covariances
         gap = (covariances - covariances.mT).abs().amax((1, 2))
         if not (gap <= ROUNDING * covariances.abs().amax((1, 2))).all():
             raise ContractError("a covariance of the prior mixture is not symmetric")
@@ -111,28 +147,13 @@ class NoisyPrior:
         self.noted(len(x_t), mean)
         return mean
 
-    def score(self, x_t: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Tensor:
-        """The gradient of log p(x_t) with shape `(n, d)`, by Tweedie's formula."""
-        return (alpha * self.denoise(x_t, alpha, sigma) - x_t) / sigma**2
-
     def given(self, x_t: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> Denoised:
         """X_0 given each x_t.
 
         Raises:
             ContractError: if sigma is not above 0, or x_t or a level has another shape.
         """
-        alpha, sigma = (
-            torch.as_tensor(part, dtype=torch.float64, device=x_t.device)[..., None]
-            for part in (alpha, sigma)
-        )
-        for level in (alpha, sigma):
-            if level.shape not in ((1,), (1, 1, 1), (len(x_t), 1, 1)):
-                raise ContractError(
-                    f"a level of noise has shape {tuple(level.shape[:-1])}; it is a number, or one "
-                    f"for each x_t, {(len(x_t), 1)}"
-                )
-        if not (sigma > 0).all():
-            raise ContractError(f"sigma is {float(sigma.min())}; a denoiser needs noise above 0")
+        alpha, sigma = levels_of(x_t, alpha, sigma)
         values = self.eigen[0]
         along = self._into(x_t) - alpha * self._means
         total = alpha**2 * values + sigma**2
@@ -151,8 +172,7 @@ class NoisyPrior:
     ) -> Tensor:
         """One draw of X_0 | x_t for each x_t, from `uniform` `(n,)` and `normal` `(n, d)`."""
         given = self.given(x_t, alpha, sigma)
-        reached = given.log_weights.exp().cumsum(-1)
-        k = (uniform[:, None] * reached[:, -1:] > reached).sum(-1)  # a weight of 0 is not drawn
+        k = picked(given.log_weights, uniform)
         row = torch.arange(len(x_t))
         spread = given.variances.expand_as(given.shifts)[row, k].sqrt()
         moved = given.shifts[row, k] + spread * normal
@@ -181,14 +201,56 @@ class NoisyPrior:
         return NoisyPrior(mapped, self.noted)
 
 
-def _refuse_kind(prior: MixturePrior) -> None:
-    """Go on if the parts are finite float64 tensors of shapes that belong together."""
+def levels_of(x_t: Tensor, alpha: Tensor | float, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Both in float64, with shape `(1,)`, `(1, 1, 1)` or `(n, 1, 1)`.
+
+    Raises:
+        ContractError: if sigma is not above 0, or a level has another shape.
+    """
+    alpha, sigma = (
+        torch.as_tensor(part, dtype=torch.float64, device=x_t.device)[..., None]
+        for part in (alpha, sigma)
+    )
+    for level in (alpha, sigma):
+        if level.shape not in ((1,), (1, 1, 1), (len(x_t), 1, 1)):
+            raise ContractError(
+                f"a level of noise has shape {tuple(level.shape[:-1])}; it is a number, or one "
+                f"for each x_t, {(len(x_t), 1)}"
+            )
+    if not (sigma > 0).all():
+        raise ContractError(f"sigma is {float(sigma.min())}; a denoiser needs noise above 0")
+    return alpha, sigma
+
+
+def picked(log_weights: Tensor, uniform: Tensor) -> Tensor:
+    """A component `(n,)` by its weight, of `(n, K)`; a weight of 0 is not drawn."""
+    reached = log_weights.exp().cumsum(-1)
+    component: Tensor = (uniform[:, None] * reached[:, -1:] > reached).sum(-1)
+    return component
+
+
+def refuse_weights(weights: Tensor) -> None:
+    """Go on if they are at least 0 and add up to 1."""
+    if not (weights >= 0).all():
+        raise ContractError("a weight of the prior mixture is negative")
+    if not math.isclose(float(weights.sum()), 1, rel_tol=ROUNDING):
+        raise ContractError(
+            f"the weights of the prior mixture add up to {float(weights.sum()):.6g}, not to 1"
+        )
+
+
+def refuse_parts(prior: MixturePrior | FactorPrior) -> None:
+    """Go on if the parts are finite float64 tensors."""
     for name, part in prior._asdict().items():
         if not isinstance(part, Tensor) or part.dtype != torch.float64:
             seen = part.dtype if isinstance(part, Tensor) else type(part).__name__
             raise ContractError(f"the {name} of the prior mixture are {seen}, not a float64 tensor")
         if not part.isfinite().all():
             raise ContractError(f"the {name} of the prior mixture hold NaN or infinite numbers")
+
+
+def _refuse_shapes(prior: MixturePrior) -> None:
+    """Go on if the shapes of the parts belong together."""
     shapes = [tuple(part.shape) for part in prior]
     K, d = shapes[1] if len(shapes[1]) == 2 else (0, 0)
     if shapes != [(K,), (K, d), (K, d, d)]:

@@ -18,6 +18,9 @@ REASON = 2000
 """Characters of the reason of a failure."""
 
 SCALES_APART = "x_scales_apart"
+GAUSSIAN_GAP = "task_gaussian_gap"
+LEAST_GAP = 0.10
+"""Below it a task is nearly Gaussian (`cwbench.judging.difficulty`)."""
 """The diagnostic that says by which factor the scales of x differ, where that hides some."""
 
 
@@ -50,14 +53,20 @@ def run_table(record: Record, width: int = WIDTH) -> str:
 
 def _warnings(record: Record) -> list[str]:
     """What the values cannot show."""
-    apart = record.diagnostics.get(SCALES_APART)
-    if not apart:
-        return []
-    return [
-        f"warning: coordinates of x differ in scale by a factor of {apart:.3g}: distances in the "
-        "task's units\nhardly see the smaller ones. Have the task measure x in units of like size, "
-        "or see `cwbench.task.UnitParams`."
-    ]
+    apart, gap = (record.diagnostics.get(name) for name in (SCALES_APART, GAUSSIAN_GAP))
+    told = []
+    if apart:
+        told.append(
+            f"warning: coordinates of x differ in scale by a factor of {apart:.3g}: distances in "
+            "the task's units\nhardly see the smaller ones. Have the task measure x in units of "
+            "like size, or see `cwbench.task.UnitParams`."
+        )
+    if isinstance(gap, float) and gap < LEAST_GAP:
+        told.append(
+            f"warning: nearly Gaussian: the gap is {gap:.3f}, below {LEAST_GAP:.2f}: two moments "
+            "are nearly the answer,\nand leaderboards give these settings of the task no vote."
+        )
+    return told
 
 
 def _by_nfe(record: Record) -> TextTable:

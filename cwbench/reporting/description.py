@@ -11,7 +11,8 @@ from pydantic.fields import FieldInfo
 
 from cwbench import citations, registry, settings
 from cwbench.errors import ContractError, UsageError
-from cwbench.judging.difficulty import LEAST_GAP, Difficulty
+from cwbench.judging.difficulty import Difficulty
+from cwbench.records.tables import LEAST_GAP
 from cwbench.running.request import configured_task
 from cwbench.task import Task
 

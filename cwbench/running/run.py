@@ -27,6 +27,7 @@ from cwbench.errors import (
     NewerSchemaError,
     UsageError,
 )
+from cwbench.judging.difficulty import gap_facts
 from cwbench.judging.judge import Judge
 from cwbench.judging.units import scale_facts
 from cwbench.machine import environment
@@ -306,6 +307,7 @@ class Runner:
             )  # fmt: skip
             self._measure(bound, judge, place, outcome, kept)
             outcome.diagnostics |= scale_facts(judge.observations.x / judge.units)
+            outcome.diagnostics |= gap_facts(request.task, request.preset, self._cache)
             measured.append(bound.method)
             return ("ok", None) if kept else verdict(request, outcome.metrics)
 

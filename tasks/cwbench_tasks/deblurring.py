@@ -22,6 +22,8 @@ class DeblurringParams(ImagingParams):
     by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "mnist": {"width": 7.0, "noise": 3.0},
         "fashion": {"width": 7.0, "noise": 3.0},
+        "patches32": {"width": 8.0, "noise": 3.0},
+        "cifar": {"width": 8.0, "noise": 3.0},
     }
 
     blur: Literal["gaussian", "motion"] = Field("gaussian", description="shape of the kernel")
@@ -29,12 +31,16 @@ class DeblurringParams(ImagingParams):
         2.0, gt=0, le=64, description="of the blur in pixels: deviation, or length of a motion"
     )
     angle: float = Field(
-        0.0, ge=-180, le=180, description="of a motion against the horizontal, in degrees"
+        0.0, ge=-180, le=180, description="of a blur motion against the horizontal, in degrees"
     )
     boundary: Boundary = Field("reflect", description="what is taken to be beyond the edge")
     noise: float = Field(
         1.4, ge=1e-3, le=100, description="deviation over the rms variation of A x"
     )
+
+    def idle_settings(self) -> Mapping[str, str]:
+        """A Gaussian has no angle."""
+        return {"angle": "blur=motion"} if self.blur == "gaussian" else {}
 
 
 class Deblurring(ImagingTask):

@@ -35,7 +35,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Generator, Tensor
 
 from cwbench.errors import UsageError
-from cwbench.samples import MixturePrior, Moments
+from cwbench.samples import FactorPrior, MixturePrior, Moments
 
 _NEGLIGIBLE = 1e-10
 """Share of the largest singular value below which a direction counts as not observed."""
@@ -160,8 +160,15 @@ class FactorMixture:
         factored = self.factors @ self.factors.mT
         return MixturePrior(self.weights, self.means, self.levels[:, None, None] * noise + factored)
 
-    def mixture(self) -> None:
-        """None: its covariances would not fit into memory."""
+    def mixture(self) -> FactorPrior:
+        """A prior, as methods are handed it.
+
+        Raises:
+            UsageError: if something was observed already.
+        """
+        if self.V.shape[1]:
+            raise UsageError("what was observed leaves no prior of factor analysers")
+        return FactorPrior(self.weights, self.means, self.factors, self.levels, self.deviations)
 
     @cached_property
     def variances(self) -> Tensor:

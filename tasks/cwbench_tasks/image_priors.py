@@ -28,7 +28,7 @@ from safetensors.torch import load, save
 from torch import Generator, Tensor
 
 from cwbench.errors import CorruptFileError, UsageError
-from cwbench.samples import MixturePosterior, MixturePrior, Moments
+from cwbench.samples import FactorPrior, MixturePosterior, MixturePrior, Moments
 from cwbench_tasks.factors import FactorMixture
 from cwbench_tasks.mixtures import DenseMixture
 
@@ -88,8 +88,8 @@ class Law(Protocol):
     def observed(self, A: Tensor, noise: float) -> Posterior:
         """The law given Y = A X + noise."""
 
-    def mixture(self) -> MixturePrior | None:
-        """All covariances, where they fit into memory."""
+    def mixture(self) -> MixturePrior | FactorPrior:
+        """As methods are handed it: by all covariances, or by factors."""
 
 
 class ImagePrior(NamedTuple):

@@ -25,7 +25,7 @@ from torch import Generator, Tensor
 
 from cwbench.known.operator import LinearOperator
 from cwbench.preset import vector_presets
-from cwbench.samples import JointSamples, MixturePosterior, MixturePrior, Moments
+from cwbench.samples import FactorPrior, JointSamples, MixturePosterior, MixturePrior, Moments
 from cwbench.task import Params, Task
 from cwbench_tasks.image_folder import ImageFolder, image_folder
 from cwbench_tasks.image_priors import COLOURED, Law, Posterior, image_prior
@@ -76,6 +76,10 @@ class ImagingParams(Params):
         if not isinstance(given, Mapping):
             return given
         return {**cls.by_prior.get(given.get("prior", ""), {}), **given}
+
+    def standard_settings(self) -> dict[str, Any]:
+        """Defaults under this prior."""
+        return super().standard_settings() | dict(self.by_prior.get(self.prior, {}))
 
     @model_validator(mode="after")
     def _folder_goes_with_images(self) -> ImagingParams:
@@ -179,8 +183,8 @@ class ImagingTask(Task):
         matrix = torch.kron(torch.eye(channels, dtype=torch.float64), self.A)
         return LinearOperator(matrix, self.noise)
 
-    def prior_mixture(self) -> MixturePrior | None:
-        """The prior of flattened x by its covariances; None where they are too large or unknown."""
+    def prior_mixture(self) -> MixturePrior | FactorPrior | None:
+        """The prior of flattened x, large ones by their factors; None under `prior: images`."""
         return self.law.mixture() if self.folder is None else None
 
     def log_prior(self, x: Tensor) -> Tensor:

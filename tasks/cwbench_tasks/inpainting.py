@@ -34,7 +34,13 @@ class InpaintingParams(ImagingParams):
     hole: float = Field(
         0.6, gt=0, lt=1, description="side of the missing square over the image's, with mask hole"
     )
-    instance: int = Field(0, ge=0, description="which random pixels")
+    instance: int = Field(0, ge=0, description="which random pixels, with mask random")
+
+    def idle_settings(self) -> Mapping[str, str]:
+        """What is about the other mask."""
+        if self.mask == "random":
+            return {"hole": "mask=hole"}
+        return dict.fromkeys(("seen", "instance"), "mask=random")
 
 
 class Inpainting(ImagingTask):

@@ -21,14 +21,17 @@ class TomographyParams(ImagingParams):
     """Settings of `Tomography`."""
 
     by_prior: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "mnist": {"views": 1},
-        "fashion": {"views": 1},
+        prior: {"views": 1} for prior in ("mnist", "fashion", "patches32", "cifar")
     }
 
     views: int = Field(2, ge=1, le=180, description="projections")
     angular_range: float = Field(
         180.0, gt=0, le=180, description="degrees that the views divide; below 180: limited angle"
     )
+
+    def idle_settings(self) -> Mapping[str, str]:
+        """One view is that of the first angle, whatever the range."""
+        return {"angular_range": "views=2"} if self.views == 1 else {}
 
 
 class Tomography(ImagingTask):

@@ -115,6 +115,20 @@ def test_what_cannot_be_read_is_named_on_stderr(
     assert "worse" in done.stdout
 
 
+def test_records_of_other_tasks_and_presets_are_not_spoken_of(
+    cli: Cwbench, results: Path, five: object, write: Write
+) -> None:
+    for name, parts in {"u": {"task": "u"}, "slow": {"preset": "standard"}, "own": {}}.items():
+        place = write({"ew2sq@nfe=adaptive": NOISE[0]}, method=name, **parts)
+        (place / "record.json").write_text("{")
+        assert cli("leaderboard", "--results", results).stderr.count(f"/{name}/") == 1
+    for command in (("compare", "a", "b"), ("leaderboard",)):
+        told = cli(*command, "--results", results, "--task", "t", "--preset", "quick").stderr
+        assert told.count("skipped") == told.count("/own/") == 1
+        assert cli(*command, "--results", results).stderr.count("skipped") == 3
+        assert cli(*command, "--results", results, "--preset", "quick").stderr.count("skipped") == 2
+
+
 def test_unknown_names(cli: Cwbench, results: Path, five: object) -> None:
     done = cli("leaderboard", "--results", results, "--method", "wurse")
     assert done.exit_code == 2

@@ -20,6 +20,7 @@ Diffusion Posterior Sampling for General Noisy Inverse Problems (Chung, Kim, Mcc
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
@@ -46,6 +47,10 @@ class DPSParams(AncestralParams):
         "norm", description="the published step on the norm, or the gradient as a score term"
     )
     zeta: float = Field(0.5, gt=0, description="the step on the norm; 1.5 at 20 steps")
+
+    def idle_settings(self) -> Mapping[str, str]:
+        """As a score term the gradient has its own length."""
+        return {"zeta": "guidance=norm"} if self.guidance == "score" else {}
 
 
 class DiffusionPosteriorSampling(AncestralSampler):

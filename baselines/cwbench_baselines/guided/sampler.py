@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from cwbench.known.classes import Need
 from cwbench.known.operator import LinearOperator
-from cwbench.known.prior import NoisyPrior
+from cwbench.known.prior import ExactPrior
 from cwbench.method import Diagnostics, FitContext, ProblemSpec, State
 from cwbench.preset import NFE
 from cwbench.task import Params
@@ -137,7 +137,7 @@ class GuidedSampler(ScaledMethod):
     def _problems(self, y: Tensor, call: int) -> Callable[[list[tuple[int, int]]], Problem]:
         """What makes a `Problem` of some draws."""
         known = self.spec.known.standardised(self.scaling)
-        prior: Denoiser | NoisyPrior = self.learned or known.denoiser
+        prior: Denoiser | ExactPrior = self.learned or known.denoiser
         A = known.operator if "operator" in known.declared else None
         likelihood = known.likelihood if "likelihood" in known.declared else None
         centred = None if A is None else A.centred(y)

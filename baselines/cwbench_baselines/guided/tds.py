@@ -24,7 +24,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from cwbench.known.prior import NoisyPrior
+from cwbench.known.prior import ExactPrior
 from cwbench.method import MethodInfo
 from cwbench_baselines.guided.ancestral import (
     pulled,
@@ -127,7 +127,7 @@ class Population:
     def _drawn(self, x: Tensor, k: float) -> Tensor:
         """X_0 | x_t."""
         prior = self.problem.prior
-        assert isinstance(prior, NoisyPrior)  # noqa: S101 - checked by the settings
+        assert isinstance(prior, ExactPrior)  # noqa: S101 - checked by the settings
         uniform = self.problem.noise.uniform(self.P).flatten()
         normal = self.problem.noise.normal(self.P, self.problem.size).flatten(0, 1)
         drawn = prior.drawn(x.flatten(0, 1), 1.0, k, uniform=uniform, normal=normal)

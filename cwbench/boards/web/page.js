@@ -204,6 +204,7 @@
     parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : `lower is better; a perfect sampler scores ${words().floor}, not 0`);
     if (!c.ranks) parts.push("shown, never ranked by: a wrong sampler can have the better value");
     if (b.together && data.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${data.together.join(", ")} do not contradict each other`);
+    if (b.remark) parts.push(b.remark);
     const found = [b.older, c.older, ...b.rows.map(r => r.older)].filter(Boolean);
     if (found.length) parts.push(`\u2020 ${older(unique(found).join(", "))}`);
     at("reading").textContent = parts.join(" \u00b7 ") + ".";
@@ -387,7 +388,7 @@
     state.board = index;
     const b = board(), main = b.columns[b.main];
     at("title").textContent = b.title + (b.older ? "\u2020" : "");
-    at("facts").textContent = `version ${b.version} \u00b7 ${b.dimension ?? "?"} dimensions \u00b7 group ${b.group} \u00b7 ${count(b.rows.length, "method")}`;
+    at("facts").textContent = `version ${b.version} \u00b7 ${b.dimension ?? "?"} dimensions \u00b7 group ${b.group}${b.remark ? " \u00b7 nearly Gaussian, no vote" : ""} \u00b7 ${count(b.rows.length, "method")}`;
     at("over").textContent = words().parts;
     const metrics = unique(b.columns.map(c => c.metric));
     if (!metrics.includes(state.metric) || main) state.metric = main ? main.metric : metrics[0] || "";
