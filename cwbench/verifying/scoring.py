@@ -13,10 +13,13 @@ from scipy import special
 from torch import Tensor
 
 from cwbench.judging.by_observation import ObservationJudge
+from cwbench.judging.difficulty import gap_facts
 from cwbench.metric import Metric
 from cwbench.preset import NFE
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
+from cwbench.records.schema import brief
+from cwbench.records.tables import GAUSSIAN_GAP
 from cwbench.records.values import AGREEMENT
 from cwbench.running.outcome import is_present
 from cwbench.running.recorded import metric_id, suffixed
@@ -37,6 +40,13 @@ ALIKE, ROUNDING = 0.99, 1e-2
 may be off, in deviations of its draws: other processors round otherwise."""
 SLACK = 0.1
 """How far a value may be from that of the draws made again, in half-widths of its interval."""
+
+
+GAP_ROUNDING = 1e-3
+"""How far a Gaussian gap may be off on another processor: a tenth of its standard error."""
+
+Gaps = dict[str, float | None]
+"""The Gaussian gap by task and its settings."""
 
 
 @dataclass
@@ -191,6 +201,26 @@ def drawn_again(record: Record, request: Request) -> Again:
         again.findings = [Unchecked(f"not redrawn as it was: made {said}")]
         again.complete = False
     return again
+
+
+def gaussian_gap(record: Record, request: Request, known: Gaps) -> Iterator[Finding]:
+    """The Gaussian gap on record, for which a task may lose its vote, against the task's own.
+
+    It depends on the task and its settings alone; `known` keeps what other records needed.
+    """
+    said = record.diagnostics.get(GAUSSIAN_GAP)
+    if said is None:
+        return
+    task = request.task
+    asked = request.preset.observations
+    key = f"{type(task).__module__}.{type(task).__qualname__} {task.params!r} {asked}"
+    if key not in known:
+        known[key] = gap_facts(task, request.preset).get(GAUSSIAN_GAP)
+    found = known[key]
+    if found is None:
+        yield Problem(f"{GAUSSIAN_GAP} is on record, which such a run does not measure")
+    elif not isinstance(said, float) or not abs(said - found) <= GAP_ROUNDING:
+        yield Problem(f"{GAUSSIAN_GAP} is {brief(repr(said), 40)} on record, {found!r} of the task")
 
 
 def _elsewhere(record: Record) -> str:

@@ -104,7 +104,7 @@ class _Verification:
 
     def __init__(self, given: Mapping[str, Any], files: Named, seed: int | None) -> None:
         self.given, self.files, self.seed = given, files, seed
-        self.neighbours = Neighbours()
+        self.neighbours, self.gaps = Neighbours(), scoring.Gaps()
 
     def verified(self, directory: Path) -> Verified:
         """What is found about the run of a directory."""
@@ -153,6 +153,7 @@ class _Verification:
         if not found.refused:
             found.take(_told(numbers.by_metric, record, request))
         if not found.refused:
+            found.take(_told(scoring.gaussian_gap, record, request, self.gaps))
             self._again(record, request, values, found)
 
     def _request(self, record: Record, found: Verified) -> Request | None:

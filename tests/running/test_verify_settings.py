@@ -88,3 +88,23 @@ def test_a_file_that_no_record_keeps_is_no_impossible_setting(
         (found,) = verify(results, files=files)
         told = [problem for problem in found.problems if "no such settings" in problem]
         assert len(told) == (scale < 0), found
+
+
+def test_a_gaussian_gap_that_is_not_the_tasks_is_refused(tmp_path: Path) -> None:
+    """Below .10 a task has no vote: whoever says so decides over the others' verdicts."""
+    record = cwbench.run(
+        "gaussian-linear", "linear-gaussian", preset="smoke", results=tmp_path, quiet=True,
+        figures=False, settings={"preset.observations": 20, "preset.samples": 10},
+    )  # fmt: skip
+    gap = record.diagnostics["task_gaussian_gap"]
+    assert abs(gap) < 0.02  # a Gaussian's
+    (found,) = verify(tmp_path, fresh=False)
+    assert not found.refused
+    for said in (gap + 0.2, "0.2"):
+        path = record.directory / "record.json"
+        content = content_of(record.directory)
+        content["diagnostics"]["task_gaussian_gap"] = said
+        path.write_text(json.dumps(content))
+        (found,) = verify(tmp_path, fresh=False)
+        assert found.refused, said
+        assert cwbench.leaderboard(results=tmp_path) is not None
