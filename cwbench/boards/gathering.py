@@ -25,6 +25,7 @@ from cwbench.boards.scoring import score
 from cwbench.preset import NOT_KEYED
 from cwbench.records.measured import Kind, Measured
 from cwbench.records.record import label_of, without_paths
+from cwbench.records.runs import misplaced
 from cwbench.records.shipped import Source
 from cwbench.records.values import observed
 
@@ -137,6 +138,10 @@ def _read(
         ]
         places = np.full(len(found.runs), -1)
         for place, (name, content) in enumerate(found.runs.items()):
+            wrong = misplaced(name, content)
+            if wrong:
+                problems.append(Problem(f"{name}: {wrong}", PurePath(name)))
+                continue
             run_id = str(content["run_id"])
             run = Run(without_paths(content), origin, results, name)
             if run_id not in first:

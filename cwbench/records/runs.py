@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cwbench.errors import CorruptFileError, CwbenchError, NewerSchemaError
 from cwbench.machine.files import contents, write_atomically
@@ -197,7 +197,8 @@ def walked(results: Path) -> Walk:
     runs, odd = list[str](), list[str]()
     for place in level:
         (runs if SEED.fullmatch(place[place.rfind(os.sep) + 1 :]) else odd).append(place)
-    strays += [found for place in odd for found in _records_below(place)]
+    real = (place for place in odd if not os.path.islink(place))  # noqa: PTH114 - strings
+    strays += [found for place in real for found in _records_below(place)]
     return Walk(sorted(runs), {Path(place): _stray(place) for place in sorted(strays)})
 
 
@@ -229,13 +230,36 @@ def _within(place: str) -> _Within:
     try:
         with os.scandir(place) as entries:
             found = [e for e in entries if e.name[0] != "."]
-            directories = [e.path for e in found if e.is_dir()]
+            directories = [e.path for e in found if e.is_dir() and not _leads_back(e)]
     except (FileNotFoundError, NotADirectoryError):
         return _Within([], record=False)
     except OSError as error:
         warnings.warn(f"skipped: {place} cannot be read ({error.strerror})", stacklevel=2)
         return _Within([], record=False)
     return _Within(directories, any(e.name == "record.json" for e in found))
+
+
+def _leads_back(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a link to a directory that it lies in: following it would find all again."""
+    if not entry.is_symlink():
+        return False
+    target, here = os.path.realpath(entry.path), os.path.realpath(entry.path.rpartition(os.sep)[0])
+    return os.path.commonpath([target, here]) == target
+
+
+def misplaced(place: str, content: Mapping[str, Any]) -> str:
+    """What is wrong with the directory of a run, if it is not the one its record names; else empty.
+
+    Args:
+        place: `.../runs/<task>/<method>/<preset>/<key>/seed-<s>`.
+        content: the record's, with `task`, `method`, `preset`, `run_id` and `seed`.
+    """
+    key = str(content["run_id"]).partition("-")[0]
+    own = (content["task"]["name"], content["method"]["name"], content["preset"], key)
+    wanted = "/".join(map(str, (*own, f"seed-{content['seed']}")))
+    if place.replace(os.sep, "/").endswith(f"/{wanted}"):
+        return ""
+    return f"its record is of {brief(wanted, LONGEST)}; move it there, or away"
 
 
 DEEPEST = 5

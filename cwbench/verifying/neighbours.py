@@ -175,9 +175,10 @@ def _judged_on(record: Record) -> tuple[Any, ...]:
 def _of_model(record: Record) -> dict[tuple[str, str], str]:
     """A hash of a model that was trained step by step, among the seeds of its fit.
 
-    What is fitted in closed form, to images that are the same for all seeds, may be the same.
+    What is fitted in closed form, to images that are the same for all seeds, may be the same. A
+    method with a learning rate, which stands in the key, is none of that, whatever its cost says.
     """
-    if not record.cost.get("steps"):
+    if not record.cost.get("steps") and "learning_rate" not in record.method["params"]:
         return {}
     state = stored.model(record)
     parts = [

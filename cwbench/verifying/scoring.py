@@ -38,6 +38,8 @@ OTHER_CHANCE = 1e-4
 ALIKE, ROUNDING = 0.99, 1e-2
 """The least share of stored draws that the stored model has to draw again, and how far a coordinate
 may be off, in deviations of its draws: other processors round otherwise."""
+LEAST_VALUES = 4
+"""By observation, for a mean to be held against 0."""
 SLACK = 0.1
 """How far a value may be from that of the draws made again, in half-widths of its interval."""
 
@@ -173,12 +175,13 @@ def _not_redrawn(metric: Metric | None) -> str:
     )
 
 
-def drawn_again(record: Record, request: Request) -> Again:
+def drawn_again(record: Record, request: Request, values: Values) -> Again:
     """What the stored model draws with the stream of its seed, against what stands beside it.
 
-    That is the stored samples, or where there are none the values on record; of images by class,
-    whose values are of other draws, the samples alone. Another torch or device may draw others:
-    then nothing was computed again.
+    That is the stored samples and the values on record, every metric at every observation: the few
+    draws that rounding may change are no place to hide in. Of images by class, whose values are of
+    other draws, it is the samples alone. Another torch or device may draw others: then nothing was
+    computed again.
     """
     metric, again = request.metrics.get(request.task.main_metric), Again([], complete=True)
     if metric is None:
@@ -191,12 +194,10 @@ def drawn_again(record: Record, request: Request) -> Again:
         if entry is None or (name not in kept and not metric.by_observation):
             continue
         own = runner.draw_again(record, judge.observations.y, nfe, "sampling")
-        wrong = (
-            _other_draws(name, kept[name], own)
-            if name in kept
-            else _other_values(judge, record, request, own, nfe)
-        )
-        again.findings += wrong
+        if name in kept:
+            again.findings += _other_draws(name, kept[name], own)
+        if metric.by_observation:
+            again.findings += _other_values(judge, record, request, own, nfe, values)
     if again.findings and (said := _elsewhere(record)):
         again.findings = [Unchecked(f"not redrawn as it was: made {said}")]
         again.complete = False
@@ -245,20 +246,63 @@ def _other_draws(name: str, kept: Tensor, own: Tensor) -> Iterator[Finding]:
 
 
 def _other_values(
-    judge: ObservationJudge, record: Record, request: Request, own: Tensor, nfe: NFE | None
+    judge: ObservationJudge,
+    record: Record,
+    request: Request,
+    own: Tensor,
+    nfe: NFE | None,
+    values: Values,
 ) -> Iterator[Finding]:
-    """Values on record that are not those of what the model draws."""
+    """Values on record that are not those of what the model draws, each and at each observation.
+
+    How far they may be off is told by the draws made again, and not by the record.
+    """
     for metric in request.metrics.values():
         entry = _present(record, request, metric, nfe)
         if entry is None or not metric.from_stored:
             continue
-        found, said = judge.measured(metric, own).entry.value, entry.value or 0.0
-        low, high = entry.low, entry.high
-        half = abs(said) if low is None or high is None else (high - low) / 2
-        if found is None or abs(found - said) > SLACK * half + AGREEMENT:
+        identifier, measured = metric_id(metric, nfe), judge.measured(metric, own)
+        found, said = measured.entry, values.get(identifier)
+        if found.value is None or abs(found.value - (entry.value or 0.0)) > _rounding(found):
             yield Problem(
-                f"{metric_id(metric, nfe)} is {entry.value!r} on record, {found!r} from what its "
-                "model draws with this seed"
+                f"{identifier} is {entry.value!r} on record, {found.value!r} from what its model "
+                "draws with this seed"
+            )
+        elif said is not None and measured.scores is not None:
+            again = measured.scores.value.numpy()
+            off = np.abs(said - again).max() if said.shape == again.shape else math.inf
+            if off > SLACK * again.std() + AGREEMENT * (1 + np.abs(again).max()):
+                yield Problem(f"{identifier} by observation is not what its model draws give")
+
+
+def _rounding(found: Entry) -> float:
+    """How far a value may be from that of draws made again."""
+    value = abs(found.value or 0.0)
+    half = value if found.low is None or found.high is None else (found.high - found.low) / 2
+    return SLACK * half + AGREEMENT * (1 + value)
+
+
+def below_exact(record: Record, request: Request, values: Values) -> Iterator[Finding]:
+    """Where draws score better than exact ones can: their two halves are not of one law.
+
+    A debiased distance subtracts that of the two halves, so that its mean is 0 for exact draws and
+    above for all others, if the draws are independent. Sorted ones, or some that balance others,
+    fall below.
+    """
+    metric = request.metrics.get(request.task.main_metric)
+    if metric is None:
+        return
+    for nfe in request.nfe:
+        entry = _present(record, request, metric, nfe)
+        found = values.get(metric_id(metric, nfe))
+        if entry is None or found is None or not entry.debiased or len(found) < LEAST_VALUES:
+            continue
+        error = float(found.std(ddof=1)) / math.sqrt(len(found))
+        errors = float(found.mean()) / error if error else 0.0
+        if special.stdtr(len(found) - 1, errors) < OTHER_CHANCE:
+            yield Problem(
+                f"{metric_id(metric, nfe)} lies {-errors:.1f} standard errors below 0, what exact "
+                "draws score: draws of one call have to be independent and in random order"
             )
 
 

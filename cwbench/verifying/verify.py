@@ -154,6 +154,7 @@ class _Verification:
             found.take(_told(numbers.by_metric, record, request))
         if not found.refused:
             found.take(_told(scoring.gaussian_gap, record, request, self.gaps))
+            found.take(_told(scoring.below_exact, record, request, values))
             self._again(record, request, values, found)
 
     def _request(self, record: Record, found: Verified) -> Request | None:
@@ -206,7 +207,7 @@ class _Verification:
             return [Unchecked("not redrawn: fresh observations were not asked for")]
         if identity.gone(request):  # told already
             return []
-        own = scoring.drawn_again(record, request)
+        own = scoring.drawn_again(record, request, values)
         again = scoring.redrawn(record, request, values, self.seed)
         found.redrawn = again.complete and own.complete
         found.rescored = found.rescored and own.complete
