@@ -130,7 +130,7 @@ def _read(
     runs: list[Run] = []
     measured: list[Measured] = []
     problems: list[Problem] = []
-    first: dict[str, Run] = {}
+    seen: set[str] = set()
     for results, origin, home in sources:
         found = observed(results, lambda contents: _wanted(contents, metrics), home)
         problems += [
@@ -140,19 +140,11 @@ def _read(
         for place, (name, content) in enumerate(found.runs.items()):
             wrong = misplaced(name, content)
             if wrong:
-                problems.append(Problem(f"{name}: {wrong}", PurePath(name)))
-                continue
-            run_id = str(content["run_id"])
-            run = Run(without_paths(content), origin, results, name)
-            if run_id not in first:
-                first[run_id], places[place] = run, len(runs)
-                runs.append(run)
-            elif first[run_id].origin == origin:
-                told = (
-                    f"{run.directory}/record.json is run {run_id} again, which is in "
-                    f"{first[run_id].directory}; the first counts"
-                )
-                problems.append(Problem(told, PurePath(name)))
+                problems.append(Problem(f"{results / name}: {wrong}", PurePath(name)))
+            elif content["run_id"] not in seen:  # yours before those that come with cwbench
+                seen.add(content["run_id"])
+                places[place] = len(runs)
+                runs.append(Run(without_paths(content), origin, results, name))
         for part in found.measured:
             counted = part._replace(runs=places[part.runs])
             measured.append(counted.at(counted.runs >= 0) if (places < 0).any() else counted)

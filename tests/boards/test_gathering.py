@@ -314,7 +314,7 @@ def test_a_run_that_both_have_is_counted_once(
 def test_a_copied_run_is_named_and_skipped(results: Path, write: Write) -> None:
     place = write({"ew2sq": NOISE[0]})
     shutil.copytree(place, place.parents[1] / "ffffffffffffffff" / "seed-0")
-    with pytest.warns(UserWarning, match=r"ffff.*is run .* again"):
+    with pytest.warns(UserWarning, match=r"ffff.*its record is of t/m/quick/"):
         assert cwbench.leaderboard(results).seeds.tolist() == [1]
 
 
