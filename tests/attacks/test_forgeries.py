@@ -44,7 +44,13 @@ BEYOND = {
     "out (`--nfe` may choose)",
     "a trained method's name": "a model by other code than the method of that name and version, "
     "where its samples are good: whoever judges the code has to fit it again",
-    "its budget": "seconds, memory and the machine, and a fit that took more than its preset",
+    "its budget": "seconds, memory, the machine, evaluations, parameters and diagnostics, and a "
+    "fit that took more than its preset",
+    "one fit under several seeds": "weights that were moved a little, or hidden units in another "
+    "order; the same weights are found",
+    "code that knows the judge": "a plugin that loads the task itself, or draws otherwise at the "
+    "numbers of samples that are judged: points that balance each other (Sobol's) score a little "
+    "below exact draws",
     "what is not installed": "a task or a method by another name: what is not here is not "
     "computed again, and such a record is told as `hashes only`",
     "a metric of that name from a file": "an entry that says its metric is of another source "
