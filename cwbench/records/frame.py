@@ -13,7 +13,7 @@ import pandas as pd
 
 from cwbench.records import index
 from cwbench.records.record import Record
-from cwbench.records.runs import read, walked
+from cwbench.records.runs import read_placed, walked
 from cwbench.records.shipped import sources
 
 COLUMNS = (
@@ -85,5 +85,5 @@ def table(results: Path, home: Path | None = None) -> tuple[pd.DataFrame, dict[P
 
 
 def _rows_in(directory: Path) -> list[dict[str, Any]]:
-    record = read(directory)
+    record = read_placed(directory)
     return list(rows(record)) if record else []

@@ -262,6 +262,19 @@ def misplaced(place: str, content: Mapping[str, Any]) -> str:
     return f"its record is of {brief(wanted, LONGEST)}; move it there, or away"
 
 
+def read_placed(directory: Path) -> Record | None:
+    """As `read`; a record that is of another run's directory is refused.
+
+    Raises:
+        CorruptFileError: for that too.
+    """
+    record = read(directory)
+    wrong = misplaced(str(directory), vars(record)) if record else ""
+    if wrong:
+        raise CorruptFileError(f"{brief(str(directory), LONGEST)}: {wrong}")
+    return record
+
+
 DEEPEST = 5
 """Levels of directories that are searched for records below one with another name than a run's."""
 
@@ -291,7 +304,7 @@ def iterate(results: Path) -> Iterator[Record]:
         warnings.warn(f"skipped: {problem}", stacklevel=2)
     for directory in map(Path, found.runs):
         try:
-            record = read(directory)
+            record = read_placed(directory)
         except (CorruptFileError, OSError) as error:
             warnings.warn(f"skipped: {error}", stacklevel=2)
             continue

@@ -21,12 +21,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cwbench.errors import (
-    CorruptFileError,
-    CwbenchError,
-    NewerSchemaError,
-    UsageError,
-)
+from cwbench.errors import CorruptFileError, CwbenchError, NewerSchemaError, UsageError
 from cwbench.judging.difficulty import gap_facts
 from cwbench.judging.judge import Judge
 from cwbench.judging.units import scale_facts

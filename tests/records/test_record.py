@@ -65,9 +65,12 @@ def record(**changes: Any) -> Record:
 
 
 def stored(results: Path, name: str, text: str | None = None, **changes: Any) -> Path:
-    directory = results / "runs" / "t" / name / "smoke" / "0123456789abcdef" / "seed-3"
+    """In the directory of its own, by the method's name."""
+    made = record(**({"method": record().method | {"name": name}} | changes))
+    key, task = made.run_id.partition("-")[0], made.task["name"]
+    directory = results / "runs" / task / name / made.preset / key / f"seed-{made.seed}"
     directory.mkdir(parents=True)
-    (directory / "record.json").write_text(record(**changes).to_json() if text is None else text)
+    (directory / "record.json").write_text(made.to_json() if text is None else text)
     return directory
 
 

@@ -107,6 +107,12 @@ def test_a_record_in_anothers_folder_displaces_nothing(
     with pytest.warns(UserWarning, match="move it there"):
         after = cwbench.leaderboard(results=tmp_path)
     pd.testing.assert_frame_equal(before, after)
+    with pytest.warns(UserWarning, match="move it there"):
+        assert cwbench.load_records(tmp_path).run_id.nunique() == 2
+    with pytest.warns(UserWarning, match="move it there"):
+        assert len(list(runs.iterate(tmp_path))) == 2
+    text = cli("status", "--results", tmp_path).stdout
+    assert text.count("damaged") >= 2 and text.count("ok") >= 2
 
 
 def test_links_that_lead_back_are_not_followed(fitted: Path, tmp_path: Path) -> None:
