@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from itertools import product
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +20,17 @@ from cwbench.records.runs import iterate
 RECORDS, SEEDS, METHODS = 10_000, 5, 10
 REPEATS = 2
 NFE = (1, 3, 10, "adaptive")
-METRICS = ("cov-error", "energy", "esw2sq", "ew1", "ew2sq", "mean-error", "mode-weights")
 TEMPLATE = Path(__file__).parents[1] / "results" / "runs"
 
 
-def template(metrics: Iterable[str] = METRICS, nfe: Iterable[object] = NFE) -> dict[str, Any]:
-    """A record of a real run with these metrics, however many such runs come to have."""
+def template(nfe: Collection[object] = NFE) -> dict[str, Any]:
+    """A record of a real run with every metric that it has at these NFEs, not sealed."""
     path = min(TEMPLATE.glob("gaussian-mixture/fm/quick/*/seed-0/record.json"))
     content: dict[str, Any] = json.loads(path.read_text())
-    names = (f"{metric}@nfe={each}" for each, metric in product(nfe, metrics))
-    content["metrics"] = {name: content["metrics"][name] for name in names}
-    return content
+    numbers = {str(each) for each in nfe}
+    kept = {n: e for n, e in content["metrics"].items() if n.partition("@nfe=")[2] in numbers}
+    del content["seal"]
+    return content | {"metrics": kept}
 
 
 def fill(results: Path, count: int = RECORDS) -> None:

@@ -88,10 +88,11 @@ def close(a: dict[str, float], b: dict[str, float], label: str, tolerance: float
     """Whether two numbers agree up to a share of their size.
 
     A debiased value is a difference of plug-ins and near 0 where a sampler is right, so its size is
-    that of its plug-in.
+    that of its plug-in; where it has none, as distances of kernels, that of its floor.
     """
-    beside = f"{' '.join(label.split()[:3])} plug_in"
-    size = max(abs(v) for v in (a[label], b[label], a.get(beside, 0.0), b.get(beside, 0.0)))
+    run = " ".join(label.split()[:3])
+    beside = [each.get(f"{run} {part}", 0.0) for each in (a, b) for part in ("plug_in", "floor")]
+    size = max(abs(value) for value in (a[label], b[label], *beside))
     return abs(a[label] - b[label]) <= tolerance * size
 
 

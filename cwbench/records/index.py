@@ -7,6 +7,8 @@ what is damaged is read, and named, every time.
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -33,6 +35,10 @@ FLOATS = ("value", "low", "high", "plug_in", "floor", "resolution", "p90")
 INTEGERS = (
     "task_version", "method_version", "seed", "n_observations", "n_samples", "metric_version",
 )  # fmt: skip
+TEXT = pd.StringDtype(na_value=math.nan)
+"""What pandas 3 calls "str": before, that word made text of what is missing."""
+KINDS = {pa.string(): TEXT, pa.large_string(): TEXT}
+
 ORIGIN = ("record", "stamp")
 """Where rows come from: the run's directory below the results, and the file as it was then."""
 
@@ -115,8 +121,8 @@ def _rows(
 def _frame(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
     """Rows with types that do not depend on which of them there are."""
     frame = pd.DataFrame(rows, columns=[*(c for c in columns if c != "directory"), *ORIGIN])
-    kinds = {c: "float64" if c in (*FLOATS, *INTEGERS) else "str" for c in frame.columns}
-    return frame.astype(kinds)
+    numbers = {*FLOATS, *INTEGERS}
+    return frame.astype({c: "float64" if c in numbers else TEXT for c in frame.columns})
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -129,7 +135,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 def read_sealed(path: Path, layout: str) -> pd.DataFrame | None:
     """A derived table, or None where there is none that is whole and of this layout."""
     columns = read_sealed_columns(path, layout)
-    return None if columns is None else columns.to_pandas()
+    return None if columns is None else columns.to_pandas(types_mapper=KINDS.get)
 
 
 def read_sealed_columns(path: Path, layout: str) -> pa.Table | None:
@@ -141,8 +147,9 @@ def read_sealed_columns(path: Path, layout: str) -> pa.Table | None:
     if not _sealed(content):
         return None
     columns = pq.ParquetFile(pa.BufferReader(content)).read()
-    attributes = (columns.schema.pandas_metadata or {}).get("attributes", {})
-    return columns if attributes.get("layout") == layout else None
+    attributes = (columns.schema.metadata or {}).get(b"PANDAS_ATTRS", b"")
+    start = json.dumps({"layout": layout})[:-1].encode()  # what follows is the seal
+    return columns if attributes.startswith(start) else None
 
 
 def write_sealed(path: Path, table: pd.DataFrame, layout: str, noise: Iterable[str] = ()) -> None:
@@ -175,7 +182,7 @@ def _presented(
     position = index["record"].map({name: place for place, name in enumerate(names)})
     index = index.iloc[position.to_numpy().argsort(kind="stable")].reset_index(drop=True)
     places = {name: str(results / name) for name in names}
-    kind = "str" if _is_text(str(results)) else object
+    kind = TEXT if _is_text(str(results)) else object
     index["directory"] = pd.Series([places[name] for name in index["record"]], dtype=kind)
     whole = {name: "int64" for name in INTEGERS if not index[name].isna().any()}
     index.attrs = {}

@@ -63,8 +63,9 @@ def test_a_shift_costs_half_its_square(rng):
     assert sinkhorn_divergence(a, a + shift, tolerance=1e-6) == pytest.approx(12.5, rel=1e-6)
 
 
-def test_the_default_tolerance_holds_the_value(rng):
-    draw = clusters(rng, 300)
+@pytest.mark.parametrize("seed", range(6))  # scaling alone is stuck at 0
+def test_the_default_tolerance_holds_the_value(seed):
+    draw = clusters(np.random.default_rng(seed), 300)
     a, b = draw(), draw()
     assert sinkhorn_divergence(a, b) == pytest.approx(
         sinkhorn_divergence(a, b, tolerance=1e-6), rel=1e-5
@@ -76,7 +77,7 @@ def test_clusters_of_different_mass_converge(rng):
     a = np.concatenate([np.zeros((30, 2)), np.ones((20, 2))]) + 0.05 * rng.standard_normal((50, 2))
     b = np.concatenate([np.zeros((20, 2)), np.ones((30, 2))]) + 0.05 * rng.standard_normal((50, 2))
     half = wasserstein_power(a, b) / 2
-    assert sinkhorn_divergence(a, b, max_iterations=200_000) == pytest.approx(half, rel=0.05)
+    assert sinkhorn_divergence(a, b, max_iterations=2_000) == pytest.approx(half, rel=0.05)
 
 
 def test_far_points_do_not_overflow(rng):

@@ -1,4 +1,4 @@
-"""Sweeps under fire, at length: thirty runs with faults, ten SIGKILLs, two sweeps at once."""
+"""Sweeps under fire, at length: runs with faults, SIGKILLs, two sweeps at once."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def small_disk(directory: Path) -> Iterator[str]:
             subprocess.run(["umount", str(directory)], check=True)
 
 
-def test_thirty_runs_with_faults_in_a_third_of_them(tmp_path: Path) -> None:
+def test_runs_with_faults_in_half_of_them(tmp_path: Path) -> None:
     results = tmp_path / "results"
     place = results / "runs/gaussian-linear"
-    neighbours = {"method.neighbours": list(range(1, 16))}
+    neighbours = {"method.neighbours": list(range(1, 6))}
     words = {
         "task": "gaussian-linear", "preset": "smoke", "seeds": "0", "results": results,
         "set": TINY | neighbours, "memory": "2GiB", "grace": 2,
@@ -88,7 +88,7 @@ def test_thirty_runs_with_faults_in_a_third_of_them(tmp_path: Path) -> None:
         faults = [f"{FAULTS}:{name.replace('LargeState', disk)}" for name in EXPECTED]
         request = sweep_request(words | limits | {"method": [*HEALTHY, *faults]})
         records = request.carry_out(quiet=True)
-        assert len(records) == 30
+        assert len(records) == 20
         _all_as_expected(records)
         _nothing_half_written(results)
         before = contents(results)
@@ -109,7 +109,7 @@ def _all_as_expected(records: list[cwbench.Record]) -> None:
         assert reason is None or re.search(reason, record.error or ""), record.error
         if record.method["name"] != "unwritable":  # it has no place for a record
             assert cwbench.records.runs.read(record.directory) == record
-    assert sum(record.status == "ok" for record in records) == 20
+    assert sum(record.status == "ok" for record in records) == 10
 
 
 def _nothing_half_written(results: Path) -> None:

@@ -1,0 +1,25 @@
+"""The records that benchmarks make are accepted: one that no reader shows measures nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cwbench
+from benchmarks import leaderboard, records
+
+
+def test_the_records_of_the_board_are_shown(results: Path) -> None:
+    leaderboard.fill(results, count=80)
+    table = cwbench.load_records(results)
+    assert table["run_id"].nunique() == 80
+    measured = table.dropna(subset="value")  # the first run of each task failed
+    assert measured["run_id"].nunique() == 80 - leaderboard.TASKS
+    assert table["task"].nunique() == leaderboard.TASKS
+    assert table["nfe"].nunique() == len(leaderboard.NFE)
+    values = table.loc[table["metric"] == "ew2sq", "value"]
+    assert values.between(0.5, 1.7).all()  # 1 + number / 50, and noise of 1 / sqrt(50)
+
+
+def test_the_records_of_the_index_are_read(results: Path) -> None:
+    records.fill(results, count=10)
+    assert len(cwbench.load_records(results)) == 10 * len(records.template()["metrics"])
