@@ -29,7 +29,7 @@ from urllib.parse import quote
 ARTIFACT, REPORT = "report", "report.md"
 MARKER = "<!-- cwbench: the records of a pull request -->"
 AUTHOR = "github-actions[bot]"
-LONGEST = 40_000
+LONGEST = 60_000
 """Characters of the report that are shown; GitHub takes 65,536 a comment."""
 LARGEST = 2_000_000
 """Bytes that are read of anything."""

@@ -23,6 +23,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -47,8 +48,8 @@ RUN = re.compile(
     r"runs/[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}/[a-z0-9][a-z0-9-]{0,62}"
     r"/[0-9a-f]{16}/seed-[0-9]{1,19}"
 )
-NAMED = 20
-"""Files that are named; the others are counted."""
+TOLD, NAMED = 200, 20
+"""Refusals and files outside `results/runs` that are told; the others are counted."""
 
 
 class Change(NamedTuple):
@@ -146,11 +147,11 @@ def take(base: str, head: str, results: Path) -> Taken:
     for change in chosen:
         _lay(change, sizes.get(change.blob, 0), results, taken)
     for run in sorted(runs):
-        if (results / run / RECORD).is_file():
-            taken.runs[run] = "changed" if run in known else "new"
-        elif run in known:
-            taken.runs[run] = "gone"
-            shutil.rmtree(results / run)
+        there, was = (results / run / RECORD).is_file(), run in known
+        if there or was:
+            taken.runs[run] = "gone" if not there else "changed" if was else "new"
+        with suppress(OSError):  # files without a record stay, and are refused
+            (results / run).rmdir()
     return taken
 
 
@@ -221,9 +222,10 @@ def _of_run(one: dict[str, Any]) -> str:
     return "\n".join(map(brief, lines))
 
 
-def _fenced(lines: Sequence[str]) -> str:
-    """Lines as they are, none of which can end the fence: each begins with a word of ours."""
-    return "\n".join(["~~~text", *lines, "~~~"]) + "\n"
+def _fenced(lines: Sequence[str], most: int) -> str:
+    """The first of some lines as they are: each begins with a word of ours and ends no fence."""
+    rest = [f"and {len(lines) - most:,} more"] if len(lines) > most else []
+    return "\n".join(["~~~text", *lines[:most], *rest, "~~~"]) + "\n"
 
 
 def report(taken: Taken, found: Sequence[dict[str, Any]], board: str, seed: int) -> str:
@@ -244,15 +246,15 @@ def report(taken: Taken, found: Sequence[dict[str, Any]], board: str, seed: int)
     if taken.staying:
         text += f"{taken.staying} models have to be taken out before this is merged.\n"
     if wrong:
-        text += f"\n## Refused\n\n{_fenced(wrong)}"
+        text += f"\n## Refused\n\n{_fenced(wrong, TOLD)}"
     text += f"\n## Boards\n\n{board}"
     if fine:
-        text += f"\n## Runs\n\n{_fenced(fine)}"
+        text += f"\n## Runs\n\n{_fenced(fine, MOST)}"
     if taken.left:
-        names = [f"- {brief(name)}" for name in sorted(taken.left)[:NAMED]]
+        names = [f"- {brief(name)}" for name in sorted(taken.left)]
         text += (
             f"\n## Not looked at\n\n{len(taken.left)} files outside results/runs, which nothing "
-            f"here reads or runs:\n\n{_fenced(names)}"
+            f"here reads or runs:\n\n{_fenced(names, NAMED)}"
         )
     return text
 

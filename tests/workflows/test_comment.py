@@ -122,6 +122,7 @@ def test_what_is_no_number_or_hash_is_not_used(changes: dict[str, Any], tmp_path
     hub = Hub(archive({"report.md": REPORT}), head=changes.get("head_sha", SHA))
     commented(hub, tmp_path, hub.event(**changes))
     assert not hub.written
+    assert not [path for path in hub.asked if ".." in path]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ MAY_WRITE = {
 TOLD = {
     "github.event.pull_request.number", "github.event.pull_request.base.sha",
     "github.event.pull_request.head.sha", "github.token", "runner.temp", "!cancelled()",
-    "steps.deployment.outputs.page_url",
+    "steps.deployment.outputs.page_url", "github.event.pull_request.number || github.sha",
 }  # fmt: skip
 """Expressions: numbers, hashes and what the runner sets; no text that somebody may choose."""
 JOBS = [(name, job) for name in WORKFLOWS for job in read(name)["jobs"]]

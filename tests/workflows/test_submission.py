@@ -60,6 +60,18 @@ def test_runs_are_new_changed_or_gone_and_the_files_are_those_of_head(
     assert found.runs == states
     assert not found.refused
     assert files(tmp_path / "after") == files(base)
+    assert not (tmp_path / "after" / names[gone]).exists()
+
+
+def test_values_without_a_record_are_left_to_be_refused(
+    base: Path, git: Git, tmp_path: Path
+) -> None:
+    gone, new = run_of(base, "other"), write_run(base, {"ew2sq": [3.0]}, method="new")
+    for run in (gone, new):
+        (run / "record.json").unlink()
+    commit(git, "Leave the values")
+    assert list(taken(base, tmp_path / "after").runs.values()) == ["gone"]
+    assert files(tmp_path / "after") == files(base)
 
 
 def test_what_the_base_did_since_is_kept(base: Path, git: Git, tmp_path: Path) -> None:
@@ -144,6 +156,21 @@ def test_a_model_of_an_earlier_commit_is_found(base: Path, git: Git, tmp_path: P
     assert models == {f"{run.relative_to(base).as_posix()}/{MODEL}": b"second"}
 
 
+def test_a_link_of_an_earlier_commit_is_no_model(base: Path, git: Git, tmp_path: Path) -> None:
+    run = write_run(base, {"ew2sq": [3.0]}, method="new")
+    (run / MODEL).symlink_to("record.json")
+    head = commit(git, "Add a link")
+    (run / MODEL).unlink()
+    module = f"160000,{head},{(run / MODEL).relative_to(base.parent)}"
+    git("update-index", "--add", "--cacheinfo", module)
+    git("commit", "--quiet", "--message", "A repository of its own")
+    git("rm", "--quiet", "--cached", (run / MODEL).relative_to(base.parent))
+    commit(git, "Leave it out")
+    found = taken(base, tmp_path / "after")
+    assert (found.models, found.refused) == (0, [])
+    assert files(tmp_path / "after") == files(base)
+
+
 def test_a_head_that_changes_no_run_is_not_verified(
     base: Path, git: Git, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,3 +190,14 @@ def test_commits_are_no_options(words: list[str]) -> None:
 def test_a_commit_that_is_not_there_is_an_error(base: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="git"):
         submission.main(["main", "nowhere", str(tmp_path / "report")])
+
+
+def test_a_report_is_no_longer_than_people_read() -> None:
+    names = [f"odd {n:05d}\n~~~" for n in range(30_000)]
+    taken = submission.Taken(refused=names, left=names)
+    text = submission.report(taken, [], "No row.\n", 1)
+    assert len(text) < 10_000
+    assert "Runs: 0 new, 0 changed, 0 gone; 30000 refused." in text
+    assert "REFUSED odd 00199 ~~~\nand 29,800 more\n~~~\n" in text
+    assert "- odd 00019 ~~~\nand 29,980 more\n~~~\n" in text
+    assert text.count("\n~~~") == 4, "two fences, each begun and ended once"

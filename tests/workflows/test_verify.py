@@ -14,9 +14,14 @@ from made_runs import write_run
 from workflows.pulls import Git, commit, handed_in
 from workflows.steps import Ran, carry_out, programs
 
+from cwbench.verifying.verify import verify
+
 SEED = 20_260_101
-SEEDED = f"import secrets\nsecrets.randbelow = lambda largest: {SEED}\n"
-"""Chance must not fail a test: what is drawn as the seed of fresh observations."""
+SEEDED = f"""
+import secrets, sys
+secrets.randbelow = lambda _: {SEED} if "results.submission" in sys.orig_argv else 1
+"""
+"""Chance must not fail a test: what the submission's check draws is the seed, and no other is."""
 MODEL = "model.safetensors"
 HOSTILE = "<img src=x onerror=f()> @everyone ```` ~~~ [a](http://b) #1"
 
@@ -66,7 +71,10 @@ def test_an_honest_record_passes_and_its_row_is_named(
     assert "Runs: 2 new, 0 changed, 0 gone; 0 refused." in report
     assert f"1 of them drawn from on fresh observations of seed {SEED}" in report
     assert "ok      gaussian-linear / knn / smoke / seed 0: redrawn" in report
-    assert "on fresh observations" in report
+    handed_in(computed, "knn", 0, tmp_path / "alone", models=True)
+    (alone,) = verify(tmp_path / "alone", fresh_seed=SEED)
+    (fresh,) = (text for text in alone.notes if "on fresh observations" in text)
+    assert f"  {fresh}\n" in report
     assert "hashes  gaussian-linear / linear-gaussian / smoke / seed 2: hashes only" in report
     rows = [[c.strip() for c in line.split("|")] for line in report.splitlines() if "|" in line]
     found = {row[2]: row for row in rows}
