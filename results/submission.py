@@ -196,10 +196,16 @@ def verified(results: Path, seed: int) -> list[dict[str, Any]]:
     )
     if not done.stdout:
         sys.exit(f"cwbench verify failed: {done.stderr[-LONGEST:]}")
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    for one in found:
-        one["directory"] = Path(one["directory"]).relative_to(results).as_posix()
+    found: list[dict[str, Any]] = json.loads(done.stdout.replace(f"{results}/", ""))
     return found
+
+
+def leave_out(refused: Iterable[str], before: Path, after: Path) -> None:
+    """Have the directories of these runs as they were before."""
+    for run in refused:
+        shutil.rmtree(after / run, ignore_errors=True)
+        if (before / run).is_dir():
+            shutil.copytree(before / run, after / run)
 
 
 def difference(before: Path, after: Path) -> str:
@@ -244,10 +250,10 @@ def report(taken: Taken, found: Sequence[dict[str, Any]], board: str, seed: int)
             f"{seed}, which was drawn now.\n"
         )
     if taken.staying:
-        text += f"{taken.staying} models have to be taken out before this is merged.\n"
+        text += f"Models to be taken out before this is merged: {taken.staying}.\n"
     if wrong:
         text += f"\n## Refused\n\n{_fenced(wrong, TOLD)}"
-    text += f"\n## Boards\n\n{board}"
+    text += f"\n## Boards{', without what is refused' * bool(wrong)}\n\n{board}"
     if fine:
         text += f"\n## Runs\n\n{_fenced(fine, MOST)}"
     if taken.left:
@@ -273,10 +279,12 @@ def main(arguments: list[str]) -> None:
             print("no run is changed")
             return
         found = verified(after, seed) if any(after.rglob(RECORD)) else []
+        refused = [one["directory"] for one in found if one["verdict"] == "refused"]
+        leave_out(refused, before, after)
         text = report(taken, found, difference(before, after), seed)
     write_atomically(Path(place, "report.md"), text.encode())
     print(text)
-    if taken.refused or any(one["verdict"] == "refused" for one in found):
+    if taken.refused or refused:
         sys.exit(1)
 
 

@@ -192,6 +192,23 @@ def test_a_commit_that_is_not_there_is_an_error(base: Path, tmp_path: Path) -> N
         submission.main(["main", "nowhere", str(tmp_path / "report")])
 
 
+def test_boards_are_without_what_is_refused(base: Path, git: Git, tmp_path: Path) -> None:
+    new, changed = write_run(base, {"ew2sq": [3.0]}, method="new"), run_of(base, "kept")
+    fine = write_run(base, {"ew2sq": [4.0]}, method="fine")
+    (changed / "record.json").write_text("{}")
+    commit(git, "Change")
+    after = tmp_path / "after"
+    taken(base, after)
+    submission.unpack("main", tmp_path / "before")
+    names = [run.relative_to(base).as_posix() for run in (new, changed)]
+    submission.leave_out(names, tmp_path / "before", after)
+    there = {f"{fine.relative_to(base).as_posix()}/{name.name}" for name in fine.iterdir()}
+    assert files(after).keys() - files(tmp_path / "before").keys() == there
+    assert {name: files(after)[name] for name in files(tmp_path / "before")} == files(
+        tmp_path / "before"
+    )
+
+
 def test_a_report_is_no_longer_than_people_read() -> None:
     names = [f"odd {n:05d}\n~~~" for n in range(30_000)]
     taken = submission.Taken(refused=names, left=names)

@@ -148,7 +148,9 @@ def test_a_forged_record_is_refused_and_nothing_of_the_head_runs(
     assert "REFUSED results/runs/conftest.py is no file of a run" in refused
     assert f"{(big / 'record.json').relative_to(work)} has 10," in refused
     assert "REFUSED odd / m" in refused
-    assert "1 models have to be taken out" in report
+    assert f"PROBLEM {big.relative_to(work / 'results')} has no record.json" in refused
+    assert "Models to be taken out before this is merged: 1." in report
+    assert "without what is refused\n\nNo row of a board is otherwise than before.\n" in report
     assert "files outside results/runs" in report
     assert "- .gitattributes" in report
     assert len(report) < 20_000
