@@ -142,14 +142,14 @@ def take(base: str, head: str, results: Path) -> Taken:
     sizes = _sizes(chosen)
     if len(chosen) > MOST:
         taken.refused.append(f"{len(chosen):,} files of runs, more than {MOST:,}")
-        chosen = []
+        chosen, runs = [], set()
     known = {run for run in runs if (results / run / RECORD).is_file()}
     for change in chosen:
         _lay(change, sizes.get(change.blob, 0), results, taken)
     for run in sorted(runs):
-        there, was = (results / run / RECORD).is_file(), run in known
-        if there or was:
-            taken.runs[run] = "gone" if not there else "changed" if was else "new"
+        now, was = (results / run / RECORD).is_file(), run in known
+        if now or was:
+            taken.runs[run] = "gone" if not now else "changed" if was else "new"
         with suppress(OSError):  # files without a record stay, and are refused
             (results / run).rmdir()
     return taken
