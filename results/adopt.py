@@ -1,6 +1,6 @@
 """Copies runs into `results/runs`, as small as a leaderboard allows.
 
-    python -m results.adopt DIR...
+    python -m results.adopt [--models] DIR...
 
 Each DIR is a results directory. Of a run, `record.json` and `observations.parquet` are kept: every
 metric at every NFE and observation, since intervals and paired differences need each of them. What
@@ -9,6 +9,9 @@ of a task (`floor`). Values are float32 (7 digits; the mean of a metric moves by
 their size), their bytes sorted by significance before zstd. The record names the hash of the
 smaller file, so that `cwbench verify results` holds, and is sealed. A run that is there already is
 written again, to the same bytes.
+
+`--models` copies models too, where they are small enough for the check of a pull request to draw
+from them (`results.submission`); they do not stay in the repository.
 """
 
 from __future__ import annotations
@@ -26,9 +29,10 @@ import pyarrow.parquet as pq
 from cwbench.errors import CwbenchError
 from cwbench.machine.files import write_atomically
 from cwbench.records import runs as records
-from cwbench.records.beside import OBSERVATIONS, stored
+from cwbench.records.beside import MODEL, OBSERVATIONS, stored
 from cwbench.records.record import Record, without_paths
 from cwbench.records.values import gathered
+from results.submission import LARGEST
 
 ROOT = Path(__file__).parent
 LEVEL = 19
@@ -49,8 +53,13 @@ def small(file: Path | BytesIO) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def adopt(record: Record, results: Path) -> Path:
+def adopt(record: Record, results: Path, *, models: bool = False) -> Path:
     """Write a run, which was read from its directory, below `results`; return its new directory.
+
+    Args:
+        record: of the run.
+        results: where to.
+        models: bring its model along, if it has a small one.
 
     Raises:
         CorruptFileError: if its values are not those it names; nothing is written.
@@ -67,13 +76,17 @@ def adopt(record: Record, results: Path) -> Path:
         write_atomically(target / OBSERVATIONS, content)
         files = record.files | {OBSERVATIONS: hashlib.sha256(content).hexdigest()}
         record = replace(record, files=files)
+    model = stored(source, MODEL, record.files) if models else None
+    if model is not None and len(model) <= LARGEST[MODEL]:
+        write_atomically(target / MODEL, model)
     records.write(target, record)
     return target
 
 
-def main(directories: list[str]) -> None:
+def main(arguments: list[str]) -> None:
+    directories = [word for word in arguments if word != "--models"]
     if not directories:
-        sys.exit("usage: python -m results.adopt DIR..., each a results directory")
+        sys.exit("usage: python -m results.adopt [--models] DIR..., each a results directory")
     for directory in map(Path, directories):
         runs = records.run_directories(directory)
         if not runs:
@@ -82,7 +95,7 @@ def main(directories: list[str]) -> None:
             try:
                 record = records.read(run)
                 if record is not None:
-                    print(adopt(record, ROOT))
+                    print(adopt(record, ROOT, models="--models" in arguments))
             except (CwbenchError, OSError) as error:
                 sys.exit(f"{run}: {error}")
 

@@ -17,6 +17,7 @@ from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.verifying.verify import verify
 from results.adopt import adopt, small
+from results.submission import LARGEST
 
 ROOT = Path(__file__).parents[1]
 RUNS = "gaussian-mixture/{}/quick"
@@ -70,6 +71,21 @@ def test_adopted_again_the_bytes_are_the_same(full: list[Record], tmp_path: Path
     assert filecmp.cmpfiles(first, second, names, shallow=False)[0] == names
 
 
+def test_a_small_model_comes_along_where_it_is_asked_for(
+    full: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for record in full[:2]:
+        assert record.directory is not None
+        (record.directory / "model.safetensors").write_bytes(b"a model")
+        del record.files["model.safetensors"]
+    assert not (adopt(full[0], tmp_path / "small") / "model.safetensors").exists()
+    target = adopt(full[0], tmp_path / "small", models=True)
+    assert (target / "model.safetensors").read_bytes() == b"a model"
+    monkeypatch.setitem(LARGEST, "model.safetensors", 6)
+    target = adopt(full[1], tmp_path / "small", models=True)
+    assert not (target / "model.safetensors").exists()
+
+
 def test_values_that_are_not_the_records_are_refused(full: list[Record], tmp_path: Path) -> None:
     source = full[0].directory
     assert source is not None
@@ -93,6 +109,8 @@ def test_the_size_of_a_standard_run(tmp_path: Path) -> None:
 
 def test_what_is_committed_is_small() -> None:
     """Every committed run went through `python -m results.adopt`."""
-    for path in (ROOT / "results" / "runs").rglob("observations.parquet"):
+    places = [path for path in (ROOT / "results" / "runs").rglob("*") if path.is_file()]
+    assert {path.name for path in places} == {"record.json", "observations.parquet"}
+    for path in (path for path in places if path.suffix == ".parquet"):
         assert list(pd.read_parquet(path)) == ["observation", "metric", "nfe", "value"], path
         assert os.stat(path).st_size < STANDARD_BYTES  # noqa: PTH116

@@ -229,11 +229,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_guide_builds_and_loads_nothing_from_the_network(site: Path) -> None:
     pages = [p for p in site.rglob("*.html") if p.name != "404.html"]
-    assert len(pages) == len(GUIDE)
+    assert len(pages) == len(GUIDE) + 1, "and the leaderboard's"
     for page in pages:
         loaded = Loaded()
         loaded.feed(page.read_text())
-        assert loaded.urls
+        assert loaded.urls or page.name == "leaderboard.html"
         assert [url for url in loaded.urls if re.match(r"(https?:)?//", url)] == [], page
         for url in loaded.urls:
             if not url.startswith(("data:", "#")):

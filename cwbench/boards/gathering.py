@@ -159,14 +159,18 @@ def _grouped(runs: list[Run]) -> list[list[int]]:
     """The places of runs by what must be equal on a board."""
     groups: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
-        task, content = run.content["task"], run.content
-        identity = [
-            task["name"], task["version"], task["params"], task.get("fingerprint"),
-            task.get("source_sha256"), *(task[name] for name in JUDGED), task["x_shape"],
-            content["preset"], content["track"], content["preset_values"],
-        ]  # fmt: skip
-        groups.setdefault(_compared(json.dumps(identity)), []).append(place)
+        groups.setdefault(identity(run), []).append(place)
     return list(groups.values())
+
+
+def identity(run: Run) -> str:
+    """What must be equal for two runs to stand on one board."""
+    task, content = run.content["task"], run.content
+    return _compared(json.dumps([
+        task["name"], task["version"], task["params"], task.get("fingerprint"),
+        task.get("source_sha256"), *(task[name] for name in JUDGED), task["x_shape"],
+        content["preset"], content["track"], content["preset_values"],
+    ]))  # fmt: skip
 
 
 @functools.lru_cache(maxsize=1024)

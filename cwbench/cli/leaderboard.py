@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,10 @@ from cwbench.cli.hosting import answer, hosts_guests, leave
 from cwbench.cli.options import json_option, names, recorded, reports_errors, where_option
 from cwbench.errors import UsageError
 from cwbench.machine.cpu import without_collection
+
+if TYPE_CHECKING:
+    from cwbench.boards.board import Board
+    from cwbench.boards.gathering import Boards
 
 WIDTH = 160
 PROBLEM = 2000
@@ -48,6 +53,11 @@ preset_option = click.option("--preset", help="Names with commas; default all, s
     "--figures", type=click.Path(path_type=Path), help="Also draw figures into this directory."
 )
 @results_option
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Tell what is otherwise than in this results directory, as Markdown.",
+)
 @reports_errors
 @without_collection()
 def leaderboard(
@@ -61,6 +71,7 @@ def leaderboard(
     output: Path | None,
     figures: Path | None,
     results: Path | None,
+    against: Path | None,
 ) -> None:
     """Show which methods are best on which task, and which cannot be told apart.
 
@@ -68,10 +79,11 @@ def leaderboard(
     cwbench leaderboard --task gaussian-mixture
     cwbench leaderboard --output leaderboard.html
     """  # noqa: D301 - click reads the character
-    from cwbench.boards import formats
     from cwbench.boards.frames import selected
 
-    form = form or (SUFFIXES.get(output.suffix.lower(), "table") if output else "table")
+    form = form or _form(output, against)
+    if against and form != "md":
+        raise UsageError("--against tells what differs in Markdown; leave --format out, or give md")
     metrics = None if form in ("csv", "json", "html") else [sort.partition("@")[0]] if sort else []
     chosen = {"task": task, "preset": preset, "method": method, "track": track, "sees": sees}
     found = selected(results, **chosen, metrics=metrics)
@@ -83,14 +95,7 @@ def leaderboard(
         raise UsageError(f"--sort {sort!r} is in no table; on record: {', '.join(measured)}")
     if not found.boards:
         click.echo("cwbench: no records; `cwbench run` makes one", err=True)
-    if form == "table":
-        text = _rendered(formats.terminal(found.boards, sort), output)
-    elif form == "html":
-        from cwbench.boards.page import page
-
-        text = page(found.boards, found.problems)
-    else:
-        text = formats.TEXTS[form](found.boards, sort)
+    text = _changed(against, found.boards, chosen) if against else _told(found, form, sort, output)
     _write(text, output)
     if figures is not None:
         from cwbench.boards.overview import draw
@@ -102,6 +107,40 @@ def leaderboard(
             raise UsageError(f"{str(figures)!r} cannot be written: {message}") from None
         for path in drawn:
             click.echo(f"{path}", err=True)
+
+
+def _form(output: Path | None, against: Path | None) -> str:
+    """The format of a file of that name, else the default."""
+    default = "md" if against else "table"
+    return SUFFIXES.get(output.suffix.lower(), default) if output else default
+
+
+def _told(found: Boards, form: str, sort: str, output: Path | None) -> str:
+    """The boards in a format."""
+    from cwbench.boards import formats
+
+    if form == "table":
+        return _rendered(formats.terminal(found.boards, sort), output)
+    if form == "html":
+        from cwbench.boards.page import page
+
+        return page(found.boards, found.problems)
+    return formats.TEXTS[form](found.boards, sort)
+
+
+def _changed(against: Path, shown: list[Board], chosen: dict[str, str | None]) -> str:
+    """What is shown otherwise than in the boards of a results directory."""
+    from cwbench.boards.changes import changes
+    from cwbench.boards.frames import names_of, parsed_class
+    from cwbench.boards.gathering import boards
+    from cwbench.records.shipped import sources
+
+    wanted = {f"{kind}s": names_of(chosen[kind]) for kind in ("task", "preset", "method", "track")}
+    classes = [parsed_class(name) for name in names_of(chosen["sees"])]
+    before = boards(sources(against), sees=classes, **wanted)
+    for problem in before.problems:
+        _skipped(problem)
+    return changes(before.boards, shown)
 
 
 def _skipped(problem: str) -> None:
