@@ -37,6 +37,7 @@ from cwbench.records import beside, runs
 from cwbench.records.logs import last_line
 from cwbench.records.record import Record, finite, method_label
 from cwbench.records.schema import shown
+from cwbench.records.tables import below_exact
 from cwbench.running import fitting, measuring
 from cwbench.running.failures import Ending, ended, explained_disk
 from cwbench.running.fitting import Bound, Place, bind
@@ -312,6 +313,8 @@ class Runner:
         if kept and status != "ok":  # what is on record stays as it is, with its files
             return Done(replace(kept, status=status, error=error))
         record = self._record((status, error), outcome, started, kept, place.directory)
+        for warning in below_exact(record):
+            say(warning)
         runs.write(self.directory, record, made_in=place.directory)
         return Done(record, *measured)
 

@@ -16,6 +16,7 @@ from cwbench.judging.by_observation import ObservationJudge
 from cwbench.judging.difficulty import gap_facts
 from cwbench.metric import Metric
 from cwbench.preset import NFE
+from cwbench.records.below import INDEPENDENT, errors_below
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
 from cwbench.records.schema import brief
@@ -38,8 +39,6 @@ OTHER_CHANCE = 1e-4
 ALIKE, ROUNDING = 0.99, 1e-2
 """The least share of stored draws that the stored model has to draw again, and how far a coordinate
 may be off, in deviations of its draws: other processors round otherwise."""
-LEAST_VALUES = 4
-"""By observation, for a mean to be held against 0."""
 SLACK = 0.1
 """How far a value may be from that of the draws made again, in half-widths of its interval."""
 
@@ -282,27 +281,18 @@ def _rounding(found: Entry) -> float:
     return SLACK * half + AGREEMENT * (1 + value)
 
 
-def below_exact(record: Record, request: Request, values: Values) -> Iterator[Finding]:
-    """Where draws score better than exact ones can: their two halves are not of one law.
-
-    A debiased distance subtracts that of the two halves, so that its mean is 0 for exact draws and
-    above for all others, if the draws are independent. Sorted ones, or some that balance others,
-    fall below.
-    """
+def below_exact(record: Record, request: Request) -> Iterator[Finding]:
+    """Where draws score better than exact ones can (`cwbench.records.below`)."""
     metric = request.metrics.get(request.task.main_metric)
     if metric is None:
         return
     for nfe in request.nfe:
         entry = _present(record, request, metric, nfe)
-        found = values.get(metric_id(metric, nfe))
-        if entry is None or found is None or not entry.debiased or len(found) < LEAST_VALUES:
-            continue
-        error = float(found.std(ddof=1)) / math.sqrt(len(found))
-        errors = float(found.mean()) / error if error else 0.0
-        if special.stdtr(len(found) - 1, errors) < OTHER_CHANCE:
+        errors = errors_below(entry) if entry else 0.0
+        if errors:
             yield Problem(
-                f"{metric_id(metric, nfe)} lies {-errors:.1f} standard errors below 0, what exact "
-                "draws score: draws of one call have to be independent and in random order"
+                f"{metric_id(metric, nfe)} lies {errors:.1f} standard errors below 0, what exact "
+                f"draws score: {INDEPENDENT}"
             )
 
 

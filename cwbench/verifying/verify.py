@@ -154,7 +154,7 @@ class _Verification:
             found.take(_told(numbers.by_metric, record, request))
         if not found.refused:
             found.take(_told(scoring.gaussian_gap, record, request, self.gaps))
-            found.take(_told(scoring.below_exact, record, request, values))
+            found.take(_told(scoring.below_exact, record, request))
             self._again(record, request, values, found)
 
     def _request(self, record: Record, found: Verified) -> Request | None:
