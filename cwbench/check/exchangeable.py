@@ -58,10 +58,16 @@ def exchangeable_draws(subject: MethodSubject) -> None:
 def _judged(fitting: Fitting) -> list[tuple[int, int]]:
     """For how many observations a judge asks for how many draws, by the presets of the task.
 
-    A probe has none that anything is judged on: there it is as on a task of vectors.
+    A probe, which nothing is judged on, stands for all tasks of vectors: each number of draws is
+    tried there with the fewest observations that it goes with.
     """
-    probing = type(fitting.task) in PROBES
-    presets: Mapping[str, Preset] = vector_presets() if probing else fitting.task.info.presets
+    if type(fitting.task) not in PROBES:
+        return _sizes(fitting.task.info.presets)
+    fewest = {n: m for m, n in sorted(_sizes(vector_presets()), reverse=True)}
+    return sorted((m, n) for n, m in fewest.items())
+
+
+def _sizes(presets: Mapping[str, Preset]) -> list[tuple[int, int]]:
     return list(dict.fromkeys((one.observations, 2 * one.samples) for one in presets.values()))
 
 
