@@ -215,10 +215,14 @@ def recordable(value: Any, name: str) -> dict[str, Any]:
     return kept
 
 
+def canonical(content: Any) -> str:
+    """The one JSON text of a value, of which keys are made: `true`, `1` and `1.0` are three."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
 def key_of(content: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of what decides a fit."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 def fit_id(task: str, fit_key: str, seed: int) -> str:
