@@ -172,13 +172,18 @@ def _judged_on(record: Record) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _of_model(record: Record) -> dict[tuple[str, str], str]:
-    """A hash of a model that was trained step by step, among the seeds of its fit.
+def trained_in_steps(record: Record) -> bool:
+    """Whether its seeds must have other weights.
 
     What is fitted in closed form, to images that are the same for all seeds, may be the same. A
     method with a learning rate, which stands in the key, is none of that, whatever its cost says.
     """
-    if not record.cost.get("steps") and "learning_rate" not in record.method["params"]:
+    return bool(record.cost.get("steps")) or "learning_rate" in record.method["params"]
+
+
+def _of_model(record: Record) -> dict[tuple[str, str], str]:
+    """A hash of a model that was trained step by step, among the seeds of its fit."""
+    if not trained_in_steps(record):
         return {}
     state = stored.model(record)
     parts = [
