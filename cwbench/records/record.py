@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from cwbench.records.notebook import Pictures
 
 SCHEMA = 1
+MOST = 16 * 2**20
+"""Bytes of a `record.json` that is read: the largest that comes with cwbench has 40 kB."""
+MOST_SAID = MOST // 4
+"""Bytes of what a plugin says beside its numbers."""
 Status = Literal["ok", "diverged", "failed", "timeout", "oom", "interrupted", "skipped"]
 Track = Literal["fixed", "open", "external"]
 SEAL_START = b'"seal": "'
@@ -212,6 +216,8 @@ def recordable(value: Any, name: str) -> dict[str, Any]:
         kept: dict[str, Any] = cleaned(json.loads(text))
     except (TypeError, ValueError, RecursionError) as error:
         raise ContractError(f"{name} are nothing that JSON holds: {error}") from None
+    if len(text) > MOST_SAID:
+        raise ContractError(f"{name} are {len(text):,} bytes of JSON; {MOST_SAID:,} are the most")
     return kept
 
 
