@@ -20,9 +20,9 @@ from cwbench.verifying.found import Problem
 from cwbench.verifying.model import StoredModel
 from cwbench.verifying.neighbours import EXPLAINED, trained_in_steps
 
-ONE_FIT = 1e-3
-"""How far from each other the draws of two fits are at least, in deviations: a twentieth of the
-closest two of `python -m benchmarks.seeds`."""
+ONE_FIT = 3e-4
+"""How far from each other the draws of two fits are at least, in deviations: the closest that were
+trained in steps are .06 apart, hidden units in another order 2e-6 (`benchmarks/seeds.py`)."""
 OBSERVATIONS, DRAWS, COORDINATES = 8, 40, 64
 """What is compared at most."""
 
