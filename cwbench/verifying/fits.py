@@ -22,7 +22,7 @@ from cwbench.verifying.neighbours import EXPLAINED, trained_in_steps
 
 ONE_FIT = 3e-4
 """How far from each other the draws of two fits are at least, in deviations: the closest that were
-trained in steps are .06 apart (`python -m benchmarks.seeds`), hidden units in another order differ
+trained in steps are .02 apart (`python -m benchmarks.seeds`), hidden units in another order differ
 by rounding."""
 OBSERVATIONS, DRAWS, COORDINATES = 8, 40, 64
 """What is compared at most."""
