@@ -10,6 +10,7 @@ from pydantic import Field
 
 from cwbench import Method, MethodInfo, Params
 from cwbench.method import take, tensors_of
+from cwbench.preset import vector_presets
 from cwbench.training.networks import Condition
 
 CITATION = "@misc{plugin, title = {A plugin}, year = {2026}}"
@@ -117,6 +118,17 @@ class OnePopulation(Good):
         taken = torch.rand(x.shape[:2], generator=generator) < 0.5
         x[taken] = x[:, :1].expand_as(x)[taken]
         return x
+
+
+class Mirroring(Good):
+    """Where it is judged, the second half of its draws mirrors the first."""
+
+    def sample(self, y, n, generator, nfe=None):
+        x = super().sample(y, n, generator)
+        if n != 2 * vector_presets()["quick"].samples:
+            return x
+        mean = (self.features(y) @ self.weight)[:, None].float().reshape(len(y), 1, *x.shape[2:])
+        return torch.cat([x[:, : n // 2], 2 * mean - x[:, : n // 2]], 1)
 
 
 class Repetitive(Good):
@@ -264,6 +276,7 @@ METHODS = {
     Fixed: "other-seed",
     Repetitive: "large-n",
     OnePopulation: "independent-draws",
+    Mirroring: "exchangeable-draws",
     InPlace: "inputs-untouched",
     Buffered: "outputs-kept",
     Forgetful: "save-and-load",
@@ -278,7 +291,7 @@ METHODS = {
 }
 ALSO = {
     Unseeded: {"fit-again", "save-and-load"},
-    OnePopulation: {"alone", "large-n"},
+    OnePopulation: {"alone", "large-n", "exchangeable-draws"},
 }
 """What compares two draws of one seed cannot pass where a seed is not one, nor what compares
-moments where half of the draws are one."""
+moments, or calls, where half of the draws are one."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cwbench import registry
+from cwbench.check.exchangeable import exchangeable_draws
 from cwbench.check.fitting import Fitting
 from cwbench.check.independence import independent_draws
 from cwbench.check.metadata import require_metadata, require_settings
@@ -371,8 +372,8 @@ def resumes(subject: MethodSubject) -> None:
 METHOD_CHECKS: tuple[Callable[[MethodSubject], None], ...] = (
     metadata, settings, excuses, fits, shapes, dtypes, device, finite, continuous_y, class_labels,
     images, same_seed, other_seed, fit_again, follows_y, own_y, alone, large_n, independent_draws,
-    inputs_untouched, outputs_kept, states, save_and_load, diagnostics, budget, nfe,
-    evaluation_untouched, globals_kept, resumes,
+    exchangeable_draws, inputs_untouched, outputs_kept, states, save_and_load, diagnostics, budget,
+    nfe, evaluation_untouched, globals_kept, resumes,
 )  # fmt: skip
 
 

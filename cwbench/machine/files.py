@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,25 @@ KINDS = {
     stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
 }  # fmt: skip
 """What may stand in the place of a file."""
+
+PART_BYTES = 2**20
+LARGEST = 16 * 2**30
+"""Bytes of a file that is read: the pairs that `knn` keeps of CIFAR-10 are 0.6 GB, and what is
+larger than 16 GiB fits into few memories."""
+
+
+class TooLargeError(CwbenchError, OSError):
+    """A file is larger than any of its kind; it was not read."""
+
+    def __init__(self, path: Path, size: int, most: int) -> None:
+        """Say how large.
+
+        Args:
+            path: of the file.
+            size: of it, in bytes.
+            most: that are read.
+        """
+        super().__init__(f"{path} has {size:,} bytes, and {most:,} are the most that is read")
 
 
 class NotAFileError(CwbenchError, OSError):
@@ -55,15 +75,30 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def contents(path: Path) -> bytes:
+def contents(path: Path, most: int = LARGEST) -> bytes:
     """The content of a file; what is no file is refused, where reading it might wait for ever.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have.
 
     Raises:
         NotAFileError: if it is a directory, a FIFO, a socket or a device.
+        TooLargeError: if it has more.
         OSError: if there is none, or it cannot be read.
     """
-    with opened(path) as file:
+    with limited(path, most) as file:
         return file.read()
+
+
+def limited(path: Path, most: int = LARGEST) -> BinaryIO:
+    """A file open for reading; as `contents`, without reading it."""
+    file = opened(path)
+    size = os.fstat(file.fileno()).st_size
+    if size > most:
+        file.close()
+        raise TooLargeError(path, size, most)
+    return file
 
 
 def kind_of(number: int) -> str | None:
@@ -89,12 +124,16 @@ def opened(path: Path, *, append: bool = False) -> BinaryIO:
     return os.fdopen(number, "ab" if append else "rb")
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, empty where there is none."""
+def sha256_of(path: Path, most: int = LARGEST) -> str:
+    """SHA-256 of a file, empty where there is none; as `contents`, without holding it."""
+    sha256 = hashlib.sha256()
     try:
-        return hashlib.sha256(contents(path)).hexdigest()
+        with limited(path, most) as file:
+            while part := file.read(PART_BYTES):
+                sha256.update(part)
     except (FileNotFoundError, NotADirectoryError):
         return ""
+    return sha256.hexdigest()
 
 
 def content_sha256(path: Path) -> str:
@@ -103,10 +142,12 @@ def content_sha256(path: Path) -> str:
     Names that begin with a dot do not count.
     """
     if not path.is_dir():
-        return sha256_of(path)
+        return sha256_of(path, sys.maxsize)
     inside = (file.relative_to(path).parts for file in sorted(path.rglob("*")) if file.is_file())
     shown = (parts for parts in inside if not any(part.startswith(".") for part in parts))
-    lines = (f"{'/'.join(parts)}\0{sha256_of(path.joinpath(*parts))}\n" for parts in shown)
+    lines = (
+        f"{'/'.join(parts)}\0{sha256_of(path.joinpath(*parts), sys.maxsize)}\n" for parts in shown
+    )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

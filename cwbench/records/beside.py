@@ -19,10 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cwbench.errors import CorruptFileError
-from cwbench.machine.files import contents, write_atomically
+from cwbench.machine.files import LARGEST, contents, sha256_of, write_atomically
 from cwbench.machine.locks import is_lock
 
 MODEL, SAMPLES, OBSERVATIONS = "model.safetensors", "samples.safetensors", "observations.parquet"
+MOST = {OBSERVATIONS: 256 * 2**20}
+"""Bytes by name, where that is less than of any file: a thousand metrics at a thousand observations
+make a tenth of it, and the largest that comes with cwbench is of 11 kB."""
 SWITCHED = (SAMPLES, OBSERVATIONS)
 """What may change under a record; a model goes with its record alone."""
 ANEW = "anew"
@@ -55,7 +58,7 @@ def stored(directory: Path, name: str, named: Named) -> bytes | None:
     wanted = named.get(name)
     for place in _places(name, wanted):
         try:
-            content = contents(directory / place)
+            content = contents(directory / place, MOST.get(name, LARGEST))
         except (FileNotFoundError, NotADirectoryError):
             continue
         if wanted and hashlib.sha256(content).hexdigest() != wanted:
@@ -74,10 +77,11 @@ def hashes(directory: Path, named: Named | None = None) -> dict[str, str]:
     """SHA-256 by name of the files that are there, in either place if a record names them."""
     found = {}
     for name in (MODEL, SAMPLES, OBSERVATIONS):
-        for place in _places(name, (named or {}).get(name)):
-            with suppress(FileNotFoundError, NotADirectoryError):
-                found[name] = hashlib.sha256(contents(directory / place)).hexdigest()
-                break
+        places = _places(name, (named or {}).get(name))
+        each = (sha256_of(directory / place, MOST.get(name, LARGEST)) for place in places)
+        sha256 = next(filter(None, each), "")
+        if sha256:
+            found[name] = sha256
     return found
 
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from cwbench.records.notebook import Pictures
 
 SCHEMA = 1
+MOST = 16 * 2**20
+"""Bytes of a `record.json` that is read: the largest that comes with cwbench has 40 kB."""
+MOST_SAID = MOST // 4
+"""Bytes of what a plugin says beside its numbers."""
 Status = Literal["ok", "diverged", "failed", "timeout", "oom", "interrupted", "skipped"]
 Track = Literal["fixed", "open", "external"]
 SEAL_START = b'"seal": "'
@@ -212,13 +216,19 @@ def recordable(value: Any, name: str) -> dict[str, Any]:
         kept: dict[str, Any] = cleaned(json.loads(text))
     except (TypeError, ValueError, RecursionError) as error:
         raise ContractError(f"{name} are nothing that JSON holds: {error}") from None
+    if len(text) > MOST_SAID:
+        raise ContractError(f"{name} are {len(text):,} bytes of JSON; {MOST_SAID:,} are the most")
     return kept
+
+
+def canonical(content: Any) -> str:
+    """The one JSON text of a value, of which keys are made: `true`, `1` and `1.0` are three."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def key_of(content: Mapping[str, Any]) -> str:
     """SHA-256 of the canonical JSON of what decides a fit."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical(content).encode()).hexdigest()
 
 
 def fit_id(task: str, fit_key: str, seed: int) -> str:

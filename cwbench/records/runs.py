@@ -20,7 +20,7 @@ from cwbench.errors import CorruptFileError, CwbenchError, NewerSchemaError
 from cwbench.machine.files import contents, write_atomically
 from cwbench.machine.locks import claim, claimed, released, remedy
 from cwbench.records import beside
-from cwbench.records.record import Record, parse
+from cwbench.records.record import MOST, Record, parse
 from cwbench.records.schema import LONGEST, brief
 
 SEED = re.compile(r"seed-(\d+)")
@@ -45,7 +45,7 @@ def read(directory: Path) -> Record | None:
     """
     path = directory / "record.json"
     try:
-        content = contents(path)
+        content = contents(path, MOST)
     except (FileNotFoundError, NotADirectoryError):
         return None
     record = parse(content, str(path))
@@ -135,7 +135,7 @@ def refuse_newer(path: Path) -> None:
         OSError: if there is no record, or it cannot be read.
     """
     try:
-        parse(contents(path), str(path))
+        parse(contents(path, MOST), str(path))
     except NewerSchemaError:
         raise
     except CorruptFileError:
@@ -150,7 +150,7 @@ def seal_anew(directory: Path) -> bool:
         OSError: if it cannot be read or written.
     """
     path = directory / "record.json"
-    record = parse(contents(path), str(path), anew=True)
+    record = parse(contents(path, MOST), str(path), anew=True)
     if not record.sealed:
         write(directory, replace(record, edited=True))
     return not record.sealed

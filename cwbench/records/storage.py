@@ -6,7 +6,6 @@ SHA-256 of each file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from io import BytesIO
@@ -21,11 +20,12 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from cwbench.errors import AnotherFitError, ContractError, CorruptFileError
-from cwbench.machine.files import contents, write_atomically
+from cwbench.machine.files import contents, sha256_of, write_atomically
 from cwbench.machine.tensors import content_of, is_whole
 from cwbench.method import State
 from cwbench.records.beside import MODEL, OBSERVATIONS, SAMPLES, Named, Staged, model_path, stored
 from cwbench.records.record import finite
+from cwbench.records.rows import table_in
 
 SAMPLES_LIMIT = 64 * 2**20
 """Bytes of samples kept with a record unless more are asked for."""
@@ -62,8 +62,7 @@ def load_model(
         CorruptFileError: if it is truncated, changed or belongs to another fit.
     """
     path = model_path(directory, {MODEL: sha256} if sha256 else {})
-    content = contents(path)
-    if not (hashlib.sha256(content).hexdigest() == sha256 if sha256 else is_whole(content)):
+    if not (sha256_of(path) == sha256 if sha256 else is_whole(contents(path))):
         expected = "the file its record names" if sha256 else "as it was sealed"
         raise CorruptFileError(f"{path} is damaged (not {expected}); type --force to fit again")
     try:
@@ -107,10 +106,16 @@ def load_observations(directory: Path, named: Named) -> list[pd.DataFrame]:
     """The values by observation that a record names, as a list of no or one table.
 
     Raises:
-        CorruptFileError: if they are not those that it names.
+        CorruptFileError: if they are not those that it names, or cannot be read.
     """
     content = stored(directory, OBSERVATIONS, named)
-    return [] if content is None else [pd.read_parquet(BytesIO(content))]
+    if content is None:
+        return []
+    try:
+        table_in(content)
+        return [pd.read_parquet(BytesIO(content))]
+    except ValueError as error:
+        raise CorruptFileError(f"{directory / OBSERVATIONS} cannot be read: {error}") from None
 
 
 def save_observations(staged: Staged, tables: list[pd.DataFrame]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from cwbench.records.below import INDEPENDENT, errors_below
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
 from cwbench.records.schema import brief, shown
@@ -54,7 +55,7 @@ def run_table(record: Record, width: int = WIDTH) -> str:
 def _warnings(record: Record) -> list[str]:
     """What the values cannot show."""
     apart, gap = (record.diagnostics.get(name) for name in (SCALES_APART, GAUSSIAN_GAP))
-    told = []
+    told = below_exact(record)
     if apart:
         told.append(
             f"warning: coordinates of x differ in scale by a factor of {apart:.3g}: distances in "
@@ -67,6 +68,19 @@ def _warnings(record: Record) -> list[str]:
             "are nearly the answer,\nand leaderboards give these settings of the task no vote."
         )
     return told
+
+
+def below_exact(record: Record) -> list[str]:
+    """The warning that its main metric lies below what exact draws score, if it does."""
+    main = record.task["main_metric"]
+    found = {i: errors_below(e) for i, e in record.metrics.items() if i.partition("@")[0] == main}
+    worst = max(found, key=found.__getitem__, default="")
+    if not worst or not found[worst]:
+        return []
+    return [
+        f"warning: {worst} lies {found[worst]:.1f} standard errors below 0, what exact draws "
+        f"score: {INDEPENDENT}"
+    ]
 
 
 def _by_nfe(record: Record) -> TextTable:

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
@@ -27,6 +26,7 @@ from cwbench.records import index
 from cwbench.records.beside import OBSERVATIONS, stored
 from cwbench.records.measured import Measured, measured
 from cwbench.records.record import Record
+from cwbench.records.rows import table_in
 from cwbench.records.runs import read, walked
 
 HOME = Path(".cache") / "values"
@@ -252,7 +252,7 @@ def _values(record: Record) -> Values:
     if content is None:
         return {}
     try:
-        table = pq.ParquetFile(pa.BufferReader(content)).read(VALUES, use_threads=False)
+        table = table_in(content).read(VALUES, use_threads=False)
         columns = [table[name].combine_chunks() for name in VALUES]
         return _by_metric(*columns)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from cwbench.errors import CorruptFileError
 from cwbench.preset import NOT_KEYED
-from cwbench.records.record import Record
+from cwbench.records.record import Record, canonical
 from cwbench.records.runs import read, run_directories
 from cwbench.records.schema import brief
 
@@ -92,7 +92,7 @@ def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[Fac
     return [
         Fact(key, ours.get(key), theirs.get(key))
         for key in dict.fromkeys([*ours, *theirs])
-        if ours.get(key) != theirs.get(key)
+        if canonical(ours.get(key)) != canonical(theirs.get(key))
     ]
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from cwbench.errors import CorruptFileError, CwbenchError, NewerSchemaError, UsageError
 from cwbench.judging.difficulty import gap_facts
@@ -32,11 +31,11 @@ from cwbench.machine.processes import Processes
 from cwbench.machine.signals import stop_on_signal
 from cwbench.machine.torch_state import plain_torch
 from cwbench.method import Method
-from cwbench.preset import NFE
 from cwbench.records import beside, runs
 from cwbench.records.logs import last_line
 from cwbench.records.record import Record, finite, method_label
 from cwbench.records.schema import shown
+from cwbench.records.tables import below_exact
 from cwbench.running import fitting, measuring
 from cwbench.running.failures import Ending, ended, explained_disk
 from cwbench.running.fitting import Bound, Place, bind
@@ -197,10 +196,8 @@ class Runner:
                 return self._scored(previous, place)
 
     @plain_torch()
-    def draw_again(self, previous: Record, y: Tensor, nfe: NFE | None, purpose: str) -> Tensor:
-        """Samples of the stored model for any observations, `(m, 2n, *x_shape)`.
-
-        Those of each purpose are others.
+    def restored(self, previous: Record) -> Bound:
+        """The method of a record with its stored weights.
 
         Raises:
             CwbenchError: if the model is not stored, or not the one the record names.
@@ -208,8 +205,7 @@ class Runner:
         place = Place(self.directory)
         if not place.has_model:
             raise CwbenchError("its model is not stored")
-        bound = self._restored(previous, place, Outcome())
-        return measuring.draw(bound, y, 2 * self.request.preset.samples, nfe, purpose)
+        return self._restored(previous, place, Outcome())
 
     @contextmanager
     def _working(self, *, quiet: bool) -> Iterator[Place]:
@@ -312,6 +308,8 @@ class Runner:
         if kept and status != "ok":  # what is on record stays as it is, with its files
             return Done(replace(kept, status=status, error=error))
         record = self._record((status, error), outcome, started, kept, place.directory)
+        for warning in below_exact(record):
+            say(warning)
         runs.write(self.directory, record, made_in=place.directory)
         return Done(record, *measured)
 

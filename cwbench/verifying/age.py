@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from cwbench import registry
 from cwbench.errors import CwbenchError
 from cwbench.records.record import Record, from_file
 from cwbench.records.schema import brief
@@ -31,6 +32,20 @@ class Part(NamedTuple):
     """Its version here."""
     ours: bool
     """Whether it comes with cwbench."""
+
+
+def is_ours(owner: Owner, part: Mapping[str, Any]) -> bool:
+    """Whether a task or method on record is one that comes with cwbench, by what is in its key.
+
+    That is its name, and that it has no source of its own: what the record says of its distribution
+    is in no key, and whoever copies a record writes what he likes there.
+    """
+    if part.get("source_sha256"):
+        return False
+    name = str(part["name"])
+    return any(
+        (p.kind, p.name, p.distribution) == (owner, name, "cwbench") for p in registry.plugins()
+    )
 
 
 def parts(record: Record) -> Iterator[Part]:

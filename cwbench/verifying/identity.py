@@ -16,14 +16,14 @@ from pydantic import BaseModel, ValidationError
 from cwbench import settings
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.preset import NOT_KEYED, Preset
-from cwbench.records.record import Record, from_file, key_of
+from cwbench.records.record import Record, canonical, from_file, key_of
 from cwbench.records.schema import brief
 from cwbench.running.named import Named, Owner, origin_of
 from cwbench.running.recorded import identity_of
 from cwbench.running.request import Request, configured_task, keyed_preset, nfe_grid
 from cwbench.task import Task
 from cwbench.verifying import stored
-from cwbench.verifying.age import older
+from cwbench.verifying.age import is_ours, older
 from cwbench.verifying.found import Finding, Problem, Unchecked
 
 FACTS = {
@@ -100,16 +100,21 @@ def _impossible(
 ) -> Iterator[Problem]:
     fields, paths = params.model_fields, settings.path_fields(params)
     said = f"its {owner} {part['name']!r} takes no such settings"
+    given = {k: v for k, v in part["params"].items() if k in fields.keys() - paths}
     for name in sorted(part["params"].keys() - fields.keys()):
         yield Problem(f"{said}: {owner}.{name} is none of them")
     try:
-        params(**{k: v for k, v in part["params"].items() if k in fields.keys() - paths})
+        read = settings.json_values(params(**given))
     except ValidationError as error:
         for found in error.errors():
             name = str(found["loc"][0]) if found["loc"] else ""
             if name not in paths and not (paths and not name):  # no path is on record
-                given = f".{name} = {brief(repr(found['input']))}" if name else ""
-                yield Problem(f"{said}: {owner}{given}: {brief(found['msg'])}")
+                typed = f".{name} = {brief(repr(found['input']))}" if name else ""
+                yield Problem(f"{said}: {owner}{typed}: {brief(found['msg'])}")
+        return
+    for name, value in given.items():  # True == 1 == 1.0 in Python: each makes a key of its own
+        if name in read and canonical(value) != canonical(read[name]):
+            yield Problem(f"{said}: {owner}.{name} = {value!r}, where a run has {read[name]!r}")
 
 
 def _named(part: Mapping[str, Any]) -> list[Any]:
@@ -150,16 +155,17 @@ def origin(record: Record) -> Iterator[Finding]:
     if (record.status == "ok") != (record.error is None):
         yield Problem(f"it is {record.status}, its error {record.error!r}")
     for name, part in (("task", record.task), ("method", record.method)):
-        if _ours(part) and part.get("source_sha256"):
+        made, source = str(part.get("distribution", "")), part.get("source_sha256")
+        if made.startswith("cwbench ") and source:
             yield Problem(f"{name} is of cwbench, whose source is in no key, and names one")
+        if from_file(part) and not source:
+            yield Problem(
+                f"{name} is of {brief(made, 40)}, whose source is in its key: it has none"
+            )
         for key, value in part["changed"].items():
             kept = part["params"].get(key)
-            if kept is not None and kept != value:
+            if kept is not None and canonical(kept) != canonical(value):
                 yield Problem(f"{name}.{key} is {kept!r} in its params, {value!r} in its label")
-
-
-def _ours(part: Mapping[str, Any]) -> bool:
-    return str(part.get("distribution", "")).startswith("cwbench ")
 
 
 def data(record: Record) -> Iterator[Finding]:
@@ -171,7 +177,7 @@ def data(record: Record) -> Iterator[Finding]:
         task, loaded = configured_task(record.task["name"], record.task["params"])
     except CwbenchError:
         return
-    ours = _ours(record.task) and loaded.distribution == "cwbench"
+    ours = is_ours("task", record.task) and loaded.distribution == "cwbench"
     if ours and not settings.path_fields(type(task.params)):
         said = record.task.get("fingerprint")
         if record.task["version"] == task.info.version and task.fingerprint() != said:
@@ -188,9 +194,10 @@ def facts(record: Record, request: Request) -> Iterator[Finding]:
     for owner in owners:
         part = record.task if owner == "task" else record.method
         for name in FACTS[owner]:
-            if part[name] != said[owner][name]:
+            there, here = part[name], said[owner][name]  # how params are written: see `allowed`
+            if there != here or (name != "params" and canonical(there) != canonical(here)):
                 yield Problem(
-                    f"{owner}.{name} is {part[name]!r} on record, {said[owner][name]!r} by the "
+                    f"{owner}.{name} is {there!r} on record, {here!r} by the "
                     f"{owner} of this version and its settings"
                 )
     if gone(request) and record.track != "external":
@@ -251,9 +258,11 @@ def preset(record: Record, files: Named) -> Iterator[Finding]:
             else Unchecked(f"not checked: its preset against its settings of then: {why}")
         )
         return
-    for name in Preset.model_fields if today else [*keyed_preset(asked), "metrics"]:
-        found, value = getattr(said, name), getattr(asked, name)
-        if found != value:
+    here, there = (one.model_dump(mode="json") for one in (asked, said))
+    there |= record.preset_values  # as they are written, of which the key is made
+    for name in here if today else [*keyed_preset(asked), "metrics"]:
+        found, value = there[name], here[name]
+        if canonical(found) != canonical(value):
             yield Problem(f"preset.{name} is {found!r}, by its name and settings {value!r}")
 
 

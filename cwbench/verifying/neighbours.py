@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -12,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cwbench.records.record import Record
+from cwbench.records.record import Record, canonical
 from cwbench.records.values import AGREEMENT
 from cwbench.verifying import stored
+from cwbench.verifying.age import is_ours
 from cwbench.verifying.found import Finding, Problem
 from cwbench.verifying.numbers import Values
 
@@ -134,8 +134,8 @@ def _said(kind: str, record: Record) -> type[Finding]:
 
     A method of others may ignore its NFE, and a sampler from outside its generator: they are told.
     """
-    ours = str(record.method.get("distribution", "")).startswith("cwbench ")
-    told = kind == "other" or (kind == "nfe" and not ours) or record.track == "external"
+    ours = is_ours("method", record.method)
+    told = kind == "other" or (not ours and (kind == "nfe" or record.track == "external"))
     return Finding if told else Problem
 
 
@@ -167,18 +167,23 @@ def _judged_on(record: Record) -> tuple[Any, ...]:
     task, preset = record.task, record.preset_values
     return (
         task["name"], task["version"], task.get("fingerprint"), task.get("source_sha256"),
-        json.dumps(task["params"], sort_keys=True),
-        *(preset.get(name) for name in ("observations", "samples", "images", "split")),
+        canonical(task["params"]),
+        *(canonical(preset.get(name)) for name in ("observations", "samples", "images", "split")),
     )  # fmt: skip
 
 
-def _of_model(record: Record) -> dict[tuple[str, str], str]:
-    """A hash of a model that was trained step by step, among the seeds of its fit.
+def trained_in_steps(record: Record) -> bool:
+    """Whether its seeds must have other weights.
 
     What is fitted in closed form, to images that are the same for all seeds, may be the same. A
     method with a learning rate, which stands in the key, is none of that, whatever its cost says.
     """
-    if not record.cost.get("steps") and "learning_rate" not in record.method["params"]:
+    return bool(record.cost.get("steps")) or "learning_rate" in record.method["params"]
+
+
+def _of_model(record: Record) -> dict[tuple[str, str], str]:
+    """A hash of a model that was trained step by step, among the seeds of its fit."""
+    if not trained_in_steps(record):
         return {}
     state = stored.model(record)
     parts = [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from cwbench.judging.by_observation import ObservationJudge
 from cwbench.judging.difficulty import gap_facts
 from cwbench.metric import Metric
 from cwbench.preset import NFE
+from cwbench.records.below import INDEPENDENT, errors_below
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
 from cwbench.records.schema import brief
@@ -24,9 +26,9 @@ from cwbench.records.values import AGREEMENT
 from cwbench.running.outcome import is_present
 from cwbench.running.recorded import metric_id, suffixed
 from cwbench.running.request import Request
-from cwbench.running.run import Runner
 from cwbench.verifying import stored
 from cwbench.verifying.found import Finding, Problem, Unchecked
+from cwbench.verifying.model import StoredModel
 from cwbench.verifying.numbers import Values, differing
 
 CHANCE = 1e-3
@@ -38,8 +40,9 @@ OTHER_CHANCE = 1e-4
 ALIKE, ROUNDING = 0.99, 1e-2
 """The least share of stored draws that the stored model has to draw again, and how far a coordinate
 may be off, in deviations of its draws: other processors round otherwise."""
-LEAST_VALUES = 4
-"""By observation, for a mean to be held against 0."""
+COUNTED = ("evaluations", "jacobians", "operators")
+FEWER_STEPS = 0.1
+"""Share by which a solver that makes its own steps may take more or fewer."""
 SLACK = 0.1
 """How far a value may be from that of the draws made again, in half-widths of its interval."""
 
@@ -136,12 +139,15 @@ def _scored(
         yield Problem(f"{identifier} by observation is not what the samples beside it give")
 
 
-def redrawn(record: Record, request: Request, values: Values, seed: int) -> Again:
+def redrawn(
+    record: Record, request: Request, model: StoredModel, values: Values, seed: int
+) -> Again:
     """The main metric of the stored model on observations that nobody has seen before.
 
     Args:
         record: with a model beside it.
         request: made from it.
+        model: that one.
         values: of the record, by observation.
         seed: of the fresh observations, chosen after the record was made.
     """
@@ -149,16 +155,14 @@ def redrawn(record: Record, request: Request, values: Values, seed: int) -> Agai
     if metric is None or not metric.by_observation:
         return Again([Unchecked(_not_redrawn(metric))])
     judge = ObservationJudge(request.task, request.preset)
-    judge.key = (*judge.key, "verify", seed)
-    place = stored.place(record)
-    runner, done = Runner(request, place, torch.device("cpu"), recorded_in=place), []
+    judge.key, done = (*judge.key, "verify", seed), []
     for nfe in request.nfe:
         found = values.get(metric_id(metric, nfe))
         if _present(record, request, metric, nfe) is None or found is None:
             continue
-        samples = runner.draw_again(record, judge.observations.y, nfe, f"verify {seed}")
+        samples = model.afresh(judge.observations.y, nfe, f"verify {seed}")
         fresh = judge.score(metric, samples).value.numpy()
-        ranks = nfe == _judged(request)
+        ranks = nfe == judged_nfe(request)
         again.findings.append(_gap(metric_id(metric, nfe), found, fresh, ranks=ranks))
         done.append(metric_id(metric, nfe))
     again.complete = _covers(done, record, request)
@@ -175,25 +179,24 @@ def _not_redrawn(metric: Metric | None) -> str:
     )
 
 
-def drawn_again(record: Record, request: Request, values: Values) -> Again:
+def drawn_again(record: Record, request: Request, model: StoredModel, values: Values) -> Again:
     """What the stored model draws with the stream of its seed, against what stands beside it.
 
-    That is the stored samples and the values on record, every metric at every observation: the few
-    draws that rounding may change are no place to hide in. Of images by class, whose values are of
-    other draws, it is the samples alone. Another torch or device may draw others: then nothing was
-    computed again.
+    That is the stored samples, the values on record, every metric at every observation, and what
+    drawing costs: the few draws that rounding may change are no place to hide in. Of images by
+    class, whose values are of other draws, it is samples and cost alone. Another torch or device
+    may draw others: then nothing was computed again.
     """
     metric, again = request.metrics.get(request.task.main_metric), Again([], complete=True)
     if metric is None:
         return again
     judge, kept = ObservationJudge(request.task, request.preset), stored.samples(record)
-    place = stored.place(record)
-    runner = Runner(request, place, torch.device("cpu"), recorded_in=place)
     for nfe in request.nfe:
         name, entry = suffixed("samples", nfe), _present(record, request, metric, nfe)
         if entry is None or (name not in kept and not metric.by_observation):
             continue
-        own = runner.draw_again(record, judge.observations.y, nfe, "sampling")
+        own, cost = model.as_judged(judge.observations.y, nfe)
+        again.findings += _other_cost(record, nfe, cost)
         if name in kept:
             again.findings += _other_draws(name, kept[name], own)
         if metric.by_observation:
@@ -202,6 +205,28 @@ def drawn_again(record: Record, request: Request, values: Values) -> Again:
         again.findings = [Unchecked(f"not redrawn as it was: made {said}")]
         again.complete = False
     return again
+
+
+def _other_cost(record: Record, nfe: NFE | None, found: Mapping[str, Any]) -> Iterator[Finding]:
+    """Evaluations of the network, and of what the task offers, that a draw does not take.
+
+    What makes its own steps may take a few others on another processor.
+    """
+    said = record.cost.get("sampling", {}).get(str(nfe) if nfe else "1", {})
+    allowed = FEWER_STEPS if nfe in (None, "adaptive") else AGREEMENT
+    for name in COUNTED:
+        there, here = (one.get(name) or 0 for one in (said, found))
+        if said.get("evaluations") is not None and not math.isclose(there, here, rel_tol=allowed):
+            where = f" at NFE {nfe}" if nfe else ""
+            yield Problem(f"{name} a draw{where}: {there:.6g} on record, {here:.6g} by its model")
+
+
+def parameters(record: Record) -> Iterator[Finding]:
+    """Whether it says how many numbers its model has."""
+    said = record.cost.get("parameters")
+    found = sum(part.numel() for part in stored.model(record).values() if isinstance(part, Tensor))
+    if said is not None and said != found:
+        yield Problem(f"it has {brief(repr(said), 40)} parameters on record, its model {found:,}")
 
 
 def gaussian_gap(record: Record, request: Request, known: Gaps) -> Iterator[Finding]:
@@ -282,27 +307,18 @@ def _rounding(found: Entry) -> float:
     return SLACK * half + AGREEMENT * (1 + value)
 
 
-def below_exact(record: Record, request: Request, values: Values) -> Iterator[Finding]:
-    """Where draws score better than exact ones can: their two halves are not of one law.
-
-    A debiased distance subtracts that of the two halves, so that its mean is 0 for exact draws and
-    above for all others, if the draws are independent. Sorted ones, or some that balance others,
-    fall below.
-    """
+def below_exact(record: Record, request: Request) -> Iterator[Finding]:
+    """Where draws score better than exact ones can (`cwbench.records.below`)."""
     metric = request.metrics.get(request.task.main_metric)
     if metric is None:
         return
     for nfe in request.nfe:
         entry = _present(record, request, metric, nfe)
-        found = values.get(metric_id(metric, nfe))
-        if entry is None or found is None or not entry.debiased or len(found) < LEAST_VALUES:
-            continue
-        error = float(found.std(ddof=1)) / math.sqrt(len(found))
-        errors = float(found.mean()) / error if error else 0.0
-        if special.stdtr(len(found) - 1, errors) < OTHER_CHANCE:
+        errors = errors_below(entry) if entry else 0.0
+        if errors:
             yield Problem(
-                f"{metric_id(metric, nfe)} lies {-errors:.1f} standard errors below 0, what exact "
-                "draws score: draws of one call have to be independent and in random order"
+                f"{metric_id(metric, nfe)} lies {errors:.1f} standard errors below 0, what exact "
+                f"draws score: {INDEPENDENT}"
             )
 
 
@@ -329,7 +345,7 @@ def _gap(
     return Problem(f"{text}, as an honest record is with a chance of {chance:.1g}")
 
 
-def _judged(request: Request) -> NFE | None:
+def judged_nfe(request: Request) -> NFE | None:
     """The NFE that ranks, or the last on record."""
     main = request.task.info.main_nfe
     return main if main in request.nfe else request.nfe[-1]

@@ -32,7 +32,9 @@ from cwbench.running.remade import other_distributions, refuse_other_settings
 from cwbench.running.request import Request
 from cwbench.running.score import request_of
 from cwbench.verifying import age, identity, numbers, scoring, stored
+from cwbench.verifying.fits import Fits
 from cwbench.verifying.found import Finding, Problem, Unchecked, Verified
+from cwbench.verifying.model import StoredModel
 from cwbench.verifying.neighbours import Neighbours
 
 __all__ = ["Verified", "chosen_seed", "verify"]
@@ -104,7 +106,7 @@ class _Verification:
 
     def __init__(self, given: Mapping[str, Any], files: Named, seed: int | None) -> None:
         self.given, self.files, self.seed = given, files, seed
-        self.neighbours, self.gaps = Neighbours(), scoring.Gaps()
+        self.neighbours, self.fits, self.gaps = Neighbours(), Fits(), scoring.Gaps()
 
     def verified(self, directory: Path) -> Verified:
         """What is found about the run of a directory."""
@@ -154,7 +156,7 @@ class _Verification:
             found.take(_told(numbers.by_metric, record, request))
         if not found.refused:
             found.take(_told(scoring.gaussian_gap, record, request, self.gaps))
-            found.take(_told(scoring.below_exact, record, request, values))
+            found.take(_told(scoring.below_exact, record, request))
             self._again(record, request, values, found)
 
     def _request(self, record: Record, found: Verified) -> Request | None:
@@ -196,6 +198,7 @@ class _Verification:
             found.rescored = again.complete
             if stored.has_model(record):
                 with contained():
+                    found.take(scoring.parameters(record))
                     found.take(self._fresh(record, request, values, found))
         except Exception as failure:  # noqa: BLE001 - of a plugin; the next record is checked
             found.take([Problem(f"scoring failed: {type(failure).__name__}: {failure}")])
@@ -207,11 +210,15 @@ class _Verification:
             return [Unchecked("not redrawn: fresh observations were not asked for")]
         if identity.gone(request):  # told already
             return []
-        own = scoring.drawn_again(record, request, values)
-        again = scoring.redrawn(record, request, values, self.seed)
+        model = StoredModel(record, request)
+        own = scoring.drawn_again(record, request, model, values)
+        again = scoring.redrawn(record, request, model, values, self.seed)
+        findings = [*own.findings, *again.findings]
+        if not (found.refused or any(isinstance(one, Problem) for one in findings)):
+            findings += self.fits.against(record, request, scoring.judged_nfe(request), model)
         found.redrawn = again.complete and own.complete
         found.rescored = found.rescored and own.complete
-        return own.findings + again.findings
+        return findings
 
 
 def _told(check: Callable[..., Iterable[Finding]], *arguments: Any) -> Iterator[Finding]:

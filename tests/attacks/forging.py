@@ -291,6 +291,37 @@ def another_preset(results: Path, **values: Any) -> None:
     settled(directory, content, keyed=True)
 
 
+def said_of_the_model(results: Path, *path: str) -> None:
+    """What its model costs, in half."""
+    directory = forged(results)
+    content = content_of(directory)
+    part = content["cost"]
+    for name in path[:-1]:
+        part = part[name]
+    part[path[-1]] = part[path[-1]] // 2 if part[path[-1]] else 1
+    settled(directory, content, keyed=True)
+
+
+def in_other_words(results: Path, value: Any, *path: str) -> None:
+    """A setting as Python takes it for the same, and JSON for another: a second row."""
+    directory = forged(results)
+    content = content_of(directory)
+    put(content, path, value)
+    strip(directory)
+    settled(directory, content, keyed=True)
+
+
+def from_a_package(results: Path, distribution: str) -> None:
+    """A copy of the other seed that says its method is somebody else's."""
+    another_seed(results, stripped=True)
+    (directory,) = results.glob("runs/*/*/*/*/seed-7")
+    content = content_of(directory)
+    content["method"]["distribution"] = distribution
+    settled(directory, content, keyed=True)
+
+
+RIDGE = [0.0001, 0.01, True, 100.0, 10000.0]
+
 COMPOUND = [
     Forgery("a seed copied", another_seed),
     Forgery("a seed copied, stripped", lambda r: another_seed(r, stripped=True)),
@@ -299,6 +330,12 @@ COMPOUND = [
     Forgery("other samples", other_samples),
     Forgery("all of another seed", seed_0s_samples),
     Forgery("more steps", lambda r: another_preset(r, steps=10**6)),
+    Forgery("fewer parameters", lambda r: said_of_the_model(r, "parameters")),
+    Forgery("other evaluations", lambda r: said_of_the_model(r, "sampling", "1", "evaluations")),
+    Forgery("true for 1", lambda r: in_other_words(r, RIDGE, "method", "params", "ridge")),
+    Forgery("1 for true", lambda r: in_other_words(r, 1, "preset_values", "standardise")),
+    Forgery("a seed copied from a file", lambda r: from_a_package(r, "mine.py")),
+    Forgery("a seed copied from a package", lambda r: from_a_package(r, "elsewhere 1.0")),
     Forgery("more pairs", lambda r: another_preset(r, training_pairs=10**6)),
     Forgery("a metric left out by an older cwbench", lambda r: left_out_by(r, cwbench="0.1.9")),
     Forgery("a metric left out by a release", lambda r: left_out_by(r, cwbench="0.1.0")),

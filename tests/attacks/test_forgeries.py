@@ -44,13 +44,15 @@ BEYOND = {
     "out (`--nfe` may choose)",
     "a trained method's name": "a model by other code than the method of that name and version, "
     "where its samples are good: whoever judges the code has to fit it again",
-    "its budget": "seconds, memory, the machine, evaluations, parameters and diagnostics, and a "
-    "fit that took more than its preset",
-    "one fit under several seeds": "weights that were moved a little, or hidden units in another "
-    "order; the same weights are found",
-    "code that knows the judge": "a plugin that loads the task itself, or draws otherwise at the "
-    "numbers of samples that are judged: points that balance each other (Sobol's) score a little "
-    "below exact draws",
+    "its budget": "seconds, memory, the machine, diagnostics, what the fit spent, also more than "
+    "its preset; without a model beside it evaluations and parameters too",
+    "one fit under several seeds": "weights that were moved until draws differ by 3e-4 of their "
+    "deviation, a fit that was trained a little further, a generator that turns its noise around "
+    "first, or one of a method without a learning rate that says it took no steps; a copy in "
+    "other words, such as hidden units in another order, is found",
+    "code that knows the judge": "a plugin that loads the task itself, or draws otherwise where "
+    "it is judged than where it was checked: `cwbench check METHOD --task TASK` tries it there, "
+    "in the numbers of draws that are judged",
     "what is not installed": "a task or a method by another name: what is not here is not "
     "computed again, and such a record is told as `hashes only`",
     "a metric of that name from a file": "an entry that says its metric is of another source "

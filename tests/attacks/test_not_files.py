@@ -1,4 +1,4 @@
-"""FIFOs, devices and directories where a file should be: refused by name, and nothing waits."""
+"""FIFOs, devices, directories, and a terabyte, where a file should be: refused by name, at once."""
 
 from __future__ import annotations
 
@@ -46,6 +46,13 @@ def device(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
+def terabyte(path: Path) -> None:
+    """Of zeros, which take no room on the disk."""
+    path.unlink(missing_ok=True)
+    with path.open("wb") as file:
+        file.truncate(10**12)
+
+
 def readers(results: Path, run: Path) -> dict[str, list[Callable[[], Any]]]:
     """What reads a file, by its name below the results."""
     place = str(run.relative_to(results))
@@ -68,7 +75,7 @@ def readers(results: Path, run: Path) -> dict[str, list[Callable[[], Any]]]:
     }
 
 
-MAKE = (fifo, directory, device)
+MAKE = (fifo, directory, device, terabyte)
 
 
 def attack(place: Path, n: int) -> Counts:
@@ -98,11 +105,11 @@ def attack(place: Path, n: int) -> Counts:
     return Counts(**counts)
 
 
-ATTACKS = [Attack("FIFOs, directories and devices for files", attack, len(MAKE))]
+ATTACKS = [Attack("FIFOs, directories, devices and terabytes for files", attack, len(MAKE))]
 
 
 def test_no_reader_waits_or_crashes(tmp_path: Path) -> None:
-    assert attack(tmp_path, len(MAKE)) == Counts(3 * 19)
+    assert attack(tmp_path, len(MAKE)) == Counts(4 * 19)
 
 
 def test_what_it_is_stands_in_the_error(tmp_path: Path) -> None:

@@ -167,6 +167,16 @@ def test_two_copies_of_a_run_and_a_key_made_otherwise(store: Store, cli: Callabl
     assert "the keys differ, but nothing else on record" in cli("why", "01", "cc").stdout
 
 
+@pytest.mark.parametrize("beta", [True, 1])
+def test_a_value_in_other_words_is_told(store: Store, beta: float) -> None:
+    """They make two keys, since keys are of JSON: in Python True == 1 == 1.0."""
+    one, other = (
+        _record(store(seed, values={"method": _method(value)}))
+        for seed, value in enumerate((1.0, beta))
+    )
+    assert changes(one, other)["method.params.beta"] == (1.0, beta)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": 99}'])
 def test_a_damaged_record_is_told_in_a_line(store: Store, cli: Callable, text: str) -> None:
     store(0, text=text)

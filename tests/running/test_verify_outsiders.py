@@ -123,3 +123,36 @@ def test_links_that_lead_back_are_not_followed(fitted: Path, tmp_path: Path) -> 
     (tmp_path / "runs/elsewhere").symlink_to(fitted / "runs/gaussian-linear")
     walked = runs.walked(tmp_path)
     assert len(walked.runs) == 2 * len(found) and not walked.strays
+
+
+@pytest.mark.parametrize("word", ["mine.py", "elsewhere 1.0", ""])
+def test_what_a_record_says_of_its_package_does_not_make_it_anothers(
+    fitted: Path, tmp_path: Path, word: str
+) -> None:
+    """It stands in no key: a copy at another NFE was told where it named another package."""
+    for directory in copy(fitted, tmp_path):
+        content, path = content_of(directory), directory / "observations.parquet"
+        for file in directory.glob("*.safetensors"):
+            file.unlink()
+        table = pd.read_parquet(path)
+        table = pd.concat([table, table.assign(nfe="3")])
+        table.to_parquet(path, index=False)
+        more = {f"{i.partition('@')[0]}@nfe=3": e for i, e in content["metrics"].items()}
+        content["metrics"] |= more
+        content["method"]["distribution"] = word
+        settled(directory, content, keyed=False)
+    found = "at another NFE, where its samples would be others"
+    no_source = "whose source is in its key: it has none"
+    for one in verify(tmp_path, fresh_seed=3):
+        assert any((no_source if word == "mine.py" else found) in text for text in one.problems)
+
+
+def test_a_task_that_names_another_package_is_held_against_its_data(
+    fitted: Path, tmp_path: Path
+) -> None:
+    directory, other = copy(fitted, tmp_path)
+    shutil.rmtree(other)
+    content = content_of(directory)
+    content["task"] |= {"distribution": "elsewhere 1.0", "fingerprint": "0" * 16}
+    settled(directory, content, keyed=True)
+    assert any("its data are others" in text for text in refused(tmp_path))

@@ -69,6 +69,52 @@ def test_settings_that_are_refused(
     assert any("takes no such settings" in p and said in p for p in found.problems), found
 
 
+RIDGE = [0.0001, 0.01, 1.0, 100.0, 10000.0]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("method.params.ridge", [*RIDGE[:2], True, *RIDGE[3:]], "method.ridge = [0.0001, 0.01, Tr"),
+        ("method.params.ridge", [*RIDGE[:2], 1, *RIDGE[3:]], "method.ridge = [0.0001, 0.01, 1, "),
+        ("task.params.components", 10.0, "task.components = 10.0, where a run has 10"),
+        ("task.params.instance", "42", "task.instance = '42', where a run has 42"),
+        ("preset_values.standardise", 1, "preset.standardise is 1, by its name and settings True"),
+        ("preset_values.steps", 200.0, "preset.steps is 200.0, by its name and settings 200"),
+        ("preset_values.samples", "10", "preset.samples is '10', by its name and settings 10"),
+    ],
+)
+def test_a_value_in_other_words_is_no_second_key(
+    honest: Path, tmp_path: Path, path: str, value: Any, said: str
+) -> None:
+    """In Python True == 1 == 1.0; keys are of JSON, where they are three."""
+    results = tmp_path / "results"
+    shutil.copytree(honest, results)
+    assert not any(found.refused for found in verify(results, fresh=False))
+    content = content_of(forged(results))
+    put(content, tuple(path.split(".")), value)
+    settled(forged(results), content, keyed=True)
+    (found,) = verify(results, fresh=False)
+    assert any(said in problem for problem in found.problems), found
+
+
+WIDE = """
+class Params(Params):
+    wide: float = Field(1, description='a whole number by default, which pydantic leaves as it is')
+info = MethodInfo('mine', 1, '', '')
+"""
+
+
+def test_a_default_that_is_written_as_a_whole_number_is_no_forgery(
+    run: Callable, results: Path, method_file: Callable
+) -> None:
+    mine = method_file(WIDE, head="from pydantic import Field\nfrom cwbench import Params")
+    record = run(mine, settings={"preset.samples": 10, "preset.observations": 4})
+    assert record.method["params"]["wide"] == 1
+    (found,) = verify(results, files=named([], [mine], []))
+    assert found.problems == []
+
+
 def test_a_file_that_no_record_keeps_is_no_impossible_setting(
     store: Callable[..., Path], results: Path, tmp_path: Path
 ) -> None:
