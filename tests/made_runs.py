@@ -12,7 +12,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cwbench.boards.board import Board
+from cwbench.boards.gathering import boards
+from cwbench.records.shipped import YOURS, Source
+
 Write = Callable[..., Path]
+NOISE = np.random.default_rng(0).normal(size=(5, 40))
+
+
+def judged(results: Path, **filters: Any) -> list[Board]:
+    """The boards of a results directory."""
+    return boards([Source(results, YOURS)], metrics=None, **filters).boards
 
 
 def write_run(
