@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 RUNS = Path(__file__).parents[2] / "results" / "runs"
-ENTRIES = 1_064
-SHA256 = "65383a16f47c03cccbd87a9a17d53c11826604fe528cb5876808a557e2e7bbdf"
+ENTRIES = 768
+SHA256 = "a030b407118228850fb2a9cf3dddd5564f09b19335adb2dbaf8f9a8d420e9665"
 """Of the numbers as 0.1.0 wrote them, taken before the move, of the records that are left."""
 
 
