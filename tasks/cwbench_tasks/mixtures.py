@@ -45,7 +45,9 @@ def joint_log_evidence(prior: MixturePrior, A: Tensor, noise: float, y: Tensor) 
 def linear_posterior(prior: MixturePrior, A: Tensor, noise: float, y: Tensor) -> MixturePosterior:
     """The exact posterior of X given each row of Y = A X + noise; arguments as above."""
     S = _observation_covariances(prior, A, noise)
-    gains = torch.linalg.solve(S, A @ prior.covariances).mT  # C_k A^T S_k^{-1}
+    # by Cholesky: with more than one thread `solve` of a batch fails in MKL from 151 rows on
+    # (https://github.com/pytorch/pytorch/issues/142815)
+    gains = torch.cholesky_solve(A @ prior.covariances, torch.linalg.cholesky(S)).mT  # C A^T / S
     residual = y.double()[:, None] - prior.means @ A.T
     means = prior.means + torch.einsum("kde,mke->mkd", gains, residual)
     covariances = prior.covariances - gains @ A @ prior.covariances

@@ -156,3 +156,23 @@ def test_residual_of_images_is_that_of_the_flattened_ones() -> None:
     y = torch.randn(2, 1, 5, generator=generator)
     flat = linear_residual(A, NOISE, x.flatten(2), y.flatten(1))
     assert torch.equal(linear_residual(A, NOISE, x, y), flat)
+
+
+def test_two_threads_solve_large_systems() -> None:
+    """LU of a batch fails in MKL from 151 rows on where there is more than one thread."""
+    d, K, generator = 160, 2, np.random.default_rng(5)
+    roots = generator.normal(size=(K, d, d)) / d**0.5
+    covariances, A = roots @ roots.transpose(0, 2, 1), generator.normal(size=(d, d)) / d**0.5
+    prior = MixturePrior(
+        torch.full((K,), 0.5, dtype=torch.float64), torch.zeros(K, d, dtype=torch.float64),
+        torch.from_numpy(covariances),
+    )  # fmt: skip
+    y, threads = generator.normal(size=(1, d)), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        means = linear_posterior(prior, torch.from_numpy(A), NOISE, torch.from_numpy(y)).means
+    finally:
+        torch.set_num_threads(threads)
+    for mean, C in zip(means[0], covariances, strict=True):
+        S = A @ C @ A.T + NOISE**2 * np.eye(d)
+        np.testing.assert_allclose(mean, C @ A.T @ np.linalg.solve(S, y[0]), rtol=1e-8)
