@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 RUNS = Path(__file__).parents[2] / "results" / "runs"
-ENTRIES = 768
-SHA256 = "a030b407118228850fb2a9cf3dddd5564f09b19335adb2dbaf8f9a8d420e9665"
+ENTRIES = 648
+SHA256 = "e6b60b1bac68edd15152847e1e09e02c248ac0586215ea2c839495826e1ae2d0"
 """Of the numbers as 0.1.0 wrote them, taken before the move, of the records that are left."""
 
 
