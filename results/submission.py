@@ -5,7 +5,8 @@
 BASE and HEAD are commits. The runs that HEAD adds or changes below `results/runs` are laid over
 those of BASE in a directory of their own, `cwbench verify` is run on it with a seed of fresh
 observations that is drawn now, and the boards before and after are compared. `REPORT/report.md`
-tells all of it, if any run is changed; the exit status is 1 if something is refused.
+tells all of it, if any run is changed, and names those of BASE that are changed or gone; the exit
+status is 1 if something is refused.
 
 Of HEAD nothing is checked out and nothing is run: its records are read from git as bytes, by names
 and sizes that a record's files have (`.github/workflows/verify.yml` runs this file as it is in
@@ -126,7 +127,9 @@ def take(base: str, head: str, results: Path) -> Taken:
     """Lay the runs that HEAD changes over those of BASE, which are in `results`."""
     taken, chosen = Taken(), list[Change]()
     for change in changed(git("diff", *RAW, f"{base}...{head}")):
-        if not change.path.startswith("results/runs/"):
+        if change.path in ("results", "results/runs"):
+            taken.refused.append(f"{change.path} is no directory")
+        elif not change.path.startswith("results/runs/"):
             taken.left.append(change.path)
         elif not change.run:
             taken.refused.append(f"{change.path} is no file of a run")
@@ -235,7 +238,7 @@ def _fenced(lines: Sequence[str], most: int) -> str:
 
 
 def report(taken: Taken, found: Sequence[dict[str, Any]], board: str, seed: int) -> str:
-    """All of it in Markdown: what is refused, the boards, each run, and what was left out."""
+    """All of it in Markdown: what is refused, boards, what was there, runs, what is left."""
     told = [one for one in found if taken.runs.get(one["directory"]) in ("new", "changed")]
     others = [one for one in found if one["verdict"] == "refused" and one not in told]
     counts = [f"{list(taken.runs.values()).count(how)} {how}" for how in ("new", "changed", "gone")]
@@ -254,6 +257,9 @@ def report(taken: Taken, found: Sequence[dict[str, Any]], board: str, seed: int)
     if wrong:
         text += f"\n## Refused\n\n{_fenced(wrong, TOLD)}"
     text += f"\n## Boards{', without what is refused' * bool(wrong)}\n\n{board}"
+    old = [f"{how}: {run}" for run, how in taken.runs.items() if how != "new"]
+    if old:  # a failed run stands on no board
+        text += f"\n## Changed or gone\n\n{_fenced(old, TOLD)}"
     if fine:
         text += f"\n## Runs\n\n{_fenced(fine, MOST)}"
     if taken.left:

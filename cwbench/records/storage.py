@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from cwbench.machine.tensors import content_of, is_whole
 from cwbench.method import State
 from cwbench.records.beside import MODEL, OBSERVATIONS, SAMPLES, Named, Staged, model_path, stored
 from cwbench.records.record import finite
-from cwbench.records.rows import table_in
+from cwbench.records.rows import BESIDE, NAMES, VALUES, table_in
 
 SAMPLES_LIMIT = 64 * 2**20
 """Bytes of samples kept with a record unless more are asked for."""
@@ -112,9 +111,13 @@ def load_observations(directory: Path, named: Named) -> list[pd.DataFrame]:
     if content is None:
         return []
     try:
-        table_in(content)
-        return [pd.read_parquet(BytesIO(content))]
-    except ValueError as error:
+        table = table_in(content, (*VALUES, *BESIDE))
+        for name in NAMES:
+            table = table.set_column(
+                table.column_names.index(name), name, table[name].cast("string")
+            )
+        return [table.replace_schema_metadata(None).to_pandas()]
+    except (ValueError, KeyError) as error:
         raise CorruptFileError(f"{directory / OBSERVATIONS} cannot be read: {error}") from None
 
 

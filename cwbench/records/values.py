@@ -26,7 +26,7 @@ from cwbench.records import index
 from cwbench.records.beside import OBSERVATIONS, stored
 from cwbench.records.measured import Measured, measured
 from cwbench.records.record import Record
-from cwbench.records.rows import table_in
+from cwbench.records.rows import VALUES, table_in
 from cwbench.records.runs import read, walked
 
 HOME = Path(".cache") / "values"
@@ -252,14 +252,11 @@ def _values(record: Record) -> Values:
     if content is None:
         return {}
     try:
-        table = table_in(content).read(VALUES, use_threads=False)
+        table = table_in(content)
         columns = [table[name].combine_chunks() for name in VALUES]
         return _by_metric(*columns)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CorruptFileError(f"{directory / OBSERVATIONS} cannot be read: {error}") from None
-
-
-VALUES = ["observation", "metric", "nfe", "value"]
 
 
 def _by_metric(observation: Any, metric: Any, nfe: Any, value: Any) -> Values:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +17,7 @@ from cwbench.machine.files import LARGEST, TooLargeError, content_sha256, conten
 from cwbench.records import record as records
 from cwbench.records import storage
 from cwbench.records.beside import MODEL, MOST, OBSERVATIONS
-from cwbench.records.rows import MOST_ROWS
+from cwbench.records.rows import MOST_ROWS, table_in
 from cwbench.records.values import observed
 from cwbench.verifying.verify import verify
 
@@ -85,3 +87,66 @@ def test_a_plugin_cannot_say_more_than_a_record_may_hold() -> None:
     with pytest.raises(ContractError, match="4,194,304 are the most"):
         records.recordable(long, "diagnostics")
     assert len(records.recordable(dict(list(long.items())[:4000]), "diagnostics")) == 4000
+
+
+def table_of(directory: Path) -> pa.Table:
+    return pq.read_table(directory / OBSERVATIONS)
+
+
+def named_as(name: str, values: Callable[[list[str]], pa.Array]) -> Callable[[pa.Table], pa.Table]:
+    """A table whose names in a column are others."""
+
+    def changed(table: pa.Table) -> pa.Table:
+        return table.set_column(
+            table.column_names.index(name), name, values(table[name].to_pylist())
+        )
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (named_as("metric", lambda v: pa.array([None, *v[1:]], pa.string())), "without metric"),
+        (named_as("nfe", lambda v: pa.array([None, *v[1:]], pa.string())), "without nfe"),
+        (named_as("metric", lambda v: pa.array([[one] for one in v])), "its metric is no text"),
+        (
+            named_as("metric", lambda v: pa.array([{"a": one} for one in v])),
+            "its metric is no text",
+        ),
+        (named_as("nfe", lambda v: pa.array([1 for _ in v])), "its nfe is no text"),
+        (named_as("nfe", lambda v: pa.array(["x" * 101, *v[1:]])), "a nfe of 101 characters"),
+        (named_as("observation", lambda v: pa.array([None, *v[1:]])), "without observation"),
+    ],
+)
+def test_rows_whose_names_are_none_are_told_and_stop_no_reader(
+    tmp_path: Path, change: Callable[[pa.Table], pa.Table], said: str
+) -> None:
+    directory, honest = (write_run(tmp_path, VALUES, seed=seed) for seed in (0, 1))
+    pq.write_table(change(table_of(directory)), directory / OBSERVATIONS)
+    settled(directory, content_of(directory), keyed=False)
+    shown = observed(tmp_path)
+    assert list(shown.runs) == [str(honest.relative_to(tmp_path))]
+    assert said in shown.problems[directory]
+    found = {one.directory: one.problems for one in verify(tmp_path)}
+    assert any(said in problem for problem in found[directory])
+
+
+def test_a_long_name_is_kept_once_and_a_column_of_nobody_is_not_read(tmp_path: Path) -> None:
+    """Kilobytes that would be a terabyte as plain text."""
+    directory = write_run(tmp_path, VALUES)
+    rows, text = 1_000_000, pa.array(["x" * 1_000_000])
+    codes = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int8)), text)
+    short = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int8)), pa.array(["a"]))
+    zeros = pa.array(np.zeros(rows))
+    for metric, said in ((codes, "a metric of 1,000,000 characters"), (short, "")):
+        columns = {"observation": zeros, "metric": metric, "nfe": short, "value": zeros}
+        table = pa.table(columns | {"other": codes})
+        pq.write_table(table, directory / OBSERVATIONS, compression="zstd", store_schema=False)
+        assert (directory / OBSERVATIONS).stat().st_size < 100_000
+        if said:
+            with pytest.raises(CorruptFileError, match=said):
+                storage.load_observations(directory, {})
+        else:
+            content = (directory / OBSERVATIONS).read_bytes()
+            assert table_in(content).column_names == ["observation", "metric", "nfe", "value"]

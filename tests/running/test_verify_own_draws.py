@@ -108,6 +108,36 @@ def test_values_beside_a_model_alone_are_those_of_its_draws(place: Path, results
     assert any("model draws with this seed" in text for text in problems(results))
 
 
+@pytest.mark.parametrize("share", [0.09, 0.02, 0.0])
+def test_values_moved_within_rounding_are_told(place: Path, results: Path, share: float) -> None:
+    """All of them lower by a share of the half-width: a paired difference would be moved by it."""
+    (place / "samples.safetensors").unlink()
+    content, table = content_of(place), pd.read_parquet(place / "observations.parquet")
+    entry, chosen = content["metrics"]["ew2sq@nfe=2"], table.metric == "ew2sq"
+    moved = share * min((entry["high"] - entry["low"]) / 2, table.value[chosen].std(ddof=0))
+    table.loc[chosen, "value"] -= moved
+    table.to_parquet(place / "observations.parquet", index=False)
+    honest = entry["value"]
+    entry |= {name: entry[name] - moved for name in ("value", "low", "high", "p90")}
+    settled(place, content, keyed=False)
+    (found,) = verify(results, fresh_seed=5)
+    assert not found.problems
+    told = [text for text in found.unchecked if "not redrawn exactly" in text]
+    assert len(told) == (share > 0)
+    assert all(f"{honest:.6g} from what its model draws" in text for text in told)
+
+
+def test_what_the_task_was_asked_for_is_held_without_the_evaluations(
+    place: Path, results: Path
+) -> None:
+    content = content_of(place)
+    content["cost"]["sampling"]["2"] |= {"evaluations": None, "jacobians": 7.0, "operators": 3}
+    settled(place, content, keyed=False)
+    found = problems(results)
+    assert any("jacobians a draw at NFE 2: 7 on record, 0 by its model" in text for text in found)
+    assert any("operators a draw at NFE 2: 3 on record, 0 by its model" in text for text in found)
+
+
 def test_another_torch_is_no_forger(place: Path, results: Path) -> None:
     (name,) = load_file(place / "samples.safetensors")
     samples = load_file(place / "samples.safetensors")[name]

@@ -113,6 +113,21 @@ def test_what_is_no_plain_file_of_a_run_is_refused(base: Path, git: Git, tmp_pat
     assert not [path for path in (tmp_path / "after").rglob("*") if path.is_symlink()]
 
 
+@pytest.mark.parametrize("name", ["results", "results/runs"])
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_what_takes_the_place_of_all_runs_is_refused(
+    base: Path, git: Git, tmp_path: Path, name: str, kind: str
+) -> None:
+    place = base.parent / name
+    shutil.rmtree(place)
+    if kind == "link":
+        place.symlink_to("/etc")
+    else:
+        place.write_text("odd")
+    commit(git, "No directory")
+    assert taken(base, tmp_path / "after").refused == [f"{name} is no directory"]
+
+
 @pytest.mark.parametrize(("name", "size"), submission.LARGEST.items())
 def test_a_file_has_a_largest_size(
     base: Path, git: Git, tmp_path: Path, name: str, size: int
@@ -206,6 +221,19 @@ def test_boards_are_without_what_is_refused(base: Path, git: Git, tmp_path: Path
     assert files(after).keys() - files(tmp_path / "before").keys() == there
     assert {name: files(after)[name] for name in files(tmp_path / "before")} == files(
         tmp_path / "before"
+    )
+
+
+def test_what_was_there_before_is_named_whatever_the_boards_show() -> None:
+    """A failed run stands on no board, and nobody would miss it."""
+    runs = {"runs/t/m/quick/0/seed-0": "gone", "runs/t/m/quick/0/seed-1": "changed", "new": "new"}
+    text = submission.report(submission.Taken(runs=runs), [], "No row.\n", 1)
+    assert (
+        "## Changed or gone\n\n~~~text\ngone: runs/t/m/quick/0/seed-0\n"
+        "changed: runs/t/m/quick/0/seed-1\n~~~\n"
+    ) in text
+    assert "Changed or gone" not in submission.report(
+        submission.Taken(runs={"new": "new"}), [], "No row.\n", 1
     )
 
 
