@@ -91,7 +91,7 @@ def close(a: dict[str, float], b: dict[str, float], label: str, tolerance: float
     that of its plug-in; where it has none, as distances of kernels, that of its floor.
     """
     run = " ".join(label.split()[:3])
-    beside = [each.get(f"{run} {part}", 0.0) for each in (a, b) for part in ("plug_in", "floor")]
+    beside = [each.get(f"{run} plug_in", each.get(f"{run} floor", 0.0)) for each in (a, b)]
     size = max(abs(value) for value in (a[label], b[label], *beside))
     return abs(a[label] - b[label]) <= tolerance * size
 

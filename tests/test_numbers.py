@@ -149,6 +149,8 @@ def test_a_value_near_0_is_as_large_as_its_plug_in_or_its_floor() -> None:
         then, now = {run: 0.028, f"{run} {part}": size}, {run: -0.020, f"{run} {part}": size}
         assert close(then, now, run, 0.35)
         assert not close(then, now, run, 0.05)
+    large = {f"{run} plug_in": 0.5, f"{run} floor": 5.0}
+    assert not close({run: 0.028} | large, {run: -0.020} | large, run, 0.05)
 
 
 def test_only_changed_sources_under_one_version_have_to_be_proven() -> None:

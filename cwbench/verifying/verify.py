@@ -6,10 +6,10 @@ intervals, floors and counts from its values by observation), against the task, 
 that are installed, and against the other records: two seeds with the same values are one. Where
 samples are stored they are scored again and must give the values on record. Where a model is stored
 it draws for fresh observations, of a seed that is chosen now, so that nobody has seen them before:
-its score there and the one on record are means over independent observations, and a gap above three
-standard errors of their difference is flagged. About 3 in 1,000 honest records of 50 observations
-or more are, 4 of 30 and 10 of the 8 of preset `smoke` (of Student's t), so a flag asks for a second
-look. What could not be checked is counted apart, and called sound by nobody.
+its score there and the one on record are means over independent observations, and a gap that 1 in
+1,000 honest records has by chance (of Student's t; 1 in 10,000 at NFE that do not rank) is refused,
+so a refusal by that alone asks for a second look. What could not be checked is counted apart, and
+called sound by nobody.
 """
 
 from __future__ import annotations
