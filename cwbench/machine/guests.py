@@ -15,13 +15,11 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 from cwbench.errors import ContractError, message_of
 
 if TYPE_CHECKING:
-    import subprocess
-
     import psutil
 
 LEAVE_SECONDS = 5.0
@@ -208,7 +206,16 @@ def _end(child: psutil.Process) -> None:
                 process.kill()
 
 
-def end_all_of(child: subprocess.Popen[bytes]) -> None:
+class Child(Protocol):
+    """A process that this one started."""
+
+    pid: int
+
+    def wait(self) -> int:
+        """Until it has ended."""
+
+
+def end_all_of(child: Child) -> None:
     """End what is left of a child: the process, its group, and descendants that left the group."""
     import psutil
 

@@ -1,8 +1,9 @@
 """A job: one run of a sweep as text, and the process that carries it out.
 
-`python -m cwbench.sweeping.job` reads a job from its standard input and runs it; nothing else ever
-goes that way. The other end stays open as long as `cwbench.sweeping.worker`, which started the
-process, lives; when it closes, the run stops itself: no run outlives its sweep.
+`python -m cwbench.sweeping.job`, or the child of a nursery, reads a job from its standard input and
+runs it; nothing else ever goes that way. The other end stays open as long as
+`cwbench.sweeping.worker`, which started or called the process, lives; when it closes, the run stops
+itself: no run outlives its sweep.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 
 from cwbench.errors import CwbenchError
 from cwbench.machine.guests import ending
+from cwbench.sweeping.limits import variables
 
 TOLD = 78
 """Exit status of a run that an error of ours ended before there was a record."""
@@ -100,6 +102,7 @@ def main() -> None:
         return
     job = from_json(line.decode())
     threading.Thread(target=_stop_when_closed, args=(lifeline, job.grace), daemon=True).start()
+    os.environ.update(variables(job.threads, job.gpu))
     sys.path += [place for place in job.search_path if place not in sys.path]
     try:
         _carry_out(job)

@@ -1,7 +1,7 @@
 """A run in a process of its own, under limits: what every engine starts for every run.
 
 `python -m cwbench.sweeping.worker` reads a job from standard input, holds the run's directory,
-starts `cwbench.sweeping.job` and watches it:
+starts `cwbench.sweeping.job`, or calls the run that a nursery left to it, and watches it:
 
 * **time**: at the limit the run gets TERM, which lets it write a checkpoint, then `grace` seconds,
   then KILL.
@@ -30,7 +30,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol
 
 from cwbench.errors import CorruptFileError, CwbenchError
 from cwbench.machine.files import opened, sha256_of
@@ -38,6 +38,8 @@ from cwbench.machine.guests import alone, end_all_of
 from cwbench.machine.locks import claim, released, share
 from cwbench.machine.signals import stop_on_signal
 from cwbench.sweeping.job import TOLD, Job, from_json
+from cwbench.sweeping.limits import variables
+from cwbench.sweeping.nursery import Waiting
 
 if TYPE_CHECKING:
     from cwbench.records.record import Record, Status
@@ -46,10 +48,6 @@ POLL_SECONDS = 0.05
 MEMORY_SECONDS = 0.2
 LOG_TAIL_BYTES = 8192
 ERROR_CHARACTERS = 500
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS", "CWBENCH_CORES",
-)  # fmt: skip
 
 Ended = Literal["run", "busy", "changed", "timeout", "memory", "stopped", "lost"]
 """How it ended: the run's own way; another process has the directory; somebody else has done the
@@ -81,7 +79,22 @@ def start(job: Job) -> subprocess.Popen[str]:
     return process
 
 
-def answer(job: Job, process: subprocess.Popen[str]) -> Outcome:
+class Process(Protocol):
+    """A worker, however it began."""
+
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """None while it lives."""
+
+    def communicate(self) -> tuple[str, Any]:
+        """All that it said, once it has ended."""
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+
+
+def answer(job: Job, process: Process) -> Outcome:
     """What an ended worker said; one that said nothing was lost."""
     text, _ = process.communicate()
     try:
@@ -89,7 +102,7 @@ def answer(job: Job, process: subprocess.Popen[str]) -> Outcome:
     except (IndexError, ValueError, TypeError):
         if process.returncode == -signal.SIGTERM:  # before it could answer to it
             return STOPPED
-        return lost(job, f"its worker {_end_of(process.returncode)}")
+        return lost(job, "its worker ended without an answer")
 
 
 def parsed(text: str) -> Outcome:
@@ -124,7 +137,7 @@ def run(text: str) -> str:
     return json.dumps(asdict(answer(job, process)))
 
 
-def stop(process: subprocess.Popen[str]) -> None:
+def stop(process: Process) -> None:
     """Ask a worker to end its run: once with its checkpoint, twice at once."""
     with suppress(ProcessLookupError):
         process.terminate()
@@ -133,18 +146,22 @@ def stop(process: subprocess.Popen[str]) -> None:
 def main() -> None:
     """Watch the job on standard input; answer on standard output."""
     stop_asked = threading.Event()
+    born = Waiting(*map(int, sys.argv[1:])) if sys.argv[1:] else None
     with stop_on_signal(stop_asked):
         try:
             line = sys.stdin.readline()
             with alone():  # what left its group and its parent goes too
-                outcome = _supervised(from_json(line), stop_asked) if line else STOPPED
+                outcome = _supervised(from_json(line), born, stop_asked) if line else STOPPED
         except KeyboardInterrupt:
             outcome = STOPPED
+        finally:
+            if born is not None and born.returncode is None:  # it was not called
+                end_all_of(born)
         with suppress(BrokenPipeError):  # nobody listens any more
             os.write(sys.stdout.fileno(), f"{json.dumps(asdict(outcome))}\n".encode())
 
 
-def _supervised(job: Job, stop_asked: threading.Event) -> Outcome:
+def _supervised(job: Job, born: Waiting | None, stop_asked: threading.Event) -> Outcome:
     """The outcome of a job, carried out here if nobody else does it or has done it."""
     try:
         lock = claim(job.directory)
@@ -153,26 +170,25 @@ def _supervised(job: Job, stop_asked: threading.Event) -> Outcome:
         with released(lock):
             if sha256_of(job.directory / "record.json") != job.replaces:
                 return Outcome("changed")
-            return _carried_out(job, lock, stop_asked)
+            return _carried_out(job, born, lock, stop_asked)
     except (CwbenchError, OSError) as error:
         problem = getattr(error, "strerror", None) or error
         return Outcome("run", "failed", f"{job.directory} cannot be written: {problem}")
 
 
-def _carried_out(job: Job, lock: int, stop_asked: threading.Event) -> Outcome:
+def _carried_out(job: Job, born: Waiting | None, lock: int, stop_asked: threading.Event) -> Outcome:
     started, kills = datetime.now(UTC), _kernel_kills()
     with opened(job.directory / "log.txt", append=True) as log:
-        child = subprocess.Popen(
-            [sys.executable, "-P", "-X", "faulthandler", "-m", "cwbench.sweeping.job"],
-            stdin=subprocess.PIPE, stdout=log, stderr=log, env=_environment(job),
-            start_new_session=True, pass_fds=[lock],
-        )  # fmt: skip
+        child = born or _program(job, log, lock)
         try:
             share(lock, child.pid)  # it goes on for a while if this process is killed
-            with suppress(BrokenPipeError):
-                assert child.stdin  # noqa: S101 - for the type checker
-                child.stdin.write(f"{job.to_json()}\n".encode())
-                child.stdin.flush()
+            if isinstance(child, Waiting):
+                child.begin(job, log.fileno(), lock)
+            else:
+                with suppress(BrokenPipeError):
+                    assert child.stdin  # noqa: S101 - for the type checker
+                    child.stdin.write(f"{job.to_json()}\n".encode())
+                    child.stdin.flush()
             ended = _Watch(job, child, stop_asked).wait()
         except KeyboardInterrupt:
             ended = "stopped"
@@ -182,18 +198,21 @@ def _carried_out(job: Job, lock: int, stop_asked: threading.Event) -> Outcome:
     return _concluded(job, ended, child.returncode, status, error, started)
 
 
-def _environment(job: Job) -> dict[str, str]:
-    """The run's environment: its threads and its GPU."""
-    limits = dict.fromkeys(THREAD_VARIABLES, str(job.threads))
-    gpu = {"CUDA_VISIBLE_DEVICES": job.gpu} if job.gpu is not None else {}
-    return os.environ | limits | gpu | {"PYTHONUNBUFFERED": "1"}
+def _program(job: Job, log: IO[bytes], lock: int) -> subprocess.Popen[bytes]:
+    """The run as a program of its own."""
+    limits = variables(job.threads, job.gpu)
+    return subprocess.Popen(
+        [sys.executable, "-P", "-X", "faulthandler", "-m", "cwbench.sweeping.job"],
+        stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True, pass_fds=[lock],
+        env=os.environ | limits | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
 
 
 class _Watch:
     """Waits for a run's process, and ends it where a limit says so."""
 
     def __init__(
-        self, job: Job, child: subprocess.Popen[bytes], stop_asked: threading.Event
+        self, job: Job, child: subprocess.Popen[bytes] | Waiting, stop_asked: threading.Event
     ) -> None:
         self.job, self.child, self.stop_asked = job, child, stop_asked
         self.started = self.looked = time.monotonic()
@@ -249,7 +268,9 @@ def _kernel_kills() -> int:
     return 0
 
 
-def _verdict(job: Job, ended: Ended, returncode: int, *, killed_here: bool) -> tuple[Status, str]:
+def _verdict(
+    job: Job, ended: Ended, returncode: int | None, *, killed_here: bool
+) -> tuple[Status, str]:
     """Status and reason for a run that left no record of its own."""
     if ended == "timeout":
         return "timeout", f"ran longer than the limit of {job.timeout:g} s"
@@ -284,7 +305,7 @@ def _last_line(log: Path) -> str:
 
 
 def _concluded(
-    job: Job, ended: Ended, returncode: int, status: Status, error: str, started: datetime
+    job: Job, ended: Ended, returncode: int | None, status: Status, error: str, started: datetime
 ) -> Outcome:
     """The outcome by the record that the run left, or that is written for it now."""
     changed = sha256_of(job.directory / "record.json") != job.replaces
@@ -299,7 +320,7 @@ def _concluded(
     return Outcome(ended, status, error)
 
 
-def _stands(left: Record, ended: Ended, returncode: int, *, changed: bool) -> bool:
+def _stands(left: Record, ended: Ended, returncode: int | None, *, changed: bool) -> bool:
     """Whether a record on disk is what the run had to say."""
     if not changed:  # a run that finds all it was asked for leaves the record as it is
         return returncode == 0 and left.status in ("ok", "skipped")

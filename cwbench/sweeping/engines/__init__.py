@@ -92,7 +92,8 @@ def make(options: EngineOptions, results: Path, runs: int) -> Engine:
 
     if options.address:
         raise UsageError("--address is for --engine ray; local needs none")
-    return LocalEngine(min(options.jobs or len(options.gpus) or 1, max(runs, 1)), options.gpus)
+    jobs = min(options.jobs or len(options.gpus) or 1, max(runs, 1))
+    return LocalEngine(jobs, options.gpus, options.threads)
 
 
 def parallel(options: EngineOptions, runs: int) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from subprocess import Popen
 
 from cwbench.sweeping import worker
 from cwbench.sweeping.job import Job
+from cwbench.sweeping.nursery import POSSIBLE, Born, Nursery
 from cwbench.sweeping.worker import Outcome
 
 
@@ -18,7 +19,12 @@ class LocalEngine:
 
     jobs: int = 1
     gpus: tuple[str, ...] = ()
-    running: dict[subprocess.Popen[str], Job] = field(default_factory=dict)
+    threads: int = 1
+    running: dict[Popen[str] | Born, Job] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Nothing begins yet."""
+        self._nursery = Nursery(self.threads) if POSSIBLE else None
 
     def room(self) -> int:
         """Free places."""
@@ -28,7 +34,8 @@ class LocalEngine:
         """A worker for each."""
         for job in jobs:
             placed = replace(job, gpu=self._free_gpu())
-            self.running[worker.start(placed)] = placed
+            process = self._nursery.start(placed) if self._nursery else worker.start(placed)
+            self.running[process] = placed
 
     def _free_gpu(self) -> str | None:
         if not self.gpus:
@@ -50,3 +57,5 @@ class LocalEngine:
         """Wait for workers that were told to stop at once."""
         for process in self.running:
             process.wait()
+        if self._nursery:
+            self._nursery.close()
