@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import cwbench
-from benchmarks import leaderboard, records
+from benchmarks import defaults, leaderboard, records
 
 
 def test_the_records_of_the_board_are_shown(results: Path) -> None:
@@ -23,3 +25,12 @@ def test_the_records_of_the_board_are_shown(results: Path) -> None:
 def test_the_records_of_the_index_are_read(results: Path) -> None:
     records.fill(results, count=10)
     assert len(cwbench.load_records(results)) == 10 * len(records.template()["metrics"])
+
+
+@pytest.mark.parametrize("method", defaults.GRIDS)
+def test_every_trial_of_the_search_is_a_method_and_families_have_as_many(method: str) -> None:
+    for setting, values in defaults.GRIDS[method]:
+        assert len(set(values)) == 4
+        for value in values:
+            made = cwbench.load_method(method, **{setting: value})
+            assert getattr(made.params, setting) == value
