@@ -51,6 +51,7 @@ from cwbench.running.recorded import (
     without_paths,
 )
 from cwbench.running.request import Request
+from cwbench.running.task_facts import variance_facts
 from cwbench.running.tracking import Callback, RunStart, Tracking
 
 
@@ -299,6 +300,7 @@ class Runner:
             self._measure(bound, judge, place, outcome, kept)
             outcome.diagnostics |= scale_facts(judge.observations.x / judge.units)
             outcome.diagnostics |= gap_facts(request.task, request.preset, self._cache)
+            outcome.diagnostics |= variance_facts(judge)
             measured.append(bound.method)
             return ("ok", None) if kept else verdict(request, outcome.metrics)
 
