@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from cwbench.boards.board import Board, Row
-from cwbench.boards.formats import heading, plain, rank_text
+from cwbench.boards.digits import plain, rank_text
+from cwbench.boards.formats import heading
 from cwbench.boards.frames import note
 from cwbench.boards.gathering import identity
 from cwbench.boards.markup import markdown_text

@@ -1,4 +1,4 @@
-"""The leaderboard as text: a terminal's table, Markdown, LaTeX, CSV, JSON.
+"""Boards as text: a terminal's tables, Markdown, LaTeX, CSV, JSON.
 
 Bold in LaTeX and Markdown, `=` on a terminal: the best method and those that cannot be told from
 it. Controls stand below a rule. CSV and JSON hold every metric and NFE, the others the columns that
@@ -8,8 +8,8 @@ rank, and what is asked for by `--sort`.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -17,8 +17,10 @@ from rich.text import Text
 
 from cwbench.boards.board import DISTANCES, Board, Column, Row
 from cwbench.boards.cells import Cell
+from cwbench.boards.digits import parts, plain, rank_text, seconds, share
 from cwbench.boards.frames import frame, note
 from cwbench.boards.markup import latex_text, markdown_text
+from cwbench.boards.relative import relative_of, unit_of
 from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
 from cwbench.records.schema import LONGEST, brief
@@ -42,35 +44,6 @@ def sorted_by(board: Board, sort: str) -> Column | None:
     return (board.column(metric, nfe or None) if metric else None) or board.main
 
 
-def rank_text(cell: Cell | None) -> str:
-    """`1`, or `2-4` where methods cannot be told apart."""
-    if cell is None or cell.rank is None:
-        return ""
-    low, high = cell.rank
-    return str(low) if low == high else f"{low}-{high}"
-
-
-def digits_of(half: float | None) -> int | None:
-    """Decimals that an interval carries: two digits of its half."""
-    return max(0, 1 - math.floor(math.log10(half))) if half and math.isfinite(half) else None
-
-
-def parts(cell: Cell | None) -> tuple[str, str]:
-    """The value and half its interval as text, empty where there is none."""
-    if cell is None or cell.mean is None:
-        return "", ""
-    digits = digits_of(cell.half)
-    if digits is None:
-        return f"{cell.mean:.3g}", ""
-    return f"{cell.mean:.{digits}f}", f"{cell.half:.{digits}f}"
-
-
-def plain(cell: Cell | None) -> str:
-    """`0.123 ± 0.012`."""
-    value, half = parts(cell)
-    return f"{value} ± {half}" if half else value or "–"
-
-
 def heading(board: Board, column: Column) -> str:
     """`ew2sq, NFE adaptive`, with version and source where the board has several."""
     version = _apart(board, column) + MARK * bool(column.older)
@@ -82,16 +55,6 @@ def _apart(board: Board, column: Column) -> str:
     if sum(other.name == column.name for other in board.columns) < 2:
         return ""
     return f" v{column.version}" + (f" [{column.source}]" if column.source else "")
-
-
-def share(three: tuple[float, float, float] | None) -> str:
-    """The first of a value and its bounds."""
-    return f"{round(three[0], 2) + 0.0:.2f}" if three else ""  # + 0.0: no -0.00
-
-
-def seconds(value: float | None) -> str:
-    """Seconds to three digits."""
-    return "" if value is None else f"{value:.3g}"
 
 
 def terminal(found: Sequence[Board], sort: str = "") -> RenderableType:
@@ -318,12 +281,13 @@ def as_json(found: Sequence[Board], sort: str = "") -> str:
 
 
 def _board_json(board: Board, sort: str) -> dict[str, Any]:
-    key = sorted_by(board, sort)
+    key, unit = sorted_by(board, sort), unit_of(board)
     return {
         "task": board.task["name"], "title": board.title, "task_version": board.task["version"],
         "task_params": board.task["params"], "group": board.group, "preset": board.preset,
         "track": board.track, "main": key.name if key else None, "older": board.older,
         "gaussian_gap": board.gaussian_gap, "nearly_gaussian": board.nearly_gaussian,
+        "unit": asdict(unit) if unit else None,
         "rows": [_row_json(board, row) for row in board.ordered(key)],
     }  # fmt: skip
 
@@ -332,7 +296,7 @@ def _row_json(board: Board, row: Row) -> dict[str, Any]:
     cells = {column: board.cell(row, column) for column in sorted(board.columns, key=_order)}
     return {
         "method": row.label, "role": row.role, "sees": row.sees, "origin": row.origin,
-        "note": note(row), "older": row.older,
+        "note": note(row), "older": row.older, "relative": _relative_json(board, row),
         "runs": [run.content["run_id"] for run in row.runs],
         "fit_seconds": row.cost("fit_seconds"),
         "cells": {
@@ -341,6 +305,13 @@ def _row_json(board: Board, row: Row) -> dict[str, Any]:
             if cell
         },
     }  # fmt: skip
+
+
+def _relative_json(board: Board, row: Row) -> dict[str, Any] | None:
+    found = relative_of(board, row)
+    if found is None:
+        return None
+    return {"value": found.value, "half": found.half, "bound": found.bound}
 
 
 def _order(column: Column) -> Any:
@@ -353,8 +324,3 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
         "floor": cell.floor, "seeds": cell.count, "runs": cell.runs, "rank": cell.rank,
         "tied": cell.tied, "scaled": cell.scaled, "log_ratio": cell.log_ratio,
     }  # fmt: skip
-
-
-TEXTS: dict[str, Callable[[Sequence[Board], str], str]] = {
-    "md": markdown, "csv": csv, "json": as_json, "latex": latex,
-}  # fmt: skip

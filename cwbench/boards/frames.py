@@ -9,9 +9,10 @@ from collections.abc import Iterable
 import pandas as pd
 
 from cwbench.boards.board import Board, Column, Row
-from cwbench.boards.cells import empty
+from cwbench.boards.cells import Cell, empty
 from cwbench.boards.comparison import Comparison, comparisons
 from cwbench.boards.gathering import Boards, boards
+from cwbench.boards.relative import Unit, relative, unit_of
 from cwbench.errors import UsageError, unknown
 from cwbench.known.classes import CLASSES
 from cwbench.records.shipped import sources
@@ -163,8 +164,9 @@ def frame(found: Iterable[Board], metrics: Iterable[str] = ()) -> pd.DataFrame:
     """Boards as a tidy table; of these metrics, or all."""
     chosen = {*metrics}
     rows = [
-        _frame_row(board, row, column)
+        _frame_row(board, row, column, unit if column == board.main else None)
         for board in found
+        for unit in [unit_of(board)]
         for column in sorted(board.columns, key=lambda c: c.order)
         if not chosen or column.metric in chosen
         for row in board.ordered(column)
@@ -177,11 +179,12 @@ FRAME = (
     "origin", "seeds", "runs", "value", "low", "high", "p90", "floor", "rank_low", "rank_high",
     "tied", "scaled", "scaled_low", "scaled_high", "log_ratio", "log_ratio_low", "log_ratio_high",
     "evaluations", "sampling_seconds", "fit_seconds", "note", "older",
-    "metric_source", "sees", "jacobians", "operators",
+    "metric_source", "sees", "jacobians", "operators", "relative", "relative_low",
+    "relative_high", "unit",
 )  # fmt: skip
 
 
-def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
+def _frame_row(board: Board, row: Row, column: Column, unit: Unit | None) -> dict[str, object]:
     cell = board.cell(row, column) or empty(len(row.attempted))
     low, high = cell.rank or (None, None)
     scaled, log = (three or (None,) * 3 for three in (cell.scaled, cell.log_ratio))
@@ -200,6 +203,18 @@ def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
         "metric_source": column.source, "sees": row.sees,
         "jacobians": row.sampling(column.nfe, "jacobians"),
         "operators": row.sampling(column.nfe, "operators"),
+        **_relative(cell, unit),
+    }  # fmt: skip
+
+
+def _relative(cell: Cell, unit: Unit | None) -> dict[str, object]:
+    """The value that ranks in the unit of its task, with its interval; elsewhere nothing."""
+    found = relative(cell, unit)
+    value, half = (found.value, found.half) if found else (None, None)
+    low, high = (None, None) if value is None or half is None else (value - half, value + half)
+    return {
+        "relative": value, "relative_low": low, "relative_high": high,
+        "unit": unit.name if found and unit else None,
     }  # fmt: skip
 
 

@@ -412,25 +412,22 @@
       button.setAttribute("aria-selected", chosen);
       button.tabIndex = chosen ? 0 : -1;
     }
-    const overview = tab.dataset.board === undefined;
-    at("overview").hidden = !overview;
-    at("task").hidden = overview;
-    if (!overview) { at("task").setAttribute("aria-labelledby", tab.id); chooseBoard(Number(tab.dataset.board)); }
+    at("task").hidden = false;
+    at("task").setAttribute("aria-labelledby", tab.id);
+    chooseBoard(Number(tab.dataset.board));
   }
 
   function chooseStage(name) {
     state.stage = name;
-    const tabs = [["Overview", undefined], ...data.boards.map((b, i) => [b.title, i]).filter(([, i]) => data.boards[i].stage === name)];
+    const tabs = data.boards.map((b, i) => [b.title, i]).filter(([, i]) => data.boards[i].stage === name);
     at("tabs").replaceChildren(...tabs.map(([title, index]) => {
-      const id = index === undefined ? "overview" : `${index}`;
-      const button = make("button", { type: "button", role: "tab", id: `tab-${id}` }, title);
-      button.setAttribute("aria-controls", index === undefined ? "overview" : "task");
-      if (index !== undefined) button.dataset.board = index;
+      const button = make("button", { type: "button", role: "tab", id: `tab-${index}` }, title);
+      button.setAttribute("aria-controls", "task");
+      button.dataset.board = index;
       button.addEventListener("click", () => select(button));
       return button;
     }));
-    for (const part of document.querySelectorAll("[data-stage]")) part.hidden = part.dataset.stage !== name;
-    select(at("tabs").children[Math.min(1, tabs.length - 1)]);
+    select(at("tabs").children[0]);
   }
 
   at("tabs").addEventListener("keydown", event => {
