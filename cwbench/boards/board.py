@@ -226,6 +226,8 @@ class Board:
     spreads: dict[Column, Spread] = field(default_factory=dict)
     controls: dict[str, Codes] = field(default_factory=dict)
     """The places of those that others are measured by, also where they are not shown."""
+    longer: dict[int, Row] = field(default_factory=dict)
+    """By the place of a row its runs at four times the steps, which are not shown."""
 
     @property
     def name(self) -> str:

@@ -13,6 +13,8 @@ from rich.text import Text
 
 from cwbench.boards.across import by_place, one_a_task
 from cwbench.boards.board import Board, Row
+from cwbench.boards.convergence import MARK as SIGN
+from cwbench.boards.convergence import Convergence, convergence, mark, told
 from cwbench.boards.digits import digits_of
 from cwbench.boards.formats import LATEX_MARK, heading
 from cwbench.boards.markup import latex_text, markdown_text
@@ -24,6 +26,7 @@ from cwbench.records.schema import LONGEST, brief
 from cwbench.records.text_table import Heading, TextTable
 
 NONE = "\u2013"
+LATEX_SIGN = r"$^\ddagger$"
 UNIT = "unit"
 """The name of the last line."""
 
@@ -38,6 +41,7 @@ class Entry:
     older: bool = False
     seeds: str = ""
     """How many there are, where they are fewer than a verdict needs or one is missing."""
+    convergence: Convergence | None = None
 
     def text(self, bold: str = "{}") -> str:
         """`0.76 ± 0.13† (2)`; `bold` is how the best are set."""
@@ -46,8 +50,9 @@ class Entry:
 
     @property
     def marks(self) -> str:
-        """What stands behind it: `† (2)`."""
-        return MARK * self.older + f" ({self.seeds})" * bool(self.seeds)
+        """What stands behind it: `†‡ (2)`."""
+        signs = MARK * self.older + mark(self.convergence)
+        return signs + f" ({self.seeds})" * bool(self.seeds)
 
 
 @dataclass(frozen=True)
@@ -100,8 +105,9 @@ class First:
         olds = ((b.older, row.older, b.main.older if b.main else "") for b, row in rows)
         marked = explained(each for three in olds for each in three)
         silent = [b.title for b in self.boards if b.nearly_gaussian]
-        told = f"Nearly Gaussian, without a vote: {', '.join(silent)}." if silent else ""
-        return [note for note in (marked, self._without, told) if note]
+        silence = f"Nearly Gaussian, without a vote: {', '.join(silent)}." if silent else ""
+        entries = [each.convergence for line in self.lines for each in line.entries if each]
+        return [note for note in (marked, told(entries), self._without, silence) if note]
 
     @property
     def _without(self) -> str:
@@ -137,7 +143,8 @@ def _entry(board: Board, row: Row | None, unit: Unit | None) -> Entry | None:
         return None
     few = not cell.complete or cell.runs < LEAST_SEEDS
     value, half = found.parts
-    return Entry(value, half, bool(cell.tied), bool(row.older), cell.seeds if few else "")
+    seeds, found_out = cell.seeds if few else "", convergence(board, row, unit)
+    return Entry(value, half, bool(cell.tied), bool(row.older), seeds, found_out)
 
 
 def _unit_text(unit: Unit | None) -> str:
@@ -207,7 +214,9 @@ def latex(table: First) -> str:
 
 def _caption(table: First) -> str:
     notes = " ".join(
-        LATEX_MARK * (MARK in note) + latex_text(note.removeprefix(MARK), LONGEST)
+        LATEX_MARK * (MARK in note)
+        + LATEX_SIGN * (SIGN in note)
+        + latex_text(note.strip(MARK + SIGN), LONGEST)
         for note in table.notes
     )
     return (
@@ -225,7 +234,8 @@ def _latex_entry(entry: Entry | None) -> str:
     number = f"\\mathbf{{{entry.value}}}" if entry.tied else entry.value
     half = f" {{\\scriptsize$\\pm\\,{entry.half}$}}" if entry.half else ""
     seeds = f" ({entry.seeds})" if entry.seeds else ""
-    return f"${number}${half}" + LATEX_MARK * entry.older + seeds
+    signs = LATEX_MARK * entry.older + LATEX_SIGN * bool(mark(entry.convergence))
+    return f"${number}${half}" + signs + seeds
 
 
 def terminal(table: First) -> TextTable:

@@ -15,12 +15,13 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cwbench.boards import convergence
 from cwbench.boards.board import DISTANCES, Board, Column, Row
 from cwbench.boards.cells import Cell
 from cwbench.boards.digits import parts, plain, rank_text, seconds, share
 from cwbench.boards.frames import frame, note
 from cwbench.boards.markup import latex_text, markdown_text
-from cwbench.boards.relative import relative_of, unit_of
+from cwbench.boards.relative import relative, unit_of
 from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
 from cwbench.records.schema import LONGEST, brief
@@ -92,6 +93,7 @@ METHOD_FOLDS = 24
 
 def _table(board: Board, sort: str) -> TextTable:
     columns, key = columns_shown(board, sort), sorted_by(board, sort)
+    longer = convergence.texts(board)
     titles = [heading(board, column).replace(", ", "\n") for column in columns]
     facts = list(FACTS.items())
     headings = [
@@ -103,6 +105,7 @@ def _table(board: Board, sort: str) -> TextTable:
             for place, (title, column) in enumerate(zip(titles, columns, strict=True))
         ),
         *(Heading(name, right=True, spare=spare) for name, spare in facts),
+        *[Heading("converged", right=True, spare=95)] * bool(longer),
         Heading("from", spare=96),
     ]
     table = TextTable(headings)
@@ -112,7 +115,8 @@ def _table(board: Board, sort: str) -> TextTable:
         table.add([
             rank_text(board.cell(row, key)), brief(row.marked), *[row.sees] * board.mixed,
             *map(_marked, cells),
-            *_facts(row, board.cell(row, key)), row.origin,
+            *_facts(row, board.cell(row, key)), *[longer.get(row.place, "")] * bool(longer),
+            row.origin,
         ])  # fmt: skip
         if following and _group(row) != _group(following):
             table.end_section()
@@ -176,8 +180,9 @@ def markdown(found: Sequence[Board], sort: str = "") -> str:
 
 def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) -> str:
     """One board's table, its rows in the order of `key`."""
-    seen = ["sees"] * board.mixed
+    seen, longer = ["sees"] * board.mixed, convergence.texts(board)
     head = ["rank", "method", *seen, *(heading(board, c) for c in columns), "scaled", "seeds"]
+    head += ["converged"] * bool(longer)
     lines = [head, ["---"] * len(head)]
     for row in board.ordered(key):
         cell = board.cell(row, key)
@@ -186,7 +191,9 @@ def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) 
         name = label if row.role == "method" else f"*{label}*"
         seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
         scaled = share(cell.scaled if cell else None)
-        lines.append([rank_text(cell), name, *[row.sees] * board.mixed, *values, scaled, seeds])
+        told = [longer.get(row.place, "")] * bool(longer)
+        seen = [row.sees] * board.mixed
+        lines.append([rank_text(cell), name, *seen, *values, scaled, seeds, *told])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
@@ -207,7 +214,9 @@ def _latex_table(board: Board, sort: str) -> str:
     names = (latex_text(heading(board, c).replace(MARK, "")) for c in columns)
     marks = (LATEX_MARK * bool(c.older) for c in columns)
     named = map("".join, zip(names, marks, strict=True))
+    longer = convergence.texts(board)
     head = ["Rank", "Method", *["Sees"] * board.mixed, *named, "Scaled", "Seeds"]
+    head += ["Converged"] * bool(longer)
     lines = [
         "% \\usepackage{booktabs}",
         "\\begin{table}",
@@ -229,7 +238,8 @@ def _latex_table(board: Board, sort: str) -> str:
         rank = rank_text(cell).replace("-", "--")
         scaled = share(cell.scaled if cell else None).replace("-", "$-$")
         label = latex_text(row.label) + LATEX_MARK * bool(row.older)
-        line = [rank, label, *[latex_text(row.sees)] * board.mixed, *values, scaled, seeds]
+        seen, told = [latex_text(row.sees)] * board.mixed, longer.get(row.place, "")
+        line = [rank, label, *seen, *values, scaled, seeds, *[told] * bool(longer)]
         lines.append(" & ".join(line) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
 
@@ -296,7 +306,7 @@ def _row_json(board: Board, row: Row) -> dict[str, Any]:
     cells = {column: board.cell(row, column) for column in sorted(board.columns, key=_order)}
     return {
         "method": row.label, "role": row.role, "sees": row.sees, "origin": row.origin,
-        "note": note(row), "older": row.older, "relative": _relative_json(board, row),
+        "note": note(row), "older": row.older, **_relative_json(board, row),
         "runs": [run.content["run_id"] for run in row.runs],
         "fit_seconds": row.cost("fit_seconds"),
         "cells": {
@@ -307,11 +317,14 @@ def _row_json(board: Board, row: Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _relative_json(board: Board, row: Row) -> dict[str, Any] | None:
-    found = relative_of(board, row)
-    if found is None:
-        return None
-    return {"value": found.value, "half": found.half, "bound": found.bound}
+def _relative_json(board: Board, row: Row) -> dict[str, Any]:
+    """The value that ranks in the board's unit, and what four times the steps take off it."""
+    unit = unit_of(board)
+    found = relative(board.cell(row, board.main), unit)
+    twin = convergence.convergence(board, row, unit)
+    value = found and {"value": found.value, "half": found.half, "bound": found.bound}
+    fall = twin and {"fall": twin.fall, "least": twin.least, "seeds": twin.seeds}
+    return {"relative": value, "converged": twin and twin.converged, "longer": fall}
 
 
 def _order(column: Column) -> Any:

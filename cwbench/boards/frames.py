@@ -9,8 +9,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from cwbench.boards.board import Board, Column, Row
-from cwbench.boards.cells import Cell, empty
+from cwbench.boards.cells import empty
 from cwbench.boards.comparison import Comparison, comparisons
+from cwbench.boards.convergence import convergence
 from cwbench.boards.gathering import Boards, boards
 from cwbench.boards.relative import Unit, relative, unit_of
 from cwbench.errors import UsageError, unknown
@@ -164,7 +165,8 @@ def frame(found: Iterable[Board], metrics: Iterable[str] = ()) -> pd.DataFrame:
     """Boards as a tidy table; of these metrics, or all."""
     chosen = {*metrics}
     rows = [
-        _frame_row(board, row, column, unit if column == board.main else None)
+        _frame_row(board, row, column)
+        | (_relative(board, row, unit) if column == board.main else {})
         for board in found
         for unit in [unit_of(board)]
         for column in sorted(board.columns, key=lambda c: c.order)
@@ -180,11 +182,11 @@ FRAME = (
     "tied", "scaled", "scaled_low", "scaled_high", "log_ratio", "log_ratio_low", "log_ratio_high",
     "evaluations", "sampling_seconds", "fit_seconds", "note", "older",
     "metric_source", "sees", "jacobians", "operators", "relative", "relative_low",
-    "relative_high", "unit",
+    "relative_high", "unit", "converged", "fall", "fall_low", "fall_high", "fall_seeds",
 )  # fmt: skip
 
 
-def _frame_row(board: Board, row: Row, column: Column, unit: Unit | None) -> dict[str, object]:
+def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
     cell = board.cell(row, column) or empty(len(row.attempted))
     low, high = cell.rank or (None, None)
     scaled, log = (three or (None,) * 3 for three in (cell.scaled, cell.log_ratio))
@@ -203,19 +205,24 @@ def _frame_row(board: Board, row: Row, column: Column, unit: Unit | None) -> dic
         "metric_source": column.source, "sees": row.sees,
         "jacobians": row.sampling(column.nfe, "jacobians"),
         "operators": row.sampling(column.nfe, "operators"),
-        **_relative(cell, unit),
     }  # fmt: skip
 
 
-def _relative(cell: Cell, unit: Unit | None) -> dict[str, object]:
-    """The value that ranks in the unit of its task, with its interval; elsewhere nothing."""
-    found = relative(cell, unit)
-    value, half = (found.value, found.half) if found else (None, None)
-    low, high = (None, None) if value is None or half is None else (value - half, value + half)
-    return {
-        "relative": value, "relative_low": low, "relative_high": high,
-        "unit": unit.name if found and unit else None,
-    }  # fmt: skip
+def _relative(board: Board, row: Row, unit: Unit | None) -> dict[str, object]:
+    """The value that ranks in the unit of its task, and what four times the steps take off it."""
+    found, twin = relative(board.cell(row, board.main), unit), convergence(board, row, unit)
+    told: dict[str, object] = {}
+    if found and unit:
+        low, high = (None if found.half is None else found.value + s * found.half for s in (-1, 1))
+        told |= {
+            "relative": found.value, "relative_low": low, "relative_high": high, "unit": unit.name,
+        }  # fmt: skip
+    if twin:
+        told |= {
+            "converged": twin.converged, "fall": twin.fall.mean, "fall_low": twin.fall.low,
+            "fall_high": twin.fall.high, "fall_seeds": twin.seeds,
+        }  # fmt: skip
+    return told
 
 
 def note(row: Row) -> str:

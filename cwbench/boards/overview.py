@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cwbench.boards.across import by_place, group_of, short_names, stages, vote_table
 from cwbench.boards.board import Board, Row
+from cwbench.boards.convergence import MARK, convergence, mark
 from cwbench.boards.relative import relative, unit_of
 from cwbench.reporting.figures import heat_map, metric_against_nfe, vote_matrix
 from cwbench.style import saved
@@ -57,18 +58,25 @@ def relative_values(boards: Sequence[Board]) -> Values:
         [board.cell(each[label], board.main) if label in each else None for label in labels]
         for board, each in zip(shown, rows, strict=True)
     ]
+    signs = [
+        [mark(convergence(board, each[label], unit)) if label in each else "" for label in labels]
+        for (board, unit), each in zip(units, rows, strict=True)
+    ]
     found = [
         [relative(cell, unit) for cell in column]
         for (_, unit), column in zip(units, cells, strict=True)
     ]
     shape = len(columns), len(labels)  # where there is none, numpy cannot tell
     sizes = np.array([[one.size if one else math.nan for one in each] for each in found], float)
-    texts = np.array([[one.short if one else "" for one in each] for each in found], object)
+    texts = [
+        [one.short + sign if one else "" for one, sign in zip(each, those, strict=True)]
+        for each, those in zip(found, signs, strict=True)
+    ]
     tied = np.array([[bool(cell and cell.tied) for cell in each] for each in cells], bool)
     groups = {label: group_of(row) for each in rows for label, row in each.items()}
     return Values(
         pd.DataFrame(sizes.reshape(shape).T, labels, columns),
-        pd.DataFrame(texts.reshape(shape).T, labels, columns),
+        pd.DataFrame(np.array(texts, object).reshape(shape).T, labels, columns),
         tied.reshape(shape).T, [groups[label] for label in labels],
     )  # fmt: skip
 
@@ -86,9 +94,11 @@ def heat_map_of(boards: Sequence[Board], name: str) -> Figure:
     names = classed(short_names(found.sizes.index), found.sizes.index, boards)
     breaks = [i for i in range(1, len(names)) if found.groups[i] != found.groups[i - 1]]
     sizes, texts = (table.set_axis(names, axis=0) for table in (found.sizes, found.texts))
+    signed = any(MARK in text for text in texts.to_numpy().ravel())
+    note = NOTE + f"; {MARK}: not converged, less at four times the steps" * signed
     return heat_map(
         sizes, texts, bold=found.tied, breaks=breaks, title=f"{RELATIVE}, {name}",
-        note=NOTE,
+        note=note,
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from cwbench.boards import convergence
 from cwbench.boards.across import stages
 from cwbench.boards.board import DISTANCES, Board, Column, Row, Run
 from cwbench.boards.first import First, first
@@ -145,7 +146,7 @@ def _board(
 ) -> dict[str, Any]:
     columns = sorted(board.columns, key=lambda column: column.order)
     place = {column: index for index, column in enumerate(columns)}
-    rows = board.ordered(board.main)
+    rows, longer = board.ordered(board.main), convergence.texts(board)
     return {
         "title": board.title, "stage": stage, "task": board.task["name"], "older": board.older,
         "version": board.task["version"], "params": board.task["params"],
@@ -155,7 +156,9 @@ def _board(
         "main": place.get(board.main) if board.main else None,
         "columns": [_column(board, column) for column in columns],
         "rows": [
-            _row(row, columns, cells, shared) | {"look": looks[row.label]} | gallery.entry(row)
+            _row(row, columns, cells, shared)
+            | {"look": looks[row.label], "converged": longer.get(row.place, "")}
+            | gallery.entry(row)
             for row, cells in zip(rows, _cells(board, rows, columns), strict=True)
         ],
     }  # fmt: skip
