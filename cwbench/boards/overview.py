@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cwbench.boards.across import by_place, group_of, short_names, stages, vote_table
 from cwbench.boards.board import Board, Row
 from cwbench.boards.convergence import MARK, convergence, mark
-from cwbench.boards.relative import relative, unit_of
+from cwbench.boards.relative import VARIANCE, relative, unit_of
 from cwbench.reporting.figures import heat_map, metric_against_nfe, vote_matrix
 from cwbench.style import saved
 
@@ -28,11 +28,12 @@ WIDEST = 60
 """Characters of a title."""
 MOST_ROWS, CONTROLS = 32, 4
 """Methods in a heat map at most; controls below them."""
-RELATIVE = "Error relative to the Gaussian with the exact moments"
 NOTE = (
-    "0 is exact, 1 no better than that Gaussian; <: the upper end of an interval that the value is "
-    "not above; bold: the best and what cannot be told from it"
+    "over the error of the Gaussian with the exact moments: 0 is exact, 1 no better; <: the upper "
+    "end of an interval that the value is not above; bold: the best and what cannot be told from it"
 )
+OTHER = "*"
+"""Marks tasks whose unit is the posterior's variance."""
 
 
 class Values(NamedTuple):
@@ -52,7 +53,10 @@ def relative_values(boards: Sequence[Board]) -> Values:
     """The values that rank, of boards with a unit."""
     units = [(board, unit) for board in boards if (unit := unit_of(board))]
     shown = [board for board, _ in units]
-    labels, columns = _shown(shown), short_names([board.title for board in shown])
+    labels, names = _shown(shown), short_names([board.title for board in shown])
+    columns = [
+        name + OTHER * (unit.name == VARIANCE) for name, (_, unit) in zip(names, units, strict=True)
+    ]
     rows = [{row.label: row for row in board.rows} for board in shown]
     cells = [
         [board.cell(each[label], board.main) if label in each else None for label in labels]
@@ -96,8 +100,9 @@ def heat_map_of(boards: Sequence[Board], name: str) -> Figure:
     sizes, texts = (table.set_axis(names, axis=0) for table in (found.sizes, found.texts))
     signed = any(MARK in text for text in texts.to_numpy().ravel())
     note = NOTE + f"; {MARK}: not converged, less at four times the steps" * signed
+    note += f"; {OTHER}: over {VARIANCE}" * any(name.endswith(OTHER) for name in sizes.columns)
     return heat_map(
-        sizes, texts, bold=found.tied, breaks=breaks, title=f"{RELATIVE}, {name}",
+        sizes, texts, bold=found.tied, breaks=breaks, title=f"Relative error, {name}",
         note=note,
     )  # fmt: skip
 

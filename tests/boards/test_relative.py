@@ -18,6 +18,7 @@ from scipy import stats
 import cwbench
 from cwbench.boards.across import by_place, one_a_task
 from cwbench.boards.first import Entry, First, first
+from cwbench.boards.overview import heat_map_of
 from cwbench.boards.page import page
 from cwbench.boards.relative import Relative, raised, relative_of, two_digits, unit_of
 from cwbench.boards.texts import TEXTS, terminal
@@ -105,6 +106,9 @@ def test_where_posteriors_are_gaussian_the_unit_is_their_variance(
     assert float(there.value) == pytest.approx((6 + NOISE[:3].mean()) / 3, abs=0.01)
     assert table.unit_texts == ["none", "none", "tr Cov(posterior) = 3"]
     assert "nor tr Cov(posterior): other, silent;" in " ".join(table.notes)
+    drawn = heat_map_of(list(found.values()), "quick").axes[0]
+    assert [label.get_text() for label in drawn.get_xticklabels()] == ["told*"]
+    assert "*: over tr" in " ".join(drawn.get_xlabel().split())
     text = TEXTS["md"](list(found.values()), "")
     assert "other, silent; the values stand on their boards" in text
     row = next(line for line in text.splitlines() if line.startswith("| m |"))
