@@ -160,7 +160,9 @@ def test_where_posteriors_are_gaussian_their_variance_is_the_unit(
             part: dict[str, Any] = {"task": task, "seed": seed}
             write({"ew2sq": 9 + 0.1 * NOISE[seed]}, preset_values=VALUES, **part)
             write({"ew2sq": 8.5 + 0.1 * NOISE[seed]}, **part, **LONGER)
-        write({"ew2sq": NOISE[3] - NOISE[3].mean() + 0.05}, task=task, preset_values=VALUES, **UPPER)
+        write(
+            {"ew2sq": NOISE[3] - NOISE[3].mean() + 0.05}, task=task, preset_values=VALUES, **UPPER
+        )
         for path in results.glob(f"runs/{task}/*/*/*/*/record.json"):
             content = json.loads(path.read_text())
             content["diagnostics"] |= {POSTERIOR_VARIANCE: variance}
