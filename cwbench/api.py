@@ -25,6 +25,7 @@ from cwbench.records import runs as records
 from cwbench.records.interruption import RunInterruptedError
 from cwbench.records.record import Record
 from cwbench.running.exchange import stored_sampler
+from cwbench.running.longer import longer as longer_of
 from cwbench.running.named import Named
 from cwbench.running.outside import external, identified
 from cwbench.running.remade import other_distributions
@@ -63,6 +64,7 @@ def run(
     quiet: bool = False,
     checkpoint_seconds: float | None = None,
     callbacks: Iterable[Callback] = (),
+    longer: bool = False,
 ) -> Record:
     """Fit a method on a task and measure it; what is on record already is not computed again.
 
@@ -85,6 +87,7 @@ def run(
         quiet: show no progress.
         checkpoint_seconds: seconds between checkpoints; default `$CWBENCH_CHECKPOINT_SECONDS`, 30.
         callbacks: called during the fit and at its end; they change no number.
+        longer: at four times the steps and the judged NFE alone, to see whether it has converged.
 
     Returns:
         The record, whatever its status.
@@ -97,6 +100,7 @@ def run(
     request = resolve(
         task, method, preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics
     )
+    request = longer_of(request) if longer else request
     group = joined(device)
     chosen_device, listeners = group.device or device_of(device), checked(callbacks)
     root = records.results_directory(results)
@@ -134,6 +138,7 @@ def sweep(
     slurm: Mapping[str, str] | None = None,
     quiet: bool = False,
     checkpoint_seconds: float | None = None,
+    longer: bool = False,
 ) -> list[Record]:
     """Many runs, tasks x methods x settings x seeds, each in a process of its own.
 
@@ -166,6 +171,7 @@ def sweep(
         slurm: parameters of the Slurm jobs, `{"partition": "gpu"}`.
         quiet: show no progress.
         checkpoint_seconds: seconds between checkpoints; default `$CWBENCH_CHECKPOINT_SECONDS`, 30.
+        longer: as for `run`, of every run.
 
     Returns:
         A record for every run, whatever its status, in the order of the matrix.
@@ -181,6 +187,7 @@ def sweep(
         "keep_samples": keep_samples, "force": force, "retry": retry, "engine": engine,
         "address": address, "jobs": jobs, "gpus": gpus, "threads": threads, "timeout": timeout,
         "memory": memory, "grace": grace, "slurm": slurm, "checkpoint_seconds": checkpoint_seconds,
+        "longer": longer,
     }  # fmt: skip
     return sweep_request(words).carry_out(quiet=quiet)
 

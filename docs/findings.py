@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from cwbench.boards.across import one_a_task
 from cwbench.boards.board import Board
 from cwbench.boards.comparison import Comparison, comparisons
 from cwbench.boards.markup import markdown_text
 from cwbench.boards.statistics import Interval
 from cwbench.boards.versions import MARK
 from cwbench.machine.files import write_atomically
-from results.build import ROOT, found, one_a_task
+from results.build import ROOT, found
 
 PAGE = Path(__file__).parent / "findings.md"
 TABLE = re.compile(

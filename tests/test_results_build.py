@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from made_runs import write_run
 
+from cwbench.boards.across import one_a_task
 from cwbench.boards.statistics import Interval
 from docs import findings
 from results import build
@@ -25,7 +26,7 @@ def test_readme_and_tables_are_those_of_the_committed_records() -> None:
     text = README.read_text()
     assert build.refreshed(text, build.section(shown)) == text
     page = findings.PAGE.read_text()
-    assert findings.refreshed(page, build.one_a_task(shown)) == page
+    assert findings.refreshed(page, one_a_task(shown)) == page
     for name, table in build.tables(shown).items():
         assert (RESULTS / name).read_bytes() == table.encode(), name
 
@@ -47,7 +48,7 @@ def test_a_difference_is_written_with_two_digits_of_its_interval() -> None:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """Some records of one task, and a figure of a task that is gone."""
-    for method in ("cot-fm", "fm", "knn", "oracle", "prior"):
+    for method in ("cot-fm", "fm", "knn", "oracle", "oracle-gaussian", "prior"):
         place = f"runs/gaussian-mixture/{method}/quick"
         shutil.copytree(RESULTS / place, tmp_path / "results" / place)
     (tmp_path / "results" / "figures").mkdir()
@@ -118,20 +119,27 @@ def test_the_readme_has_one_table_of_methods_by_tasks(tmp_path: Path) -> None:
     add("c", "bad", 1.0)
     add("d", "good", 1.0, seeds=2)
     add("d", "bad", 1.0, seeds=2)
+    for task, preset, mean in (("a", "quick", 2.0), ("b", "quick", 0.5), ("b", "standard", 10.0)):
+        part = {"name": "oracle-gaussian", "role": "upper"}
+        add(task, "oracle-gaussian", mean, preset=preset, method_part=part)
     rows = rows_of(tmp_path)
     assert rows["method"] == ["`a`, quick", "`b`, quick"], "one method or two seeds rank nothing"
-    assert list(rows)[2:] == ["good", "bad", "late", "twin", "*zero*"], "most tasks, then best"
+    order = ["good", "bad", "late", "twin", "*oracle-gaussian*", "*zero*", "*unit*"]
+    assert list(rows)[2:] == order, "most tasks, then best; controls below"
     values = {name: [cell.split(" ± ")[0] for cell in rows[name]] for name in list(rows)[2:]}
     assert rows["good"][0].startswith("**") and rows["twin"][0].startswith("**")
     assert not rows["bad"][0].startswith("**") and rows["bad"][1].startswith("**")
     assert not rows["good"][1].startswith("**")
     assert rows["late"][0].endswith("(1)") and rows["late"][1] == "–"
-    assert float(values["bad"][0]) == pytest.approx(3.0, abs=0.05)
+    assert float(values["bad"][0]) == pytest.approx(3.0 / 2.0, abs=0.05), "over the Gaussian's"
+    assert float(values["bad"][1].strip("*")) == pytest.approx(4.0 / 0.5, abs=0.5)
+    assert rows["*zero*"][0].startswith("< 0.0"), "a bound"
+    assert float(values["*unit*"][0]) == pytest.approx(2.0, abs=0.05)
 
     add("b", "bad", 6.0, preset="standard")
     rows = rows_of(tmp_path)
     assert rows["method"] == ["`a`, quick", "`b`, standard"], "as many methods have three seeds"
-    assert float(rows["good"][1].split(" ± ")[0]) == pytest.approx(7.0, abs=0.05)
+    assert float(rows["good"][1].split(" ± ")[0]) == pytest.approx(7.0 / 10.0, abs=0.01)
 
 
 def test_the_main_metric_stands_at_every_nfe(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from cwbench.boards.moderation import Moderated, moderated
 from cwbench.boards.statistics import LEAST_SEEDS, Direction
 from cwbench.boards.versions import MARK, explained, older
 from cwbench.known.classes import CLASSES, Sees, sees
+from cwbench.records.facts import POSTERIOR_VARIANCE
 from cwbench.records.measured import Kind
 from cwbench.records.record import from_file, method_label
 from cwbench.records.schema import brief
@@ -223,6 +224,10 @@ class Board:
     trained: Codes
     """The places of all methods, also of those that are not shown; controls are not trained."""
     spreads: dict[Column, Spread] = field(default_factory=dict)
+    controls: dict[str, Codes] = field(default_factory=dict)
+    """The places of those that others are measured by, also where they are not shown."""
+    longer: dict[int, Row] = field(default_factory=dict)
+    """By the place of a row its runs at four times the steps, which are not shown."""
 
     @property
     def name(self) -> str:
@@ -253,13 +258,19 @@ class Board:
 
     @cached_property
     def gaussian_gap(self) -> float | None:
-        """How far posteriors are from Gaussian, as runs measured it; None where none did.
+        """How far posteriors are from Gaussian, as runs measured it; None where none did."""
+        return self._fact(GAUSSIAN_GAP)
 
-        The median over runs: they measure the same, so that one that says otherwise is odd.
-        """
+    @cached_property
+    def posterior_variance(self) -> float | None:
+        """The mean of tr Cov(posterior) over observations, as runs measured it; None likewise."""
+        return self._fact(POSTERIOR_VARIANCE)
+
+    def _fact(self, name: str) -> float | None:
+        """A fact of the task that each run measured: the median, which an odd run does not move."""
         facts = (run.content["diagnostics"] for row in self.rows for run in row.runs)
-        gaps = [fact[GAUSSIAN_GAP] for fact in facts if GAUSSIAN_GAP in fact]
-        numbers = [gap for gap in gaps if isinstance(gap, float | int)]
+        found = [fact[name] for fact in facts if name in fact]
+        numbers = [number for number in found if isinstance(number, float | int)]
         return float(np.median(numbers)) if numbers else None
 
     @property
@@ -333,6 +344,13 @@ class Board:
     def cell(self, row: Row, column: Column | None) -> Cell | None:
         """What a row scores in a column."""
         return self.cells[column].cell(row.place) if column in self.cells else None
+
+    def control(self, name: str, column: Column | None) -> Cell | None:
+        """What a control scores in a column, shown or not; of several rows the first."""
+        if column not in self.cells:
+            return None
+        cells = self.cells[column]
+        return next((cells.cell(p) for p in self.controls.get(name, ()) if cells.count[p]), None)
 
     def ordered(self, column: Column | None) -> list[Row]:
         """Methods from best to worst by what they see, those without all seeds below.

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from cwbench.boards.board import Board, Row
-from cwbench.boards.formats import heading, plain, rank_text
+from cwbench.boards.convergence import convergence, mark
+from cwbench.boards.digits import plain, rank_text
+from cwbench.boards.formats import heading
 from cwbench.boards.frames import note
 from cwbench.boards.gathering import identity
 from cwbench.boards.markup import markdown_text
+from cwbench.boards.relative import unit_of
 
 UNCHANGED = "No row of a board is otherwise than before.\n"
 
@@ -71,10 +74,10 @@ def _texts(board: Board, row: Row) -> list[str]:
     cell = board.cell(row, board.main)
     cells = [board.cell(row, column) for column in (board.main, board.second) if column]
     values = [f"**{plain(c)}**" if c and c.tied else plain(c) for c in cells]
-    name = markdown_text(row.marked)
+    name, sign = markdown_text(row.marked), mark(convergence(board, row, unit_of(board)))
     return [
         name if row.role == "method" else f"*{name}*", rank_text(cell), *values,
-        cell.seeds if cell else f"0/{len(row.attempted)}", markdown_text(note(row)),
+        (cell.seeds if cell else f"0/{len(row.attempted)}") + sign, markdown_text(note(row)),
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The leaderboard as text: a terminal's table, Markdown, LaTeX, CSV, JSON.
+"""Boards as text: a terminal's tables, Markdown, LaTeX, CSV, JSON.
 
 Bold in LaTeX and Markdown, `=` on a terminal: the best method and those that cannot be told from
 it. Controls stand below a rule. CSV and JSON hold every metric and NFE, the others the columns that
@@ -8,17 +8,20 @@ rank, and what is asked for by `--sort`.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from cwbench.boards import convergence
 from cwbench.boards.board import DISTANCES, Board, Column, Row
 from cwbench.boards.cells import Cell
+from cwbench.boards.digits import parts, plain, rank_text, seconds, share
 from cwbench.boards.frames import frame, note
 from cwbench.boards.markup import latex_text, markdown_text
+from cwbench.boards.relative import relative, unit_of
 from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
 from cwbench.records.schema import LONGEST, brief
@@ -42,35 +45,6 @@ def sorted_by(board: Board, sort: str) -> Column | None:
     return (board.column(metric, nfe or None) if metric else None) or board.main
 
 
-def rank_text(cell: Cell | None) -> str:
-    """`1`, or `2-4` where methods cannot be told apart."""
-    if cell is None or cell.rank is None:
-        return ""
-    low, high = cell.rank
-    return str(low) if low == high else f"{low}-{high}"
-
-
-def digits_of(half: float | None) -> int | None:
-    """Decimals that an interval carries: two digits of its half."""
-    return max(0, 1 - math.floor(math.log10(half))) if half and math.isfinite(half) else None
-
-
-def parts(cell: Cell | None) -> tuple[str, str]:
-    """The value and half its interval as text, empty where there is none."""
-    if cell is None or cell.mean is None:
-        return "", ""
-    digits = digits_of(cell.half)
-    if digits is None:
-        return f"{cell.mean:.3g}", ""
-    return f"{cell.mean:.{digits}f}", f"{cell.half:.{digits}f}"
-
-
-def plain(cell: Cell | None) -> str:
-    """`0.123 ± 0.012`."""
-    value, half = parts(cell)
-    return f"{value} ± {half}" if half else value or "–"
-
-
 def heading(board: Board, column: Column) -> str:
     """`ew2sq, NFE adaptive`, with version and source where the board has several."""
     version = _apart(board, column) + MARK * bool(column.older)
@@ -82,16 +56,6 @@ def _apart(board: Board, column: Column) -> str:
     if sum(other.name == column.name for other in board.columns) < 2:
         return ""
     return f" v{column.version}" + (f" [{column.source}]" if column.source else "")
-
-
-def share(three: tuple[float, float, float] | None) -> str:
-    """The first of a value and its bounds."""
-    return f"{round(three[0], 2) + 0.0:.2f}" if three else ""  # + 0.0: no -0.00
-
-
-def seconds(value: float | None) -> str:
-    """Seconds to three digits."""
-    return "" if value is None else f"{value:.3g}"
 
 
 def terminal(found: Sequence[Board], sort: str = "") -> RenderableType:
@@ -129,6 +93,7 @@ METHOD_FOLDS = 24
 
 def _table(board: Board, sort: str) -> TextTable:
     columns, key = columns_shown(board, sort), sorted_by(board, sort)
+    longer = convergence.texts(board)
     titles = [heading(board, column).replace(", ", "\n") for column in columns]
     facts = list(FACTS.items())
     headings = [
@@ -140,6 +105,7 @@ def _table(board: Board, sort: str) -> TextTable:
             for place, (title, column) in enumerate(zip(titles, columns, strict=True))
         ),
         *(Heading(name, right=True, spare=spare) for name, spare in facts),
+        *[Heading("converged", right=True, spare=95)] * bool(longer),
         Heading("from", spare=96),
     ]
     table = TextTable(headings)
@@ -149,7 +115,8 @@ def _table(board: Board, sort: str) -> TextTable:
         table.add([
             rank_text(board.cell(row, key)), brief(row.marked), *[row.sees] * board.mixed,
             *map(_marked, cells),
-            *_facts(row, board.cell(row, key)), row.origin,
+            *_facts(row, board.cell(row, key)), *[longer.get(row.place, "")] * bool(longer),
+            row.origin,
         ])  # fmt: skip
         if following and _group(row) != _group(following):
             table.end_section()
@@ -213,8 +180,9 @@ def markdown(found: Sequence[Board], sort: str = "") -> str:
 
 def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) -> str:
     """One board's table, its rows in the order of `key`."""
-    seen = ["sees"] * board.mixed
+    seen, longer = ["sees"] * board.mixed, convergence.texts(board)
     head = ["rank", "method", *seen, *(heading(board, c) for c in columns), "scaled", "seeds"]
+    head += ["converged"] * bool(longer)
     lines = [head, ["---"] * len(head)]
     for row in board.ordered(key):
         cell = board.cell(row, key)
@@ -223,7 +191,9 @@ def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) 
         name = label if row.role == "method" else f"*{label}*"
         seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
         scaled = share(cell.scaled if cell else None)
-        lines.append([rank_text(cell), name, *[row.sees] * board.mixed, *values, scaled, seeds])
+        told = [longer.get(row.place, "")] * bool(longer)
+        seen = [row.sees] * board.mixed
+        lines.append([rank_text(cell), name, *seen, *values, scaled, seeds, *told])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
@@ -244,7 +214,9 @@ def _latex_table(board: Board, sort: str) -> str:
     names = (latex_text(heading(board, c).replace(MARK, "")) for c in columns)
     marks = (LATEX_MARK * bool(c.older) for c in columns)
     named = map("".join, zip(names, marks, strict=True))
+    longer = convergence.texts(board)
     head = ["Rank", "Method", *["Sees"] * board.mixed, *named, "Scaled", "Seeds"]
+    head += ["Converged"] * bool(longer)
     lines = [
         "% \\usepackage{booktabs}",
         "\\begin{table}",
@@ -266,7 +238,8 @@ def _latex_table(board: Board, sort: str) -> str:
         rank = rank_text(cell).replace("-", "--")
         scaled = share(cell.scaled if cell else None).replace("-", "$-$")
         label = latex_text(row.label) + LATEX_MARK * bool(row.older)
-        line = [rank, label, *[latex_text(row.sees)] * board.mixed, *values, scaled, seeds]
+        seen, told = [latex_text(row.sees)] * board.mixed, longer.get(row.place, "")
+        line = [rank, label, *seen, *values, scaled, seeds, *[told] * bool(longer)]
         lines.append(" & ".join(line) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
 
@@ -318,12 +291,13 @@ def as_json(found: Sequence[Board], sort: str = "") -> str:
 
 
 def _board_json(board: Board, sort: str) -> dict[str, Any]:
-    key = sorted_by(board, sort)
+    key, unit = sorted_by(board, sort), unit_of(board)
     return {
         "task": board.task["name"], "title": board.title, "task_version": board.task["version"],
         "task_params": board.task["params"], "group": board.group, "preset": board.preset,
         "track": board.track, "main": key.name if key else None, "older": board.older,
         "gaussian_gap": board.gaussian_gap, "nearly_gaussian": board.nearly_gaussian,
+        "unit": asdict(unit) if unit else None,
         "rows": [_row_json(board, row) for row in board.ordered(key)],
     }  # fmt: skip
 
@@ -332,7 +306,7 @@ def _row_json(board: Board, row: Row) -> dict[str, Any]:
     cells = {column: board.cell(row, column) for column in sorted(board.columns, key=_order)}
     return {
         "method": row.label, "role": row.role, "sees": row.sees, "origin": row.origin,
-        "note": note(row), "older": row.older,
+        "note": note(row), "older": row.older, **_relative_json(board, row),
         "runs": [run.content["run_id"] for run in row.runs],
         "fit_seconds": row.cost("fit_seconds"),
         "cells": {
@@ -341,6 +315,16 @@ def _row_json(board: Board, row: Row) -> dict[str, Any]:
             if cell
         },
     }  # fmt: skip
+
+
+def _relative_json(board: Board, row: Row) -> dict[str, Any]:
+    """The value that ranks in the board's unit, and what four times the steps take off it."""
+    unit = unit_of(board)
+    found = relative(board.cell(row, board.main), unit)
+    twin = convergence.convergence(board, row, unit)
+    value = found and {"value": found.value, "half": found.half, "bound": found.bound}
+    fall = twin and {"fall": twin.fall, "least": twin.least, "seeds": twin.seeds}
+    return {"relative": value, "converged": twin and twin.converged, "longer": fall}
 
 
 def _order(column: Column) -> Any:
@@ -353,8 +337,3 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
         "floor": cell.floor, "seeds": cell.count, "runs": cell.runs, "rank": cell.rank,
         "tied": cell.tied, "scaled": cell.scaled, "log_ratio": cell.log_ratio,
     }  # fmt: skip
-
-
-TEXTS: dict[str, Callable[[Sequence[Board], str], str]] = {
-    "md": markdown, "csv": csv, "json": as_json, "latex": latex,
-}  # fmt: skip

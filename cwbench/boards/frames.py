@@ -11,7 +11,9 @@ import pandas as pd
 from cwbench.boards.board import Board, Column, Row
 from cwbench.boards.cells import empty
 from cwbench.boards.comparison import Comparison, comparisons
+from cwbench.boards.convergence import convergence
 from cwbench.boards.gathering import Boards, boards
+from cwbench.boards.relative import Unit, relative, unit_of
 from cwbench.errors import UsageError, unknown
 from cwbench.known.classes import CLASSES
 from cwbench.records.shipped import sources
@@ -164,7 +166,9 @@ def frame(found: Iterable[Board], metrics: Iterable[str] = ()) -> pd.DataFrame:
     chosen = {*metrics}
     rows = [
         _frame_row(board, row, column)
+        | (_relative(board, row, unit) if column == board.main else {})
         for board in found
+        for unit in [unit_of(board)]
         for column in sorted(board.columns, key=lambda c: c.order)
         if not chosen or column.metric in chosen
         for row in board.ordered(column)
@@ -177,7 +181,8 @@ FRAME = (
     "origin", "seeds", "runs", "value", "low", "high", "p90", "floor", "rank_low", "rank_high",
     "tied", "scaled", "scaled_low", "scaled_high", "log_ratio", "log_ratio_low", "log_ratio_high",
     "evaluations", "sampling_seconds", "fit_seconds", "note", "older",
-    "metric_source", "sees", "jacobians", "operators",
+    "metric_source", "sees", "jacobians", "operators", "relative", "relative_low",
+    "relative_high", "unit", "converged", "fall", "fall_low", "fall_high", "fall_seeds",
 )  # fmt: skip
 
 
@@ -201,6 +206,23 @@ def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
         "jacobians": row.sampling(column.nfe, "jacobians"),
         "operators": row.sampling(column.nfe, "operators"),
     }  # fmt: skip
+
+
+def _relative(board: Board, row: Row, unit: Unit | None) -> dict[str, object]:
+    """The value that ranks in the unit of its task, and what four times the steps take off it."""
+    found, twin = relative(board.cell(row, board.main), unit), convergence(board, row, unit)
+    told: dict[str, object] = {}
+    if found and unit:
+        low, high = (None if found.half is None else found.value + s * found.half for s in (-1, 1))
+        told |= {
+            "relative": found.value, "relative_low": low, "relative_high": high, "unit": unit.name,
+        }  # fmt: skip
+    if twin:
+        told |= {
+            "converged": twin.converged, "fall": twin.fall.mean, "fall_low": twin.fall.low,
+            "fall_high": twin.fall.high, "fall_seeds": twin.seeds,
+        }  # fmt: skip
+    return told
 
 
 def note(row: Row) -> str:

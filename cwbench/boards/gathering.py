@@ -6,6 +6,7 @@ import functools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from cwbench.boards.board import (
 from cwbench.boards.cells import Codes, arranged
 from cwbench.boards.scoring import score
 from cwbench.preset import NOT_KEYED
+from cwbench.records.longer import shorter
 from cwbench.records.measured import Kind, Measured
 from cwbench.records.record import label_of, without_paths
 from cwbench.records.runs import misplaced
@@ -85,8 +87,8 @@ def boards(
     """
     runs, measured, problems = _read(sources, None if metrics is None else {*metrics})
     passing = {*tasks}, {*presets}, {*tracks}
-    groups = [members for members in _grouped(runs) if _passes(runs[members[0]], *passing)]
-    made = _made(groups, runs, measured)
+    grouped = [group for group in _grouped(runs) if _passes(runs[group.cells[0]], *passing)]
+    made = _made(grouped, runs, measured)
     _title_apart(made)
     for board in made:
         score(board, {*methods}, {*sees})
@@ -155,12 +157,41 @@ JUDGED = ("main_metric", "main_nfe", "second_nfe")
 """How a task is judged; a record that says otherwise takes no rank from the others."""
 
 
-def _grouped(runs: list[Run]) -> list[list[int]]:
-    """The places of runs by what must be equal on a board."""
-    groups: dict[str, list[int]] = {}
-    for place, run in enumerate(runs):
-        groups.setdefault(identity(run), []).append(place)
+class Group(NamedTuple):
+    """The places of the runs of a board, and of the longer twins of some of them."""
+
+    cells: list[int]
+    longer: list[int]
+
+
+def _grouped(runs: list[Run]) -> list[Group]:
+    """The places of runs by what must be equal on a board; a twin stands with what it is one of."""
+    keys, of = [identity(run) for run in runs], [_shorter(run) for run in runs]
+    wanted = {*of} - {None}  # few, so that few methods are written out
+    cells = {(key, _method(run)) for key, run in zip(keys, runs, strict=True) if key in wanted}
+    groups: dict[str, Group] = {}
+    for place, (key, short, run) in enumerate(zip(keys, of, runs, strict=True)):
+        if short and (short, _method(run)) in cells:
+            groups.setdefault(short, Group([], [])).longer.append(place)
+        else:
+            groups.setdefault(key, Group([], [])).cells.append(place)
     return list(groups.values())
+
+
+def _shorter(run: Run) -> str | None:
+    """On which board the run stands whose longer twin this may be: that of the preset as it is."""
+    values = shorter(run.content["preset_values"]) if run.content["track"] == "open" else None
+    if values is None:
+        return None
+    content = {**run.content, "preset_values": values, "track": "fixed"}
+    return identity(replace(run, content=content))
+
+
+def _method(run: Run) -> str:
+    """What must be equal of the methods of twins, all that their keys hold of them."""
+    method, world = run.content["method"], run.content["environment"].get("world_size", 1)
+    parts = (method.get(name) for name in ("name", "version", "params", "changed", "source_sha256"))
+    return json.dumps([*parts, world], sort_keys=True)
 
 
 def identity(run: Run) -> str:
@@ -191,14 +222,14 @@ def _passes(run: Run, tasks: set[str], presets: set[str], tracks: set[str]) -> b
     )
 
 
-def _made(groups: Sequence[list[int]], runs: list[Run], measured: list[Measured]) -> list[Board]:
+def _made(groups: Sequence[Group], runs: list[Run], measured: list[Measured]) -> list[Board]:
     """The boards of groups of runs, with the values of their cells."""
     group, row = np.full((2, len(runs)), -1)
     seed = np.array([run.seed for run in runs], np.int64)
     made = []
-    for number, places in enumerate(groups):
-        board, rows = _board([runs[place] for place in places])
-        group[places], row[places] = number, rows
+    for number, (cells, longer) in enumerate(groups):
+        board, rows = _board([runs[place] for place in cells], [runs[place] for place in longer])
+        group[[*cells, *longer]], row[[*cells, *longer]] = number, rows
         made.append(board)
     parts: list[list[Measured]] = [[] for _ in groups]
     for part in measured:
@@ -210,8 +241,8 @@ def _made(groups: Sequence[list[int]], runs: list[Run], measured: list[Measured]
     return made
 
 
-def _board(runs: Sequence[Run]) -> tuple[Board, list[int]]:
-    """A board without cells, and in which of its rows each run is."""
+def _board(runs: Sequence[Run], longer: Sequence[Run]) -> tuple[Board, list[int]]:
+    """A board without cells, and the places of the rows in which runs and longer twins are."""
     rows: dict[str, Row] = {}
     for run in runs:
         method, key = run.content["method"], run.content["fit_key"]
@@ -224,7 +255,15 @@ def _board(runs: Sequence[Run]) -> tuple[Board, list[int]]:
         first["task"], first["preset"], first["track"], title_of(first["task"]),
         list(rows.values()), {}, {}, np.array(trained, np.int64),
     )  # fmt: skip
-    return board, [rows[run.content["fit_key"]].place for run in runs]
+    places = [rows[run.content["fit_key"]].place for run in runs]
+    of = {_method(run): row for row in rows.values() for run in row.runs} if longer else {}
+    for run in longer:
+        cell = of[_method(run)]
+        new = Row(run.content["fit_key"], cell.label, len(rows) + len(board.longer))
+        twin = board.longer.setdefault(cell.place, new)
+        twin.runs.append(run)
+        places.append(twin.place)
+    return board, places
 
 
 def _title_apart(boards: list[Board]) -> None:
@@ -280,7 +319,8 @@ def _fill(board: Board, measured: list[Measured], rows: Codes, seeds: Codes) -> 
             parts[other] += parts[column]
         if beside:  # all of it stands beside each NFE
             del parts[column]
-    runs = np.array([len(row.attempted) for row in board.rows], np.int64)
+    every = [*board.rows, *board.longer.values()]  # by place
+    runs = np.array([len(row.attempted) for row in every], np.int64)
     for column, found in parts.items():
         board.columns[column] = found[0].kind
         board.cells[column] = arranged(found, rows, seeds, runs)

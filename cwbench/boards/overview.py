@@ -1,120 +1,110 @@
-"""Across tasks: scaled scores and who wins against whom. Raw values are never averaged."""
+"""The figures of a leaderboard: values and votes across tasks, metric against NFE of each task."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations, groupby
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
+from cwbench.boards.across import by_place, group_of, short_names, stages, vote_table
 from cwbench.boards.board import Board, Row
-from cwbench.boards.comparison import against
-from cwbench.boards.ranking import Votes, votes
+from cwbench.boards.convergence import MARK, convergence, mark
+from cwbench.boards.relative import VARIANCE, relative, unit_of
 from cwbench.reporting.figures import heat_map, metric_against_nfe, vote_matrix
 from cwbench.style import saved
 
-MOST_METHODS, CONTROLS = 16, 4
-"""In a figure over all tasks at most; controls beside them."""
 CURVES = 10
 """Methods in a figure at most: the ones on most tasks, or the best."""
-LONGEST = 28
-"""Characters of a name in a figure."""
 ONE_SHOT = 1.5
 """Network evaluations a sample above which a method has more than one."""
 WIDEST = 60
 """Characters of a title."""
+MOST_ROWS, CONTROLS = 32, 4
+"""Methods in a heat map at most; controls below them."""
+NOTE = (
+    "over the error of the Gaussian with the exact moments: 0 is exact, 1 no better; <: the upper "
+    "end of an interval that the value is not above; bold: the best and what cannot be told from it"
+)
+OTHER = "*"
+"""Marks tasks whose unit is the posterior's variance."""
 
 
-def stages(boards: Sequence[Board]) -> list[tuple[str, list[Board]]]:
-    """Boards by preset and track, which never meet."""
-    by_name = groupby(boards, key=lambda b: (b.preset, b.track))
-    return [
-        (preset + (f" / {track}" * (track != "fixed")), list(members))
-        for (preset, track), members in by_name
-    ]
+class Values(NamedTuple):
+    """Rows methods, controls last, columns tasks: values in units of the task, and as text.
 
-
-def common_methods(boards: Sequence[Board], *, controls: bool) -> list[str]:
-    """Those of `by_place` that a figure has room for."""
-    return by_place(boards, controls=controls)[: MOST_METHODS + CONTROLS * controls]
-
-
-def by_place(boards: Sequence[Board], *, controls: bool) -> list[str]:
-    """Labels on these boards, those on most of them first, the best of these first."""
-    count: Counter[str] = Counter()
-    place: dict[str, list[int]] = {}
-    for board in boards:
-        rows = [row for row in board.ordered(board.main) if controls or row.role == "method"]
-        for index, row in enumerate(rows):
-            cell = board.cell(row, board.main)
-            if cell and cell.mean is not None:
-                count[row.label] += 1
-                place.setdefault(row.label, []).append(index)
-    return sorted(count, key=lambda label: (-count[label], sum(place[label]) / count[label], label))
-
-
-def short_names(names: Iterable[str]) -> list[str]:
-    """Names that fit a figure, those that would become equal numbered."""
-    seen: Counter[str] = Counter()
-    shortened = []
-    for name in names:
-        text = name if len(name) <= LONGEST else name[: LONGEST - 1] + "…"
-        seen[text] += 1
-        shortened.append(text + (f" ({seen[text]})" if seen[text] > 1 else ""))
-    return shortened
-
-
-def scaled_table(boards: Sequence[Board]) -> pd.DataFrame:
-    """Scaled scores at the NFE that is judged: rows methods, columns tasks."""
-    methods = common_methods(boards, controls=True)
-    table = pd.DataFrame(index=methods, columns=short_names([b.title for b in boards]), dtype=float)
-    for board, title in zip(boards, table.columns, strict=True):
-        for row in board.rows:
-            cell = board.cell(row, board.main)
-            if cell and cell.scaled and row.label in methods:
-                table.loc[row.label, title] = cell.scaled[0]
-    return table.dropna(axis="columns", how="all")
-
-
-def vote_table(boards: Sequence[Board]) -> pd.DataFrame:
-    """Wins, ties and losses of the row against the column, one vote a task group.
-
-    Nearly Gaussian tasks have none.
+    A bound stands where a value is not above its interval. `tied` with the best; `groups` says of
+    each row what it stands with.
     """
-    boards = [board for board in boards if not board.nearly_gaussian]
-    methods = common_methods(boards, controls=False)
-    met: dict[tuple[str, str], tuple[int, int, int]] = {}
-    rows = [{row.label: row for row in board.rows} for board in boards]
-    for a, b in combinations(methods, 2):
-        found = _votes(list(zip(boards, rows, strict=True)), a, b)
-        if sum(found):
-            met[a, b] = (found.wins, found.ties, found.losses)
-            met[b, a] = (found.losses, found.ties, found.wins)
-    known = {a for a, _ in met}
-    shown = [m for m in methods if m in known]
-    triples = [[met.get((a, b)) for b in shown] for a in shown]
-    return pd.DataFrame(triples, index=shown, columns=shown, dtype=object)
+
+    sizes: pd.DataFrame
+    texts: pd.DataFrame
+    tied: NDArray[np.bool_]
+    groups: list[int]
 
 
-def _votes(boards: Sequence[tuple[Board, Mapping[str, Row]]], a: str, b: str) -> Votes:
-    """How two methods meet on boards, each with its rows by label."""
-    verdicts = []
-    for board, rows in boards:
-        if board.main and a in rows and b in rows and rows[a].sees == rows[b].sees:
-            found = against(board, rows[a], rows[b], board.main)
-            verdicts.append((board.group, found.verdict))
-    return votes(verdicts)
+def relative_values(boards: Sequence[Board]) -> Values:
+    """The values that rank, of boards with a unit."""
+    units = [(board, unit) for board in boards if (unit := unit_of(board))]
+    shown = [board for board, _ in units]
+    labels, names = _shown(shown), short_names([board.title for board in shown])
+    columns = [
+        name + OTHER * (unit.name == VARIANCE) for name, (_, unit) in zip(names, units, strict=True)
+    ]
+    rows = [{row.label: row for row in board.rows} for board in shown]
+    cells = [
+        [board.cell(each[label], board.main) if label in each else None for label in labels]
+        for board, each in zip(shown, rows, strict=True)
+    ]
+    signs = [
+        [mark(convergence(board, each[label], unit)) if label in each else "" for label in labels]
+        for (board, unit), each in zip(units, rows, strict=True)
+    ]
+    found = [
+        [relative(cell, unit) for cell in column]
+        for (_, unit), column in zip(units, cells, strict=True)
+    ]
+    shape = len(columns), len(labels)  # where there is none, numpy cannot tell
+    sizes = np.array([[one.size if one else math.nan for one in each] for each in found], float)
+    texts = [
+        [one.short + sign if one else "" for one, sign in zip(each, those, strict=True)]
+        for each, those in zip(found, signs, strict=True)
+    ]
+    tied = np.array([[bool(cell and cell.tied) for cell in each] for each in cells], bool)
+    groups = {label: group_of(row) for each in rows for label, row in each.items()}
+    return Values(
+        pd.DataFrame(sizes.reshape(shape).T, labels, columns),
+        pd.DataFrame(np.array(texts, object).reshape(shape).T, labels, columns),
+        tied.reshape(shape).T, [groups[label] for label in labels],
+    )  # fmt: skip
+
+
+def _shown(boards: Sequence[Board]) -> list[str]:
+    """The labels of rows that a figure has room for."""
+    methods = by_place(boards, controls=False)
+    controls = [each for each in by_place(boards, controls=True) if each not in methods]
+    return methods[:MOST_ROWS] + controls[:CONTROLS]
 
 
 def heat_map_of(boards: Sequence[Board], name: str) -> Figure:
-    """The heat map of a preset."""
-    note = "scaled score: 0 ignores y, 1 is the exact posterior"
-    table = scaled_table(boards)
-    table = table.set_axis(classed(short_names(table.index), table.index, boards), axis=0)
-    return heat_map(table, title=f"Scaled scores, {name}", note=note)
+    """The heat map of some boards."""
+    found = relative_values(boards)
+    names = classed(short_names(found.sizes.index), found.sizes.index, boards)
+    breaks = [i for i in range(1, len(names)) if found.groups[i] != found.groups[i - 1]]
+    sizes, texts = (table.set_axis(names, axis=0) for table in (found.sizes, found.texts))
+    signed = any(MARK in text for text in texts.to_numpy().ravel())
+    note = NOTE + f"; {MARK}: not converged, less at four times the steps" * signed
+    note += f"; {OTHER}: over {VARIANCE}" * any(name.endswith(OTHER) for name in sizes.columns)
+    return heat_map(
+        sizes, texts, bold=found.tied, breaks=breaks, title=f"Relative error, {name}",
+        note=note,
+    )  # fmt: skip
 
 
 def classed(names: Sequence[str], labels: Iterable[str], boards: Sequence[Board]) -> list[str]:
@@ -138,7 +128,7 @@ def votes_of(boards: Sequence[Board], name: str) -> Figure:
 
 
 def draw(boards: Sequence[Board], directory: Path) -> list[Path]:
-    """Write every figure as PNG: scores and votes of each preset, metric against NFE of each task.
+    """Write every figure as PNG: values and votes of each preset, metric against NFE of each task.
 
     Those that would be empty are left out.
 
@@ -147,8 +137,8 @@ def draw(boards: Sequence[Board], directory: Path) -> list[Path]:
     """
     figures: dict[str, Figure] = {}
     for name, members in stages(boards):
-        if len(scaled_table(members).columns):
-            figures[f"scaled-scores-{name}"] = heat_map_of(members, name)
+        if len(relative_values(members).sizes):
+            figures[f"relative-{name}"] = heat_map_of(members, name)
         if len(vote_table(members)):
             figures[f"votes-{name}"] = votes_of(members, name)
     return _saved(figures | _of_tasks(boards), directory)

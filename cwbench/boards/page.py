@@ -26,10 +26,13 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from cwbench.boards import convergence
+from cwbench.boards.across import stages
 from cwbench.boards.board import DISTANCES, Board, Column, Row, Run
+from cwbench.boards.first import First, first
 from cwbench.boards.frames import note
 from cwbench.boards.gallery import Gallery
-from cwbench.boards.overview import heat_map_of, looks_of, looks_on, nfe_figure, stages, votes_of
+from cwbench.boards.overview import heat_map_of, looks_of, looks_on, nfe_figure, votes_of
 from cwbench.errors import UsageError
 from cwbench.records.logs import lines
 from cwbench.records.record import finite
@@ -58,7 +61,7 @@ def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
     script = _resource("plot.js") + _resource("page.js")
     styles = _resource("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    looks = looks_of(boards)
+    looks, table = looks_of(boards), first(boards)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_resource("page.html")).render(
         version=VERSION,
@@ -67,7 +70,8 @@ def page(boards: Sequence[Board], problems: Sequence[str]) -> str:
         styles=Markup(styles),  # noqa: S704 - our own file
         data=_packed(_data(boards, looks)),
         problems=problems,
-        stages=[(name, _stage_figures(members, name)) for name, members in stages(boards)],
+        table=table,
+        pictures=_overall(table),
         figures=[
             (i, _svg(figure)) for i, b in enumerate(boards) if (figure := nfe_figure(b, looks))
         ],
@@ -78,8 +82,11 @@ def _resource(name: str) -> str:
     return (resources.files("cwbench.boards") / "web" / name).read_text(encoding="utf-8")
 
 
-def _stage_figures(boards: Sequence[Board], name: str) -> list[Markup]:
-    return [_svg(heat_map_of(boards, name)), _svg(votes_of(boards, name))]
+def _overall(table: First) -> list[Markup]:
+    """The figures of all tasks together, of the boards that stand in the table."""
+    name = ", ".join(dict.fromkeys(board.preset for board in table.boards))
+    drawn = [heat_map_of(table.boards, name), votes_of(table.boards, name)] if table.boards else []
+    return [_svg(figure) for figure in drawn]
 
 
 def _svg(figure: Figure) -> Markup:
@@ -139,7 +146,7 @@ def _board(
 ) -> dict[str, Any]:
     columns = sorted(board.columns, key=lambda column: column.order)
     place = {column: index for index, column in enumerate(columns)}
-    rows = board.ordered(board.main)
+    rows, longer = board.ordered(board.main), convergence.texts(board)
     return {
         "title": board.title, "stage": stage, "task": board.task["name"], "older": board.older,
         "version": board.task["version"], "params": board.task["params"],
@@ -149,7 +156,9 @@ def _board(
         "main": place.get(board.main) if board.main else None,
         "columns": [_column(board, column) for column in columns],
         "rows": [
-            _row(row, columns, cells, shared) | {"look": looks[row.label]} | gallery.entry(row)
+            _row(row, columns, cells, shared)
+            | {"look": looks[row.label], "converged": longer.get(row.place, "")}
+            | gallery.entry(row)
             for row, cells in zip(rows, _cells(board, rows, columns), strict=True)
         ],
     }  # fmt: skip

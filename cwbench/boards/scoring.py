@@ -33,7 +33,7 @@ def score(board: Board, methods: set[str], classes: set[str]) -> None:
         methods: names or labels; empty for all.
         classes: what methods see; empty for all. Controls stay.
     """
-    controls = _controls(board)
+    controls = board.controls = _controls(board)
     if methods:
         board.rows = [r for r in board.rows if {r.label, r.method["name"]} & methods]
     if classes:
@@ -121,8 +121,7 @@ def _rank_incomplete(cells: Cells, methods: Codes, ranked: int) -> None:
 def _measure(board: Board, column: Column, controls: Mapping[str, Codes]) -> None:
     """Intervals and scores of all cells in a column, those of the same seeds at once."""
     cells, kind = board.cells[column], board.columns[column]
-    scalable = kind.debiased and kind.direction == "lower" and kind.ranks
-    bases = {name: _base(cells, places) for name, places in controls.items() if scalable}
+    bases = {name: _base(cells, places) for name, places in controls.items() if kind.scalable}
     if cells.whole:  # as nearly always
         _write(cells, np.arange(len(cells.values)), cells.values, bases)
         return

@@ -117,15 +117,15 @@ def _form(output: Path | None, against: Path | None) -> str:
 
 def _told(found: Boards, form: str, sort: str, output: Path | None) -> str:
     """The boards in a format."""
-    from cwbench.boards import formats
+    from cwbench.boards import texts
 
     if form == "table":
-        return _rendered(formats.terminal(found.boards, sort), output)
+        return _rendered(texts.terminal(found.boards, sort), output)
     if form == "html":
         from cwbench.boards.page import page
 
         return page(found.boards, found.problems)
-    return formats.TEXTS[form](found.boards, sort)
+    return texts.TEXTS[form](found.boards, sort)
 
 
 def _changed(against: Path, shown: list[Board], chosen: dict[str, str | None]) -> str:

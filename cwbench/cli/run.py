@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 @click.option("--keep-samples", is_flag=True, help="Keep samples beyond 64 MiB.")
 @results_option
 @click.option("--force", is_flag=True, help="Start anew; the earlier run stays until that is ok.")
+@click.option(
+    "--longer", is_flag=True, help="At four times the steps, judged NFE only: has it converged?"
+)
 @click.option("--track", metavar="tensorboard[:DIR]", help="Follow the fit in TensorBoard.")
 @figures_option
 @json_option
@@ -68,6 +71,7 @@ def run(
     keep_samples: bool,
     results: Path | None,
     force: bool,
+    longer: bool,
     track: str | None,
     figures: bool,
     as_json: bool,
@@ -88,6 +92,7 @@ def run(
             task, method, preset, seed, parse(assignments), grid, results, metrics=metrics,
             device=device, keep_samples=keep_samples, force=force, quiet=quiet or as_json,
             callbacks=callbacks, inception_weights=inception_weights, figures=figures,
+            longer=longer,
         ),
         as_json=as_json,
     )  # fmt: skip

@@ -53,6 +53,9 @@ from cwbench.records.interruption import SweepInterruptedError
     "--slurm", multiple=True, metavar="KEY=VALUE", help="Of the Slurm jobs: partition=gpu."
 )
 @click.option("--retry", help="Do again what ended so: failed,timeout,oom,diverged.")
+@click.option(
+    "--longer", is_flag=True, help="At four times the steps, judged NFE only: has it converged?"
+)
 @click.option("--force", is_flag=True, help="Start anew; earlier runs stay until that is ok.")
 @click.option(
     "--dry-run", is_flag=True, help="Print the matrix, what is done, and a time; do nothing."

@@ -32,6 +32,11 @@ class Kind(NamedTuple):
     ranks: bool
     debiased: bool
 
+    @property
+    def scalable(self) -> bool:
+        """Whether 0 is exact, so that ratios of values mean something."""
+        return self.debiased and self.direction == "lower" and self.ranks
+
 
 class Measured(NamedTuple):
     """The n entries of one kind.

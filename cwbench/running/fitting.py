@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,10 +19,11 @@ from cwbench.machine.cpu import single_threaded
 from cwbench.machine.guests import visiting
 from cwbench.machine.processes import Processes
 from cwbench.machine.streams import seeded_globals, stream
-from cwbench.method import Method, take
+from cwbench.method import Method, State, take
 from cwbench.preset import Preset
 from cwbench.records import beside, storage
 from cwbench.records.record import Record, finite, recordable
+from cwbench.running.longer import NO_STEPS, is_longer
 from cwbench.running.needs import unsupported
 from cwbench.running.outcome import Outcome
 from cwbench.running.request import Request, problem_spec
@@ -87,7 +88,7 @@ def fit(
     *,
     follow: Follow = lambda: None,
     begin: Callable[[], None] = lambda: None,
-) -> None:
+) -> str | None:
     """Fit and keep the model, or take the fitted one from disk.
 
     Args:
@@ -98,23 +99,28 @@ def fit(
         follow: see `Follow`.
         begin: called where a fit is about to begin.
 
+    Returns:
+        Why nothing is kept, of the longer twin of a fit that takes no steps; else None.
+
     Raises:
         CorruptFileError: if the stored model is damaged or not the one that `previous` names.
     """
     if not place.has_model:
         begin()
-        _train_and_keep(bound, place, outcome, follow)
-        return
+        return _train_and_keep(bound, place, outcome, follow)
     sha256 = previous.files.get(beside.MODEL) if previous else None
     state, facts = storage.load_model(place.directory, bound.request.fit_id, sha256)
     with seeded_globals(*_key(bound.request), "load"):
         bound.method.load_state_dict(state)
     outcome.cost, outcome.diagnostics = facts["cost"], facts["diagnostics"]
     place.progress.message("fitted before; model loaded")
+    return None
 
 
-def _train_and_keep(bound: Bound, place: Place, outcome: Outcome, follow: Follow) -> None:
-    outcome.cost, following = train(bound, place, follow)
+def _train_and_keep(bound: Bound, place: Place, outcome: Outcome, follow: Follow) -> str | None:
+    outcome.cost, following, stepped = train(bound, place, follow)
+    if not stepped and is_longer(bound.request):
+        return NO_STEPS
     trained = dict(bound.method.state_dict())
     outcome.cost["parameters"] = sum(v.numel() for v in trained.values() if isinstance(v, Tensor))
     outcome.cost["sampling"] = {}
@@ -124,15 +130,29 @@ def _train_and_keep(bound: Bound, place: Place, outcome: Outcome, follow: Follow
     facts = {"cost": outcome.cost, "diagnostics": outcome.diagnostics}
     storage.save_model(place.directory, trained, bound.request.fit_id, facts)
     shutil.rmtree(place.directory / "checkpoint", ignore_errors=True)
+    return None
 
 
-def train(
-    bound: Bound, place: Place, follow: Follow = lambda: None
-) -> tuple[dict[str, Any], Following | None]:
-    """Fit; what it cost, and what scored the method meanwhile."""
+class Trained(NamedTuple):
+    """What a fit cost, what scored the method meanwhile, and whether its steps decide anything."""
+
+    cost: dict[str, Any]
+    following: Following | None
+    stepped: bool
+
+
+def train(bound: Bound, place: Place, follow: Follow = lambda: None) -> Trained:
+    """Fit a method that is not fitted yet."""
     request, key = bound.request, _key(bound.request)
     data = training_data(request.task, request.preset, request.seed)
     following = follow()
+    keep = Shelf.of(place.cache, request).state if place.cache else unshared
+    shared: list[str] = []
+
+    def shelf(name: str, fit: Callable[[], State]) -> State:
+        shared.append(name)  # another run may have taken its steps
+        return keep(name, fit)
+
     context = TrainingContext(
         data,
         request.preset.model_copy(deep=True),
@@ -147,13 +167,13 @@ def train(
         show=place.progress,
         stop=place.stop,
         following=following,
-        shelf=Shelf.of(place.cache, request).state if place.cache else unshared,
+        shelf=shelf,
     )
     started = time.perf_counter()
     with single_threaded(), seeded_globals(*key, "fit"):
         bound.method.fit(HandedData(data), context)
     context.seconds["fit"] = context.seconds["fit"] or time.perf_counter() - started
-    return context.costs(), following
+    return Trained(context.costs(), following, bool(context.step or shared))
 
 
 def _key(request: Request) -> tuple[str | int, ...]:

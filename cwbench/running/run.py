@@ -51,6 +51,7 @@ from cwbench.running.recorded import (
     without_paths,
 )
 from cwbench.running.request import Request
+from cwbench.running.task_facts import variance_facts
 from cwbench.running.tracking import Callback, RunStart, Tracking
 
 
@@ -235,7 +236,7 @@ class Runner:
                     self.directory, stop=self.stop, processes=self.processes,
                     checkpoint_seconds=self.checkpoint_seconds,
                 )  # fmt: skip
-                outcome.cost, _ = fitting.train(bound, place)
+                outcome.cost = fitting.train(bound, place).cost
         self.processes.leave()
         return self._record(("ok", None), outcome, started, None, self.directory)
 
@@ -292,13 +293,15 @@ class Runner:
             judge, bound = self._judge(), bind(request, self.device)
             if isinstance(bound, str):
                 return "skipped", bound
-            fitting.fit(
+            if idle := fitting.fit(
                 bound, place, outcome, previous, begin=begin,
                 follow=lambda: measuring.followed(bound, judge, place.progress),
-            )  # fmt: skip
+            ):  # fmt: skip
+                return "skipped", idle
             self._measure(bound, judge, place, outcome, kept)
             outcome.diagnostics |= scale_facts(judge.observations.x / judge.units)
             outcome.diagnostics |= gap_facts(request.task, request.preset, self._cache)
+            outcome.diagnostics |= variance_facts(judge)
             measured.append(bound.method)
             return ("ok", None) if kept else verdict(request, outcome.metrics)
 

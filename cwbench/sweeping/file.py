@@ -21,7 +21,7 @@ from cwbench.errors import UsageError, unknown
 from cwbench.machine.files import contents
 
 TABLES = ("set", "slurm")
-FLAGS = ("force", "keep-samples", "quiet", "json", "dry-run")
+FLAGS = ("force", "longer", "keep-samples", "quiet", "json", "dry-run")
 LISTS = ("task", "method", "seeds", "nfe", "metrics", "gpus", "retry")
 
 

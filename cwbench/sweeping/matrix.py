@@ -29,6 +29,7 @@ from pydantic import BaseModel
 from cwbench import registry
 from cwbench.errors import UsageError, unknown
 from cwbench.preset import NFE, Preset
+from cwbench.running.longer import longer as longer_of
 from cwbench.running.recorded import identity_of
 from cwbench.running.request import Request, resolve
 from cwbench.sweeping.trial import refused_pairs
@@ -65,6 +66,8 @@ class Matrix:
     metrics: tuple[str, ...] = ()
     try_seconds: float = 600.0
     """What plugins of others have to be set up."""
+    longer: bool = False
+    """Whether each is run at four times its steps (`cwbench.running.longer`)."""
 
     def combinations(self) -> list[Combination]:
         """Every combination once, seeds innermost, all of them validated.
@@ -114,8 +117,11 @@ class Matrix:
             task, method, preset=self.preset, seed=self.seeds[0], given=settings, nfe=self.nfe,
             metrics=self.metrics,
         )  # fmt: skip
+        nfe = None if self.nfe is None else list(self.nfe)
+        if self.longer:
+            first = longer_of(first)
+            settings, nfe = first.settings, [each for each in first.nfe if each] or None
         for seed in self.seeds:  # a seed changes nothing that is checked
-            nfe = None if self.nfe is None else list(self.nfe)
             request = replace(first, seed=seed)
             yield Combination(task, method, settings, nfe, list(self.metrics), request)
 

@@ -79,6 +79,7 @@ def sweep_request(arguments: Mapping[str, Any]) -> SweepRequest:
         nfe=_texts(given["nfe"]) if "nfe" in given else None,
         metrics=_texts(given.get("metrics", ())),
         try_seconds=_try_seconds(engine.timeout),
+        longer=given.get("longer", False),
     )
     options = Options(
         device=given.get("device", "auto"),

@@ -19,6 +19,7 @@ from cwbench.metric import Metric
 from cwbench.preset import NFE
 from cwbench.records.below import INDEPENDENT, errors_below
 from cwbench.records.entry import Entry
+from cwbench.records.facts import POSTERIOR_VARIANCE
 from cwbench.records.record import Record
 from cwbench.records.schema import brief
 from cwbench.records.tables import GAUSSIAN_GAP
@@ -26,6 +27,7 @@ from cwbench.records.values import AGREEMENT
 from cwbench.running.outcome import is_present
 from cwbench.running.recorded import metric_id, suffixed
 from cwbench.running.request import Request
+from cwbench.running.task_facts import variance_facts
 from cwbench.verifying import stored
 from cwbench.verifying.found import Finding, Problem, Unchecked
 from cwbench.verifying.model import StoredModel
@@ -51,6 +53,8 @@ TOLD = 0.01
 
 GAP_ROUNDING = 1e-3
 """How far a Gaussian gap may be off on another processor: a tenth of its standard error."""
+VARIANCE_ROUNDING = 1e-4
+"""Share by which a posterior variance may be off there."""
 
 Gaps = dict[str, float | None]
 """The Gaussian gap by task and its settings."""
@@ -253,6 +257,19 @@ def gaussian_gap(record: Record, request: Request, known: Gaps) -> Iterator[Find
         yield Problem(f"{GAUSSIAN_GAP} is on record, which such a run does not measure")
     elif not isinstance(said, float) or not abs(said - found) <= GAP_ROUNDING:
         yield Problem(f"{GAUSSIAN_GAP} is {brief(repr(said), 40)} on record, {found!r} of the task")
+
+
+def posterior_variance(record: Record, request: Request) -> Iterator[Finding]:
+    """The posterior variance on record, a unit of values, against that of the task."""
+    said = record.diagnostics.get(POSTERIOR_VARIANCE)
+    if said is None:
+        return
+    found = variance_facts(ObservationJudge(request.task, request.preset)).get(POSTERIOR_VARIANCE)
+    if found is None:
+        yield Problem(f"{POSTERIOR_VARIANCE} is on record, which such a run does not measure")
+    elif not isinstance(said, float) or not math.isclose(said, found, rel_tol=VARIANCE_ROUNDING):
+        told = brief(repr(said), 40)
+        yield Problem(f"{POSTERIOR_VARIANCE} is {told} on record, {found!r} of the task")
 
 
 def _elsewhere(record: Record) -> str:

@@ -156,6 +156,7 @@ class _Verification:
             found.take(_told(numbers.by_metric, record, request))
         if not found.refused:
             found.take(_told(scoring.gaussian_gap, record, request, self.gaps))
+            found.take(_told(scoring.posterior_variance, record, request))
             found.take(_told(scoring.below_exact, record, request))
             self._again(record, request, values, found)
 

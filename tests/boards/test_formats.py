@@ -138,7 +138,7 @@ def test_unknown_names(cli: Cwbench, results: Path, five: object) -> None:
 def test_figures_are_drawn(cli: Cwbench, results: Path, five: object, tmp_path: Path) -> None:
     shown(cli, results, "--figures", tmp_path / "figures")
     drawn = sorted(path.name for path in (tmp_path / "figures").iterdir())
-    assert drawn == ["scaled-scores-quick.png", "t-quick.png", "votes-quick.png"]
+    assert drawn == ["relative-quick.png", "t-quick.png", "votes-quick.png"]
     (tmp_path / "file").touch()
     assert cli("leaderboard", "--figures", tmp_path / "file").exit_code == 2
 

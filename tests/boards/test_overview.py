@@ -1,4 +1,4 @@
-"""Across boards: scaled scores, votes, and colours that stay those of a method."""
+"""Across boards: relative values, votes, and colours that stay those of a method."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import rich
 from made_runs import NOISE, Write, judged, write_run
+from scipy import stats
 
-from cwbench.boards.formats import TEXTS, terminal
-from cwbench.boards.overview import CURVES, looks_of, looks_on, scaled_table, vote_table
+from cwbench.boards.across import vote_table
+from cwbench.boards.overview import CURVES, heat_map_of, looks_of, looks_on, relative_values
 from cwbench.boards.page import _data
+from cwbench.boards.texts import TEXTS, terminal
 
 
 def test_across_tasks(results: Path, write: Write) -> None:
@@ -24,15 +26,54 @@ def test_across_tasks(results: Path, write: Write) -> None:
             write(ids, task=task, seed=seed, task_part={"group": group})
             ids = {"ew2sq": 5 + gap + NOISE[seed][::-1]}
             write(ids, task=task, method="n", seed=seed, task_part={"group": group})
-        write({"ew2sq": np.full(40, 10.0)}, task=task, method="prior",
-              method_part={"role": "lower"}, task_part={"group": group})  # fmt: skip
+        write({"ew2sq": np.full(40, 10.0) + NOISE[4]}, task=task, method="oracle-gaussian",
+              method_part={"role": "upper"}, task_part={"group": group})  # fmt: skip
+        write({"ew2sq": 0.1 * NOISE[4] - NOISE[4].mean() / 10}, task=task, method="oracle",
+              method_part={"role": "upper"}, task_part={"group": group})  # fmt: skip
     found = judged(results)
     votes = vote_table(found)
     assert votes.loc["m", "n"] == (1, 1, 0)
     assert votes.loc["n", "m"] == (0, 1, 1)
-    scaled = scaled_table(found)
-    assert scaled.loc["m"].tolist() == pytest.approx([1 - (5 + NOISE[:4].mean()) / 10] * 3)
-    assert scaled.loc["prior"].tolist() == pytest.approx([0] * 3)
+    values = relative_values(found)
+    unit = 10 + NOISE[4].mean()
+    assert values.sizes.loc["m"].tolist() == pytest.approx([(5 + NOISE[:4].mean()) / unit] * 3)
+    assert values.sizes.index.tolist() == ["m", "n", "oracle", "oracle-gaussian"]
+    assert values.groups == [0, 0, 4, 4], "controls stand apart"
+    assert values.tied.tolist()[:2] == [[True] * 3, [False, False, True]]
+    high = stats.t.ppf(0.975, 39) * 0.1 * NOISE[4].std(ddof=1) / 40**0.5 / unit
+    assert values.sizes.loc["oracle"].tolist() == pytest.approx([high] * 3)
+    drawn = {text.get_text(): text for text in heat_map_of(found, "quick").axes[0].texts}
+    assert {text[0] for text in drawn if text.startswith("<")} == {"<"}
+    assert float(next(t for t in drawn if t[0] == "<")[2:]) >= high
+    assert drawn["0.50"].get_fontweight() == "bold"
+    assert drawn["1.0"].get_fontweight() == "normal"
+
+
+def test_the_scale_of_the_heat_map_is_logarithmic_around_one(results: Path, write: Write) -> None:
+    """A third and three times the unit are equally far from white, a thousandth is the end."""
+    means = {"third": 1 / 3, "thrice": 3.0, "half": 1 / 2, "least": 1e-3, "less": 1e-4}
+    for name, mean in means.items():
+        write({"ew2sq": mean * (1 + 0.01 * NOISE[0])}, method=name)
+    one = {"method": "oracle-gaussian", "method_part": {"role": "upper"}}
+    write({"ew2sq": 1 + 0.01 * NOISE[0]}, **one)
+    found = judged(results)
+    figure = heat_map_of(found, "quick")
+    patches = figure.axes[0].patches
+    colours = dict(zip(relative_values(found).sizes.index, patches, strict=True))
+    bar = figure.axes[1]
+    low, high = bar.get_ylim()
+    assert low == pytest.approx(-high)
+    places = {
+        label.get_text(): tick
+        for tick, label in zip(bar.get_yticks(), bar.get_yticklabels(), strict=True)
+    }
+    assert places["1"] == 0 and places["3"] == pytest.approx(np.log10(3))
+    red, _, blue, _ = colours["third"].get_facecolor()
+    assert blue > red, "better is blue"
+    red, _, blue, _ = colours["thrice"].get_facecolor()
+    assert red > blue, "worse is red"
+    assert colours["least"].get_facecolor() == colours["less"].get_facecolor()
+    assert colours["half"].get_facecolor() != colours["third"].get_facecolor()
 
 
 def measured_gap(results: Path, task: str, gaps: list[object]) -> None:

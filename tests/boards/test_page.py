@@ -182,12 +182,23 @@ def test_standard_comes_first_and_tabs_obey_the_keyboard(opened: Callable[..., P
     assert shown.inner_text("#title") == f"odd (a={ATTACK})"
     quick(shown)
     assert names(shown)[2:4] == [ODD, "bad"]
-    shown.focus("[role=tab][aria-selected=true]")
-    shown.keyboard.press("ArrowLeft")
-    assert shown.is_visible("#overview")
-    assert shown.locator("#overview figure svg:visible").count() == 2
-    shown.keyboard.press("End")
-    assert shown.is_visible("#board")
+    for key in ("ArrowLeft", "End"):
+        shown.focus("[role=tab][aria-selected=true]")
+        shown.keyboard.press(key)
+        assert shown.is_visible("#board")
+
+
+@needs_browser
+def test_the_page_opens_with_all_tasks_whatever_the_preset(opened: Callable[..., Page]) -> None:
+    shown = opened()
+    for _ in range(2):
+        rows = shown.locator("#first tbody tr")
+        assert rows.first.inner_text().split()[0] in ("good", "twin")
+        assert shown.locator("#first thead th").all_inner_texts()[1].split() == ["t", "quick"]
+        assert shown.locator("#all figure svg:visible").count() == 2
+        tops = "id => document.getElementById(id).getBoundingClientRect().top"
+        assert shown.evaluate(tops, "first") < shown.evaluate(tops, "tabs")
+        quick(shown)
 
 
 @needs_browser

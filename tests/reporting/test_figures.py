@@ -249,26 +249,32 @@ def test_global_settings_and_pyplot_are_left_alone():
 
 
 def test_summaries_colour_each_cell_by_its_value_and_leave_absent_ones_free() -> None:
+    """Blue to red on a logarithmic scale from 1/34 to 34; what is beyond has the ends' colours."""
     table = pd.DataFrame(
-        [[1.0, np.nan], [0.0, 0.5], [-3.0, 0.25]], index=["a", "b", "c"], columns=["s", "t"]
+        [[1.0, np.nan], [34.0, 34.0**-0.5], [1e3, -0.1]],
+        index=["a", "b", "c"], columns=["s", "t"],
+    )  # fmt: skip
+    texts = pd.DataFrame(
+        [["1.0", ""], ["34", "0.17"], ["1000", "−0.1"]], ["a", "b", "c"], ["s", "t"]
     )
-    (ax,) = heat_map(table, title="scores").axes
-    colours = mpl.colormaps["viridis"]
+    bold = np.array([[True, False], [False, False], [False, False]])
+    ax, bar = heat_map(table, texts, bold=bold, breaks=[2], title="errors").axes
+    colours = mpl.colormaps["RdBu_r"]
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
     assert ax.yaxis_inverted()
     found = {(int(p.get_y()), int(p.get_x())): p.get_facecolor() for p in ax.patches}
-    expected = {(0, 0): 1.0, (1, 0): 0.0, (1, 1): 0.5, (2, 0): 0.0, (2, 1): 0.25}
+    expected = {(0, 0): 0.5, (1, 0): 1.0, (1, 1): 0.25, (2, 0): 1.0, (2, 1): 0.0}
     assert found.keys() == expected.keys()
     for place, value in expected.items():
         assert np.allclose(found[place], colours(value), atol=0.01), place
-    words = {(int(t.get_position()[1]), int(t.get_position()[0])): t.get_text() for t in ax.texts}
-    assert words == {
-        (0, 0): "1.00",
-        (1, 0): "0.00",
-        (1, 1): "0.50",
-        (2, 0): "−3.00",
-        (2, 1): "0.25",
-    }
+    assert written(ax) == {
+        (0, 0): "1.0", (1, 0): "34", (1, 1): "0.17", (2, 0): "1000", (2, 1): "−0.1",
+    }  # fmt: skip
+    assert [text.get_text() for text in ax.texts if text.get_fontweight() == "bold"] == ["1.0"]
+    assert [line.get_ydata()[0] for line in ax.lines] == [2]
+    assert [label.get_text() for label in bar.get_yticklabels()] == [
+        "0.03", "0.1", "0.3", "1", "3", "10", "30",
+    ]  # fmt: skip
 
 
 def test_votes_are_written_from_the_row_against_the_column() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from attacks.forging import content_of, forged, put, settled
 
 import cwbench
@@ -159,3 +160,27 @@ def test_a_gaussian_gap_that_is_not_the_tasks_is_refused(
         (found,) = verify(tmp_path, fresh=False)
         assert found.refused, said
         assert cwbench.leaderboard(results=tmp_path) is not None
+
+
+def test_a_posterior_variance_that_is_not_the_tasks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the unit of values where posteriors are Gaussian."""
+    monkeypatch.setattr(difficulty, "OBSERVATIONS", 4)
+    monkeypatch.setattr(difficulty, "SAMPLES", 50)
+    record = cwbench.run(
+        "gaussian-linear", "linear-gaussian", preset="smoke", results=tmp_path, quiet=True,
+        figures=False, settings={"preset.observations": 4, "preset.samples": 10},
+    )  # fmt: skip
+    said = record.diagnostics["task_posterior_variance"]
+    task = cwbench.load_task("gaussian-linear")
+    wanted = task.posterior_moments(torch.zeros(1, *task.y_shape)).covariance[0].trace()
+    assert said == pytest.approx(float(wanted)), "a Gaussian's is the same at every observation"
+    (found,) = verify(tmp_path, fresh=False)
+    assert not found.refused
+    for wrong in (said * 1.01, "3"):
+        content = content_of(record.directory)
+        content["diagnostics"]["task_posterior_variance"] = wrong
+        (record.directory / "record.json").write_text(json.dumps(content))
+        (found,) = verify(tmp_path, fresh=False)
+        assert [p for p in found.problems if "task_posterior_variance" in p], found

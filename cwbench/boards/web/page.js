@@ -55,10 +55,13 @@
     { id: "evaluations", title: "evaluations", wide: true, key: r => cost(r.row, 0), text: r => short(cost(r.row, 0)) },
     { id: "sampling", title: "sampling s", wide: true, key: r => cost(r.row, 1), text: r => short(cost(r.row, 1)) },
     { id: "fit", title: "fit s", wide: true, key: r => r.row.fit, text: r => short(r.row.fit) },
+    { id: "converged", title: "converged", wide: true, left: true, key: r => r.row.converged, text: r => r.row.converged, shown: b => b.rows.some(row => row.converged) },
     { id: "sees", title: "sees", wide: true, left: true, key: r => r.row.sees, text: r => r.row.sees },
     { id: "origin", title: "from", wide: true, left: true, key: r => r.row.origin, text: r => r.row.origin },
   ];
   const cost = (row, which) => (row.costs[state.nfe] || [null, null])[which];
+
+  const columnsShown = () => COLUMNS.filter(c => !c.shown || c.shown(board()));
 
   let entries = [];  // of the board shown: {row, cell, tr}
 
@@ -72,7 +75,7 @@
 
   function buildHead() {
     const row = make("tr");
-    for (const column of COLUMNS) {
+    for (const column of columnsShown()) {
       const th = make("th", { scope: "col", className: (column.left ? "text " : "") + (column.wide ? "wide " : "") + (column.id === "bar" ? "bar" : "") });
       if (column.key) {
         const title = column.id === "value" ? heading() : column.title;
@@ -109,7 +112,7 @@
   function buildRow(entry, limits) {
     const { row, cell } = entry;
     const tr = make("tr", { className: (row.role !== "method" ? "control " : "") + (cell && cell[TIED] === 1 ? "tied" : "") });
-    for (const column of COLUMNS) {
+    for (const column of columnsShown()) {
       if (column.id === "bar") { tr.append(bar(cell, limits)); continue; }
       const td = make("td", { className: (column.left ? "text " : "") + (column.wide ? "wide" : "") });
       if (column.id === "method") {
@@ -202,6 +205,7 @@
     if (!c) { at("reading").textContent = "No method has this metric at this NFE."; return; }
     const parts = [`${sizes(c)}, metric version ${c.version}${c.source ? ` of ${c.source}` : ""}`];
     parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : `lower is better; a perfect sampler scores ${words().floor}, not 0`);
+    if (b.rows.some(row => row.converged)) parts.push("converged: whether four times the steps on the same pairs take off no more than the interval, or than 20\u2009% of the smaller of the value and the unit (in brackets: seeds, where fewer than three)");
     if (!c.ranks) parts.push("shown, never ranked by: a wrong sampler can have the better value");
     if (b.together && data.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${data.together.join(", ")} do not contradict each other`);
     if (b.remark) parts.push(b.remark);
@@ -412,25 +416,22 @@
       button.setAttribute("aria-selected", chosen);
       button.tabIndex = chosen ? 0 : -1;
     }
-    const overview = tab.dataset.board === undefined;
-    at("overview").hidden = !overview;
-    at("task").hidden = overview;
-    if (!overview) { at("task").setAttribute("aria-labelledby", tab.id); chooseBoard(Number(tab.dataset.board)); }
+    at("task").hidden = false;
+    at("task").setAttribute("aria-labelledby", tab.id);
+    chooseBoard(Number(tab.dataset.board));
   }
 
   function chooseStage(name) {
     state.stage = name;
-    const tabs = [["Overview", undefined], ...data.boards.map((b, i) => [b.title, i]).filter(([, i]) => data.boards[i].stage === name)];
+    const tabs = data.boards.map((b, i) => [b.title, i]).filter(([, i]) => data.boards[i].stage === name);
     at("tabs").replaceChildren(...tabs.map(([title, index]) => {
-      const id = index === undefined ? "overview" : `${index}`;
-      const button = make("button", { type: "button", role: "tab", id: `tab-${id}` }, title);
-      button.setAttribute("aria-controls", index === undefined ? "overview" : "task");
-      if (index !== undefined) button.dataset.board = index;
+      const button = make("button", { type: "button", role: "tab", id: `tab-${index}` }, title);
+      button.setAttribute("aria-controls", "task");
+      button.dataset.board = index;
       button.addEventListener("click", () => select(button));
       return button;
     }));
-    for (const part of document.querySelectorAll("[data-stage]")) part.hidden = part.dataset.stage !== name;
-    select(at("tabs").children[Math.min(1, tabs.length - 1)]);
+    select(at("tabs").children[0]);
   }
 
   at("tabs").addEventListener("keydown", event => {

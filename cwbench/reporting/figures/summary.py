@@ -1,8 +1,11 @@
-"""Many tasks at once: scaled scores as a heat map, wins, ties and losses as a matrix."""
+"""Many tasks at once: relative errors as a heat map, wins, ties and losses as a matrix."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from textwrap import fill
+from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -11,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from cwbench.style import DPI, empty, style
 
@@ -18,22 +22,59 @@ CHARACTERS = 13
 """Of a note on an inch."""
 DARK, LIGHT = "#111111", "#ffffff"
 """Of numbers on a coloured cell, whatever is around it."""
+SCALE, WIDEST = (0.03, 0.1, 0.3, 1, 3, 10, 30), 34
+"""What is marked on the scale of relative errors, and its end; what lies beyond has its colour."""
+INK = "#262626"
+"""Of lines, which follow the page's."""
 
 
-def heat_map(table: pd.DataFrame, *, title: str, note: str = "") -> Figure:
-    """Scaled scores: 0 is a sampler that ignores y, 1 exactly the posterior; below 0 is 0.
+class Look(NamedTuple):
+    """How cells are coloured, which stand out, and the rows above which a line is drawn."""
+
+    colours: Colormap
+    limits: tuple[float, float]
+    bold: NDArray[np.bool_] | None = None
+    breaks: Sequence[int] = ()
+
+
+def heat_map(
+    sizes: pd.DataFrame,
+    texts: pd.DataFrame,
+    *,
+    bold: NDArray[np.bool_],
+    breaks: Sequence[int] = (),
+    title: str,
+    note: str = "",
+) -> Figure:
+    """Errors relative to a unit, on a logarithmic scale around 1: blue is better, red is worse.
 
     Args:
-        table: rows methods, columns tasks, NaN where there is no score (left white).
+        sizes: rows methods, columns tasks, NaN where there is none (left white).
+        texts: what stands in the cells.
+        bold: cells that stand out, of the same shape.
+        breaks: rows above which a line is drawn.
         title: of the figure.
         note: below it.
     """
-    scores = table.astype(float)
-    if not np.isfinite(scores.to_numpy()).any():
-        return empty(title, "no scaled score: the control `prior` is not on record")
-    colours = mpl.colormaps["viridis"]
-    text = scores.map(lambda v: "" if np.isnan(v) else f"{round(v, 2) + 0.0:.2f}".replace("-", "−"))
-    return _cells(scores.clip(0, 1), text, colours, (0.0, 1.0), title, note)
+    numbers = sizes.astype(float)
+    if not np.isfinite(numbers.to_numpy()).any():
+        return empty(title, "no unit: the control `oracle-gaussian` is not on record")
+    end = math.log10(WIDEST)
+    places = numbers.clip(1 / WIDEST, WIDEST).map(math.log10)
+    look = Look(mpl.colormaps["RdBu_r"], (-end, end), bold, breaks)
+    figure = _cells(places, texts.fillna(""), look, title, note)
+    _add_scale(figure, look)
+    return figure
+
+
+def _add_scale(figure: Figure, look: Look) -> None:
+    """What the colours mean, beside the cells."""
+    colours = mpl.cm.ScalarMappable(mpl.colors.Normalize(*look.limits), look.colours)
+    with style():
+        bar = figure.colorbar(colours, ax=figure.axes[0], shrink=0.6, aspect=25, pad=0.02)
+        bar.set_ticks(np.log10(SCALE).tolist(), labels=[f"{value:g}" for value in SCALE])
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(length=0)
 
 
 def vote_matrix(votes: pd.DataFrame, *, title: str, note: str = "") -> Figure:
@@ -49,14 +90,13 @@ def vote_matrix(votes: pd.DataFrame, *, title: str, note: str = "") -> Figure:
     balance = votes.map(lambda v: np.nan if v is None else (v[0] - v[2]) / max(sum(v), 1))
     text = votes.map(lambda v: "" if v is None else "–".join(map(str, v)))
     colours = mpl.colormaps["RdBu"]
-    return _cells(balance.astype(float), text, colours, (-1.0, 1.0), title, note)
+    return _cells(balance.astype(float), text, Look(colours, (-1.0, 1.0)), title, note)
 
 
 def _cells(
     values: pd.DataFrame,
     text: pd.DataFrame,
-    colours: Colormap,
-    limits: tuple[float, float],
+    look: Look,
     title: str,
     note: str,
 ) -> Figure:
@@ -69,7 +109,7 @@ def _cells(
         figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         ax = figure.subplots()
         # seaborn's heatmap would draw the whole figure twice to see whether labels overlap
-        _fill(ax, values, text, colours, limits)
+        _fill(ax, values, text, look)
         ax.set(xlim=(0, columns), ylim=(rows, 0))
         ax.spines[:].set_visible(False)
         ax.set_xticks(np.arange(columns) + 0.5, _literal(values.columns))
@@ -86,20 +126,22 @@ def _fill(
     ax: Axes,
     values: pd.DataFrame,
     text: pd.DataFrame,
-    colours: Colormap,
-    limits: tuple[float, float],
+    look: Look,
 ) -> None:
     """Coloured cells, a gap apart; numbers dark on light ones and light on dark ones."""
-    low, high = limits
+    low, high = look.limits
     for (i, j), value in np.ndenumerate(values.to_numpy()):
         if np.isnan(value):
             continue
-        colour = colours((value - low) / (high - low))
+        colour = look.colours((value - low) / (high - low))
         ax.add_patch(Rectangle((j + 0.015, i + 0.035), 0.97, 0.93, facecolor=colour, linewidth=0))
         red, green, blue, _ = colour
         bright = 0.299 * red + 0.587 * green + 0.114 * blue > 0.55
+        weight = "bold" if look.bold is not None and look.bold[i, j] else "normal"
         ax.text(j + 0.5, i + 0.5, str(text.iloc[i, j]), ha="center", va="center", fontsize=7.5,
-                color=DARK if bright else LIGHT)  # fmt: skip
+                fontweight=weight, color=DARK if bright else LIGHT)  # fmt: skip
+    for row in look.breaks:
+        ax.axhline(row, color=INK, linewidth=0.8)
 
 
 def _literal(names: pd.Index) -> list[str]:
