@@ -6,9 +6,9 @@ intervals, floors and counts from its values by observation), against the task, 
 that are installed, and against the other records: two seeds with the same values are one. Where
 samples are stored they are scored again and must give the values on record. Where a model is stored
 it draws for fresh observations, of a seed that is chosen now, so that nobody has seen them before:
-its score there and the one on record are means over independent observations, and a gap that 1 in
-1,000 honest records has by chance (of Student's t; 1 in 10,000 at NFE that do not rank) is refused,
-so a refusal by that alone asks for a second look. What could not be checked is counted apart, and
+its scores there and those on record are exchangeable, and a gap that 1 in 1,000 honest records has
+by chance (of Student's t or the rank sum; 1 in 10,000 at NFE that do not rank) is refused, so a
+refusal by that alone asks for a second look. What could not be checked is counted apart, and
 called sound by nobody.
 """
 
@@ -34,6 +34,7 @@ from cwbench.running.score import request_of
 from cwbench.verifying import age, identity, numbers, scoring, stored
 from cwbench.verifying.fits import Fits
 from cwbench.verifying.found import Finding, Problem, Unchecked, Verified
+from cwbench.verifying.fresh import redrawn
 from cwbench.verifying.model import StoredModel
 from cwbench.verifying.neighbours import Neighbours
 
@@ -212,7 +213,7 @@ class _Verification:
             return []
         model = StoredModel(record, request)
         own = scoring.drawn_again(record, request, model, values)
-        again = scoring.redrawn(record, request, model, values, self.seed)
+        again = redrawn(record, request, model, values, self.seed)
         findings = [*own.findings, *again.findings]
         if not (found.refused or any(isinstance(one, Problem) for one in findings)):
             findings += self.fits.against(record, request, scoring.judged_nfe(request), model)
