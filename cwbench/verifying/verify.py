@@ -24,6 +24,7 @@ from typing import Any
 from cwbench import registry
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.machine.guests import contained
+from cwbench.records import beside
 from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.records.schema import LARGEST, brief
@@ -133,7 +134,7 @@ class _Verification:
         for check in (identity.key, identity.allowed, identity.preset):
             found.take(_told(check, record, self.files))
         for part in (identity.place, _changed_files, _origin, identity.origin, age.newer,
-                     identity.data, age.untold, numbers.consistent):  # fmt: skip
+                     identity.data, age.untold, numbers.consistent, numbers.sampled):  # fmt: skip
             found.take(_told(part, record))
         values = {} if found.refused else numbers.values_of(record)
         found.take(_told(self.neighbours.against, record, values))
@@ -237,6 +238,8 @@ def _changed_files(record: Record) -> Iterator[Finding]:
     for name, sha in hashes.items():
         if record.files.get(name, sha) != sha:
             yield Problem(f"{name} is not the file the record names")
+    for name in sorted(record.files.keys() - {beside.MODEL, *beside.SWITCHED}):
+        yield Problem(f"it names {name}, which is no file of a run")
     due = record.status == "ok" and record.files  # one that was cut off, or is older, names none
     for name in sorted(hashes.keys() - record.files.keys()):
         yield (Problem if due else Unchecked)(f"{name} is not named in the record")

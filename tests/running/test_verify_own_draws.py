@@ -161,7 +161,7 @@ def test_one_fit_is_one_seed(place: Path, results: Path) -> None:
     for name in ("samples.safetensors", "observations.parquet"):
         (copy / name).unlink()
     content = content_of(copy)
-    content |= {"seed": 7, "metrics": {}}
+    content |= {"seed": 7, "metrics": {}, "cost": content["cost"] | {"sampling": {}}}
     settled(copy, content, keyed=False)
     (copy / "record.json").write_text(json.dumps(content_of(copy)))
     scored(copy, results)
