@@ -257,11 +257,28 @@ def _other_values(
             each = np.abs(said - again).max() if said.shape == again.shape else math.inf
             if each > SLACK * again.std() + AGREEMENT * (1 + np.abs(again).max()):
                 yield Problem(f"{identifier} by observation is not what its model draws give")
+        yield from _other_beside(identifier, entry, found)
         if _rounding(found, TOLD) < off <= _rounding(found, SLACK):
             yield Unchecked(
                 f"not redrawn exactly: {identifier} is {entry.value:.6g} on record, "
                 f"{found.value:.6g} from what its model draws with this seed; another processor "
                 "may round so far"
+            )
+
+
+def _other_beside(identifier: str, entry: Entry, found: Entry) -> Iterator[Finding]:
+    """What stands beside a value: of the same draws, or of the task's own, whatever is drawn."""
+    of_the_task = AGREEMENT * (1 + abs(found.floor or 0.0))
+    for name, allowed in (
+        ("floor", of_the_task), ("resolution", of_the_task), ("plug_in", _rounding(found, SLACK)),
+    ):  # fmt: skip
+        said, again = entry[name], found[name]
+        if (said is None) != (again is None) or (
+            said is not None and not abs(said - again) <= allowed
+        ):
+            yield Problem(
+                f"{identifier}: {name} is {said!r} on record, {again!r} from what its model draws "
+                "with this seed"
             )
 
 
