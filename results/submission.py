@@ -6,7 +6,8 @@ BASE and HEAD are commits. The runs that HEAD adds or changes below `results/run
 those of BASE in a directory of their own, `cwbench verify` is run on it with a seed of fresh
 observations that is drawn now, and the boards before and after are compared. `REPORT/report.md`
 tells all of it, if any run is changed, and names those of BASE that are changed or gone; the exit
-status is 1 if something is refused.
+status is 1 if something is refused, or taken away: a run of BASE goes only where HEAD has another
+of the same task, method, settings, preset, track and seed, as a new version of it is.
 
 Of HEAD nothing is checked out and nothing is run: its records are read from git as bytes, by names
 and sizes that a record's files have (`.github/workflows/verify.yml` runs this file as it is in
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -32,8 +33,11 @@ from typing import Any, NamedTuple
 
 from cwbench.boards.changes import changes
 from cwbench.boards.gathering import boards
+from cwbench.errors import CorruptFileError
 from cwbench.machine.files import write_atomically
+from cwbench.records import runs as records
 from cwbench.records.beside import MODEL, OBSERVATIONS
+from cwbench.records.record import Record, canonical
 from cwbench.records.schema import LONGEST, brief
 from cwbench.records.shipped import OURS, Source
 from cwbench.verifying.found import HEADS
@@ -51,6 +55,12 @@ RUN = re.compile(
 )
 TOLD, NAMED = 200, 20
 """Refusals and files outside `results/runs` that are told; the others are counted."""
+AWAY = (
+    "These runs were there before, and none of the same task, method, settings, preset, track and "
+    "seed takes their place with a result. Put them back: `git checkout origin/main -- "
+    "results/RUN`. Where one has to go, say why in the pull request; a maintainer merges it in "
+    "spite of this check."
+)
 
 
 class Change(NamedTuple):
@@ -211,6 +221,37 @@ def leave_out(refused: Iterable[str], before: Path, after: Path) -> None:
             shutil.copytree(before / run, after / run)
 
 
+def taken_away(runs: Mapping[str, str], before: Path, after: Path) -> list[str]:
+    """Runs whose place no run takes: of one that was ok, none that is ok.
+
+    Args:
+        runs: that are `new`, `changed` or `gone`, below both directories.
+        before: the results directory of BASE.
+        after: that of HEAD, without what is refused.
+    """
+    taken = {(_place(record), record.status == "ok") for record in _readable(runs, after)}
+    away = [
+        record.directory
+        for record in _readable(runs, before)
+        if taken.isdisjoint({(_place(record), True), (_place(record), record.status == "ok")})
+    ]
+    return [place.relative_to(before).as_posix() for place in away if place]
+
+
+def _readable(runs: Iterable[str], results: Path) -> Iterator[Record]:
+    for run in runs:
+        with suppress(CorruptFileError, OSError):
+            record = records.read(results / run)
+            if record is not None:
+                yield record
+
+
+def _place(record: Record) -> str:
+    """What a run is of, whatever the versions of its task and method."""
+    names = record.task["name"], record.method["name"], record.preset, record.track, record.seed
+    return canonical([*names, record.settings])
+
+
 def difference(before: Path, after: Path) -> str:
     """What the boards show otherwise; records that cannot be read are on none."""
     with tempfile.TemporaryDirectory() as home:
@@ -237,8 +278,10 @@ def _fenced(lines: Sequence[str], most: int) -> str:
     return "\n".join(["~~~text", *lines[:most], *rest, "~~~"]) + "\n"
 
 
-def report(taken: Taken, found: Sequence[dict[str, Any]], board: str, seed: int) -> str:
-    """All of it in Markdown: what is refused, boards, what was there, runs, what is left."""
+def report(
+    taken: Taken, found: Sequence[dict[str, Any]], board: str, seed: int, away: Sequence[str] = ()
+) -> str:
+    """All of it in Markdown: refused, taken away, boards, what was there, runs, what is left."""
     told = [one for one in found if taken.runs.get(one["directory"]) in ("new", "changed")]
     others = [one for one in found if one["verdict"] == "refused" and one not in told]
     counts = [f"{list(taken.runs.values()).count(how)} {how}" for how in ("new", "changed", "gone")]
@@ -256,6 +299,8 @@ def report(taken: Taken, found: Sequence[dict[str, Any]], board: str, seed: int)
         text += f"Models to be taken out before this is merged: {taken.staying}.\n"
     if wrong:
         text += f"\n## Refused\n\n{_fenced(wrong, TOLD)}"
+    if away:
+        text += f"\n## Taken away\n\n{AWAY}\n\n{_fenced(away, TOLD)}"
     text += f"\n## Boards{', without what is refused' * bool(wrong)}\n\n{board}"
     old = [f"{how}: {run}" for run, how in taken.runs.items() if how != "new"]
     if old:  # a failed run stands on no board
@@ -287,10 +332,11 @@ def main(arguments: list[str]) -> None:
         found = verified(after, seed) if any(after.rglob(RECORD)) else []
         refused = [one["directory"] for one in found if one["verdict"] == "refused"]
         leave_out(refused, before, after)
-        text = report(taken, found, difference(before, after), seed)
+        away = taken_away(taken.runs, before, after)
+        text = report(taken, found, difference(before, after), seed, away)
     write_atomically(Path(place, "report.md"), text.encode())
     print(text)
-    if taken.refused or refused:
+    if taken.refused or refused or away:
         sys.exit(1)
 
 

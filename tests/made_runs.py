@@ -60,7 +60,7 @@ def write_run(
     key = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
     directory = results / "runs" / task / method / preset / key[:16] / f"seed-{seed}"
     directory.mkdir(parents=True, exist_ok=True)
-    metrics, rows = {}, []
+    metrics, rows, sampling = {}, [], {}
     for identifier, found in values.items():
         name, _, nfe = identifier.partition("@nfe=")
         numbers = np.asarray(found if found is not None else [], dtype=float)
@@ -71,6 +71,7 @@ def write_run(
             "n_observations": len(numbers) or 40, "n_samples": 100, "version": version,
             "source_sha256": source,
         }  # fmt: skip
+        sampling[nfe or "1"] = {"seconds": 1.0, "evaluations": 50}
         rows += [(i, name, nfe, value, np.nan, 0.5) for i, value in enumerate(numbers)]
     columns = ["observation", "metric", "nfe", "value", "plug_in", "floor"]
     pd.DataFrame(rows, columns=columns).to_parquet(directory / "observations.parquet", index=False)
@@ -79,7 +80,7 @@ def write_run(
         "schema": 1, "run_id": f"{key[:16]}-{seed}", "fit_key": key, "status": status,
         "error": error, "settings": {}, "seed": seed, "metrics": metrics,
         "diagnostics": {"beta": 1.5},
-        "cost": {"fit_seconds": 2.0, "sampling": {"adaptive": {"seconds": 1.0, "evaluations": 50}}},
+        "cost": {"fit_seconds": 2.0, "sampling": sampling},
         "environment": {"cwbench": "0.1.0", "cpu": "made up"},
         "files": {"observations.parquet": hashlib.sha256(content).hexdigest()},
         "started": "2026-01-01T00:00:00+00:00", "finished": "2026-01-01T00:00:01+00:00",

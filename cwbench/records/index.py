@@ -26,7 +26,7 @@ from cwbench.machine.seals import BLANK, is_sealed, sealed
 from cwbench.version import VERSION
 
 NAME = ".index.parquet"
-LAYOUT = f"cwbench {VERSION}, layout 1"
+LAYOUT = f"cwbench {VERSION}, layout 2"
 """Rows that another version wrote, or in another layout, are made again."""
 
 SEAL_START = b'"sha256": "'

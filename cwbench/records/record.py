@@ -22,7 +22,7 @@ from cwbench import registry
 from cwbench.errors import ContractError, CorruptFileError, NewerSchemaError, UsageError
 from cwbench.machine.seals import BLANK, is_sealed, sealed
 from cwbench.records.entry import Entries
-from cwbench.records.schema import Document, cleaned
+from cwbench.records.schema import Document, cleaned, contradiction
 from cwbench.settings import SHORT
 
 if TYPE_CHECKING:
@@ -260,17 +260,20 @@ def parse(text: str | bytes, origin: str, *, anew: bool = False) -> Record:
         newer = type(schema) is int and schema > SCHEMA
         refused = NewerSchemaError if newer else CorruptFileError
         raise refused(f"{origin} has schema {schema}; this cwbench reads {SCHEMA}")
-    odd = sorted((set(content) ^ EXPECTED) - OPTIONAL)
-    if odd:
-        raise CorruptFileError(f"{origin} is not a record: unexpected or missing {', '.join(odd)}")
+    others = sorted((set(content) ^ EXPECTED) - OPTIONAL)
+    if others:
+        names = ", ".join(others)
+        raise CorruptFileError(f"{origin} is not a record: unexpected or missing {names}")
     try:
-        Document.model_validate(content)
+        odd = contradiction(Document.model_validate(content))
         holds = _sealed(content, whole=whole, anew=anew, origin=origin)
         record = _adapter().validate_python(content)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(map(str, problem["loc"]))
         raise CorruptFileError(f"{origin} is not a record: {where}: {problem['msg']}") from None
+    if odd:
+        raise CorruptFileError(f"{origin} is not a record: {odd}")
     record.sealed = holds
     return record
 

@@ -14,6 +14,7 @@ some thousand."""
 NAMES = ("metric", "nfe")
 LONGEST = 100
 """Characters of a name: ids of metrics have fewer (`cwbench.records.schema`)."""
+NUMBERS = ("observation", "value")
 VALUES = ("observation", *NAMES, "value")
 BESIDE = ("plug_in", "floor")
 """What a run keeps by observation beside its values, where there is some."""
@@ -27,7 +28,7 @@ def table_in(content: bytes, columns: Sequence[str] = VALUES) -> pa.Table:
         columns: those to read, of which all of `VALUES` are due; others are left out unread.
 
     Raises:
-        ValueError: if it is none, has more rows than any of ours, or names that are none.
+        ValueError: if it is none, has more rows than any of ours, or other kinds of values.
         KeyError: if it lacks a column.
     """
     file = pq.ParquetFile(pa.BufferReader(content))
@@ -35,9 +36,7 @@ def table_in(content: bytes, columns: Sequence[str] = VALUES) -> pa.Table:
     if rows > MOST_ROWS:
         raise ValueError(f"{rows:,} rows, and {MOST_ROWS:,} are the most that is read")
     if rows:  # no rows, no kind of name
-        for name in NAMES:
-            if _kind(file, name) not in (pa.string(), pa.large_string()):
-                raise ValueError(f"its {name} is no text")
+        _refuse_other_kinds(file)
         file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=[*NAMES])
     there = [name for name in columns if name in file.schema_arrow.names]
     table = file.read(there, use_threads=False).unify_dictionaries()
@@ -50,6 +49,22 @@ def table_in(content: bytes, columns: Sequence[str] = VALUES) -> pa.Table:
             if longest > LONGEST:
                 raise ValueError(f"a {name} of {longest:,} characters")
     return table
+
+
+def _refuse_other_kinds(file: pq.ParquetFile) -> None:
+    """Go on if names are texts and numbers are numbers.
+
+    Raises:
+        ValueError: if not.
+        KeyError: if it lacks a column.
+    """
+    for name in NAMES:
+        if _kind(file, name) not in (pa.string(), pa.large_string()):
+            raise ValueError(f"its {name} is no text")
+    for name in NUMBERS:
+        kind = _kind(file, name)
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            raise ValueError(f"its {name} is no number")
 
 
 def _kind(file: pq.ParquetFile, name: str) -> pa.DataType:

@@ -80,8 +80,17 @@ class _Sampling(_Part):
     operators: Spent | None = None
 
 
+class _Cost(_Part):
+    """What a run spent by name, and what a draw costs by NFE: `1` where a sampler has none."""
+
+    __pydantic_extra__: dict[str, Spent | None] = Field(init=False)
+    sampling: dict[NFEText, _Sampling] = {}
+
+
 class Document(_Part):
     """A record but for its status and its entries, which `Record` checks itself."""
+
+    status: Any
 
     run_id: Hash
     fit_key: Hash
@@ -90,13 +99,25 @@ class Document(_Part):
     preset: Name
     seed: Count
     metrics: dict[MetricId, Any]
-    cost: dict[str, Spent | dict[NFEText, _Sampling] | None]
+    cost: _Cost
     environment: dict[str, str | bool | Number | None]
     files: dict[FileName, Hash]
     started: Date
     finished: Date
     edited: bool = False
     seal: Hash | None = None
+
+
+def contradiction(document: Document) -> str:
+    """What a record says of a part that it does not have, else empty.
+
+    A run that was cut off may have drawn at an NFE and measured nothing there.
+    """
+    measured = {identifier.partition("@nfe=")[2] or "1" for identifier in document.metrics}
+    unknown = document.cost.sampling.keys() - measured
+    if unknown and document.status == "ok":
+        return f"cost.sampling names NFE {', '.join(sorted(unknown))}, at which it has no metric"
+    return ""
 
 
 def cleaned(value: Any, depth: int = DEEPEST) -> Any:

@@ -30,7 +30,7 @@ from cwbench.records.rows import VALUES, table_in
 from cwbench.records.runs import read, walked
 
 HOME = Path(".cache") / "values"
-LAYOUT = f"{index.LAYOUT}, values 4"
+LAYOUT = f"{index.LAYOUT}, values 5"
 AGREEMENT = 1e-6
 """How far the mean of the values may be from the value on record, relative to their size."""
 
@@ -260,14 +260,21 @@ def _values(record: Record) -> Values:
 
 
 def _by_metric(observation: Any, metric: Any, nfe: Any, value: Any) -> Values:
-    """Arrow columns as arrays, grouped by codes: there are ten thousand such files."""
+    """Arrow columns as arrays, grouped by codes: there are ten thousand such files.
+
+    Raises:
+        ValueError: if an observation stands there twice, or not at all.
+    """
     names = [column.dictionary_encode() for column in (metric, nfe)]
     metrics, nfes = (each.dictionary.to_pylist() for each in names)
     codes = [each.indices.to_numpy(zero_copy_only=False) for each in names]
     group = codes[0].astype(np.int64) * len(nfes) + codes[1]
-    order = np.lexsort((observation.to_numpy(zero_copy_only=False), group))
+    each = observation.to_numpy(zero_copy_only=False)
+    order = np.lexsort((each, group))
     numbers = np.asarray(value.to_numpy(zero_copy_only=False), dtype=np.float64)[order]
-    kinds, starts = np.unique(group[order], return_index=True)
+    kinds, starts, sizes = np.unique(group[order], return_index=True, return_counts=True)
+    if not np.array_equal(each[order], np.arange(len(order)) - np.repeat(starts, sizes)):
+        raise ValueError("an observation stands there twice, or not at all")
     parts = np.split(numbers, starts[1:])
     places = (divmod(int(kind), len(nfes)) for kind in kinds)
     return {(metrics[m], nfes[n]): part for (m, n), part in zip(places, parts, strict=False)}

@@ -63,6 +63,19 @@ def consistent(record: Record) -> Iterator[Finding]:
             )
 
 
+def sampled(record: Record) -> Iterator[Finding]:
+    """What a draw costs is told at every NFE with a value: one at 1 alone is shown for all."""
+    told = record.cost.get("sampling", {})
+    measured = {
+        identifier.partition("@nfe=")[2] or "1"
+        for identifier, entry in record.metrics.items()
+        if entry.value is not None
+    }
+    lacking = measured - told.keys()
+    if record.status == "ok" and lacking:
+        yield Problem(f"cost.sampling lacks NFE {_listed(lacking)}, at which it has values")
+
+
 def _alone(entry: Entry) -> Iterator[str]:
     """What contradicts itself in one entry."""
     if entry.level != LEVEL:

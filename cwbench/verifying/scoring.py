@@ -1,4 +1,4 @@
-"""What is computed again: stored samples are scored, a stored model draws for new observations."""
+"""What is computed again: stored samples are scored, and a stored model draws them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy import special
 from torch import Tensor
 
 from cwbench.judging.by_observation import ObservationJudge
@@ -32,12 +30,6 @@ from cwbench.verifying import stored
 from cwbench.verifying.found import Finding, Problem, Unchecked
 from cwbench.verifying.model import StoredModel
 from cwbench.verifying.numbers import Values, differing
-
-CHANCE = 1e-3
-"""Of a larger gap between an honest score and the one on fresh observations: a smaller refuses."""
-OTHER_CHANCE = 1e-4
-"""The same at NFE that do not rank: there are several."""
-
 
 ALIKE, ROUNDING = 0.99, 1e-2
 """The least share of stored draws that the stored model has to draw again, and how far a coordinate
@@ -69,7 +61,7 @@ class Again:
     """Whether every value of the main metric on record was computed again."""
 
 
-def _present(record: Record, request: Request, metric: Metric, nfe: NFE | None) -> Entry | None:
+def present(record: Record, request: Request, metric: Metric, nfe: NFE | None) -> Entry | None:
     """The entry on record with a value, if its metric is the one that is installed."""
     if not is_present(record.metrics, request, metric, nfe):
         return None
@@ -88,7 +80,7 @@ def rescored(record: Record, request: Request, values: Values) -> Again:
     for nfe in request.nfe:
         drawn = kept.get(suffixed("samples", nfe))
         for metric in request.metrics.values():
-            entry = _present(record, request, metric, nfe)
+            entry = present(record, request, metric, nfe)
             if entry is None:
                 continue
             identifier = metric_id(metric, nfe)
@@ -99,13 +91,13 @@ def rescored(record: Record, request: Request, values: Values) -> Again:
             done.append(identifier)
     if done:
         again.findings.append(Finding(f"{len(done)} values scored again from samples"))
-    again.complete = _covers(done, record, request)
+    again.complete = covers(done, record, request)
     if left:
         again.findings.append(Unchecked(f"not rescored: {', '.join(left)} (not of what is stored)"))
     return again
 
 
-def _covers(done: list[str], record: Record, request: Request) -> bool:
+def covers(done: list[str], record: Record, request: Request) -> bool:
     """Whether these are all values on record that rank."""
     main = request.task.main_metric
     ranking = {
@@ -145,46 +137,6 @@ def _scored(
         yield Problem(f"{identifier} by observation is not what the samples beside it give")
 
 
-def redrawn(
-    record: Record, request: Request, model: StoredModel, values: Values, seed: int
-) -> Again:
-    """The main metric of the stored model on observations that nobody has seen before.
-
-    Args:
-        record: with a model beside it.
-        request: made from it.
-        model: that one.
-        values: of the record, by observation.
-        seed: of the fresh observations, chosen after the record was made.
-    """
-    metric, again = request.metrics.get(request.task.main_metric), Again([])
-    if metric is None or not metric.by_observation:
-        return Again([Unchecked(_not_redrawn(metric))])
-    judge = ObservationJudge(request.task, request.preset)
-    judge.key, done = (*judge.key, "verify", seed), []
-    for nfe in request.nfe:
-        found = values.get(metric_id(metric, nfe))
-        if _present(record, request, metric, nfe) is None or found is None:
-            continue
-        samples = model.afresh(judge.observations.y, nfe, f"verify {seed}")
-        fresh = judge.score(metric, samples).value.numpy()
-        ranks = nfe == judged_nfe(request)
-        again.findings.append(_gap(metric_id(metric, nfe), found, fresh, ranks=ranks))
-        done.append(metric_id(metric, nfe))
-    again.complete = _covers(done, record, request)
-    return again
-
-
-def _not_redrawn(metric: Metric | None) -> str:
-    """Why the metric that ranks is not computed again from a stored model."""
-    if metric is None or not metric.of_images:
-        return "not redrawn: the main metric has no value by observation"
-    return (
-        f"not redrawn: {metric.identifier} is of {metric.of_images.n:,} images, which nothing "
-        "draws again (`cwbench run --force` does)"
-    )
-
-
 def drawn_again(record: Record, request: Request, model: StoredModel, values: Values) -> Again:
     """What the stored model draws with the stream of its seed, against what stands beside it.
 
@@ -199,7 +151,7 @@ def drawn_again(record: Record, request: Request, model: StoredModel, values: Va
     judge, kept = ObservationJudge(request.task, request.preset), stored.samples(record)
     moved: list[Finding] = []
     for nfe in request.nfe:
-        name, entry = suffixed("samples", nfe), _present(record, request, metric, nfe)
+        name, entry = suffixed("samples", nfe), present(record, request, metric, nfe)
         if entry is None or (name not in kept and not metric.by_observation):
             continue
         own, cost = model.as_judged(judge.observations.y, nfe)
@@ -306,7 +258,7 @@ def _other_values(
     How far they may be off is told by the draws made again, and not by the record.
     """
     for metric in request.metrics.values():
-        entry = _present(record, request, metric, nfe)
+        entry = present(record, request, metric, nfe)
         if entry is None or not metric.from_stored:
             continue
         identifier, measured = metric_id(metric, nfe), judge.measured(metric, own)
@@ -322,11 +274,28 @@ def _other_values(
             each = np.abs(said - again).max() if said.shape == again.shape else math.inf
             if each > SLACK * again.std() + AGREEMENT * (1 + np.abs(again).max()):
                 yield Problem(f"{identifier} by observation is not what its model draws give")
+        yield from _other_beside(identifier, entry, found)
         if _rounding(found, TOLD) < off <= _rounding(found, SLACK):
             yield Unchecked(
                 f"not redrawn exactly: {identifier} is {entry.value:.6g} on record, "
                 f"{found.value:.6g} from what its model draws with this seed; another processor "
                 "may round so far"
+            )
+
+
+def _other_beside(identifier: str, entry: Entry, found: Entry) -> Iterator[Finding]:
+    """What stands beside a value: of the same draws, or of the task's own, whatever is drawn."""
+    of_the_task = AGREEMENT * (1 + abs(found.floor or 0.0))
+    for name, allowed in (
+        ("floor", of_the_task), ("resolution", of_the_task), ("plug_in", _rounding(found, SLACK)),
+    ):  # fmt: skip
+        said, again = entry[name], found[name]
+        if (said is None) != (again is None) or (
+            said is not None and not abs(said - again) <= allowed
+        ):
+            yield Problem(
+                f"{identifier}: {name} is {said!r} on record, {again!r} from what its model draws "
+                "with this seed"
             )
 
 
@@ -343,36 +312,13 @@ def below_exact(record: Record, request: Request) -> Iterator[Finding]:
     if metric is None:
         return
     for nfe in request.nfe:
-        entry = _present(record, request, metric, nfe)
+        entry = present(record, request, metric, nfe)
         errors = errors_below(entry) if entry else 0.0
         if errors:
             yield Problem(
                 f"{metric_id(metric, nfe)} lies {errors:.1f} standard errors below 0, what exact "
                 f"draws score: {INDEPENDENT}"
             )
-
-
-def _gap(
-    identifier: str, recorded: NDArray[np.float64], fresh: NDArray[np.float64], *, ranks: bool
-) -> Finding:
-    """How far two means over independent observations lie apart, by a t-test.
-
-    Its degrees of freedom are those of the smaller sample, which keep the level whatever the two
-    variances are (Welch's do not so far out); the skew of two means of one law cancels in their
-    difference.
-    """
-    counts = np.array([len(fresh), len(recorded)])
-    variances = np.array([v.var(ddof=1) for v in (fresh, recorded)])
-    gap, error = abs(float(fresh.mean() - recorded.mean())), math.sqrt((variances / counts).sum())
-    errors = gap / error if error else math.inf if gap else 0.0
-    chance = 2 * float(special.stdtr(counts.min() - 1, -errors))
-    text = (
-        f"{identifier} on fresh observations {fresh.mean():.4g}, on record "
-        f"{recorded.mean():.4g}: {errors:.1f} standard errors apart"
-    )
-    if chance >= (CHANCE if ranks else OTHER_CHANCE):
-        return Finding(text)
-    return Problem(f"{text}, as an honest record is with a chance of {chance:.1g}")
 
 
 def judged_nfe(request: Request) -> NFE | None:

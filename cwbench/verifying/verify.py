@@ -6,9 +6,9 @@ intervals, floors and counts from its values by observation), against the task, 
 that are installed, and against the other records: two seeds with the same values are one. Where
 samples are stored they are scored again and must give the values on record. Where a model is stored
 it draws for fresh observations, of a seed that is chosen now, so that nobody has seen them before:
-its score there and the one on record are means over independent observations, and a gap that 1 in
-1,000 honest records has by chance (of Student's t; 1 in 10,000 at NFE that do not rank) is refused,
-so a refusal by that alone asks for a second look. What could not be checked is counted apart, and
+its scores there and those on record are exchangeable, and a gap that 1 in 1,000 honest records has
+by chance (of Student's t or the rank sum; 1 in 10,000 at NFE that do not rank) is refused, so a
+refusal by that alone asks for a second look. What could not be checked is counted apart, and
 called sound by nobody.
 """
 
@@ -24,6 +24,7 @@ from typing import Any
 from cwbench import registry
 from cwbench.errors import CorruptFileError, CwbenchError, UsageError
 from cwbench.machine.guests import contained
+from cwbench.records import beside
 from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.records.schema import LARGEST, brief
@@ -34,6 +35,7 @@ from cwbench.running.score import request_of
 from cwbench.verifying import age, identity, numbers, scoring, stored
 from cwbench.verifying.fits import Fits
 from cwbench.verifying.found import Finding, Problem, Unchecked, Verified
+from cwbench.verifying.fresh import redrawn
 from cwbench.verifying.model import StoredModel
 from cwbench.verifying.neighbours import Neighbours
 
@@ -132,7 +134,7 @@ class _Verification:
         for check in (identity.key, identity.allowed, identity.preset):
             found.take(_told(check, record, self.files))
         for part in (identity.place, _changed_files, _origin, identity.origin, age.newer,
-                     identity.data, age.untold, numbers.consistent):  # fmt: skip
+                     identity.data, age.untold, numbers.consistent, numbers.sampled):  # fmt: skip
             found.take(_told(part, record))
         values = {} if found.refused else numbers.values_of(record)
         found.take(_told(self.neighbours.against, record, values))
@@ -213,7 +215,7 @@ class _Verification:
             return []
         model = StoredModel(record, request)
         own = scoring.drawn_again(record, request, model, values)
-        again = scoring.redrawn(record, request, model, values, self.seed)
+        again = redrawn(record, request, model, values, self.seed)
         findings = [*own.findings, *again.findings]
         if not (found.refused or any(isinstance(one, Problem) for one in findings)):
             findings += self.fits.against(record, request, scoring.judged_nfe(request), model)
@@ -237,6 +239,8 @@ def _changed_files(record: Record) -> Iterator[Finding]:
     for name, sha in hashes.items():
         if record.files.get(name, sha) != sha:
             yield Problem(f"{name} is not the file the record names")
+    for name in sorted(record.files.keys() - {beside.MODEL, *beside.SWITCHED}):
+        yield Problem(f"it names {name}, which is no file of a run")
     due = record.status == "ok" and record.files  # one that was cut off, or is older, names none
     for name in sorted(hashes.keys() - record.files.keys()):
         yield (Problem if due else Unchecked)(f"{name} is not named in the record")

@@ -117,6 +117,14 @@ def named_as(name: str, values: Callable[[list[str]], pa.Array]) -> Callable[[pa
         (named_as("nfe", lambda v: pa.array([1 for _ in v])), "its nfe is no text"),
         (named_as("nfe", lambda v: pa.array(["x" * 101, *v[1:]])), "a nfe of 101 characters"),
         (named_as("observation", lambda v: pa.array([None, *v[1:]])), "without observation"),
+        (lambda table: pa.concat_tables([table, table]), "twice, or not at all"),
+        (named_as("observation", lambda v: pa.array([0] * len(v))), "twice, or not at all"),
+        (named_as("observation", lambda v: pa.array([0, 2])), "twice, or not at all"),
+        (named_as("observation", lambda v: pa.array([-1, 0])), "twice, or not at all"),
+        (named_as("observation", lambda v: pa.array([0.5, 1.5])), "twice, or not at all"),
+        (named_as("observation", lambda v: pa.array(["0", "1"])), "its observation is no number"),
+        (named_as("observation", lambda v: pa.array([[0], [1]])), "its observation is no number"),
+        (named_as("value", lambda v: pa.array(["1", "2"])), "its value is no number"),
     ],
 )
 def test_rows_whose_names_are_none_are_told_and_stop_no_reader(

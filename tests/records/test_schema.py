@@ -17,7 +17,9 @@ RECORD = next(Path(__file__).parents[2].glob("results/runs/deblurring/fm/quick/*
 GOOD: dict[str, Any] = json.loads((RECORD / "record.json").read_text())
 del GOOD["seal"]  # what is changed would break it
 METRIC = next(iter(GOOD["metrics"]))
+NFE = METRIC.partition("@nfe=")[2]
 GOOD["metrics"] = {METRIC: GOOD["metrics"][METRIC]}  # one of many
+GOOD["cost"]["sampling"] = {NFE: GOOD["cost"]["sampling"][NFE]}
 HUGE = 10**400
 
 
@@ -142,3 +144,27 @@ def test_an_entry_has_numbers_words_and_texts_in_their_places(
 def test_nothing_is_cheaper_than_free(cost: str) -> None:
     assert f"cost.{cost}" in (refused(changed(("cost", cost), -1)) or "")
     assert f"cost.{cost}" in (refused(changed(("cost", cost), -0.5)) or "")
+
+
+@pytest.mark.parametrize(
+    ("cost", "reason"),
+    [
+        ({"sampling": {NFE: {"seconds": 1.0}, "77": {"seconds": 1e-9}}}, "names NFE 77, at which"),
+        ({"sampling": {"77": {}, "adaptive": {}}}, "names NFE 77, adaptive, at which"),
+        ({"sampling": None}, "cost.sampling"), ({"sampling": 3}, "cost.sampling"),
+        ({"fit_seconds": {NFE: {"seconds": 1.0}}}, "cost.fit_seconds"),
+        ({"fit_seconds": {}}, "cost.fit_seconds"),
+        ({"sampling": {}}, None), ({}, None), ({"of_mine": 3.0, "unknown": None}, None),
+    ],
+)  # fmt: skip
+def test_what_sampling_costs_is_told_where_something_was_measured(
+    cost: dict[str, Any], reason: str | None
+) -> None:
+    found = refused(json.dumps(GOOD | {"cost": cost}))
+    assert found is None if reason is None else reason in (found or "")
+
+
+def test_a_run_that_was_cut_off_may_have_drawn_and_measured_nothing() -> None:
+    cut_off = {"status": "timeout", "error": "ended after 3 s", "metrics": {}}
+    assert refused(json.dumps(GOOD | cut_off)) is None
+    assert "names NFE" in (refused(json.dumps(GOOD | cut_off | {"status": "ok"})) or "")

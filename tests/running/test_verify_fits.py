@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -164,3 +165,25 @@ def test_what_its_model_costs_is_counted_again(
     found = problems(results)
     assert len(found) == bool(said)
     assert all(said in text for text in found)
+
+
+def test_what_a_draw_costs_is_told_at_every_nfe_and_files_are_those_of_a_run(
+    fitted: Path, tmp_path: Path
+) -> None:
+    """A board shows the cost at 1 for all NFE of a record that tells no other."""
+    results = tmp_path / "results"
+    shutil.copytree(fitted, results)
+    (place,) = results.glob("runs/*/*/*/*/seed-0")
+    content = content_of(place)
+    costs = content["cost"]["sampling"]
+    (first, *others) = costs
+    content["cost"]["sampling"] = {first: costs[first]}
+    settled(place, content, keyed=False)
+    assert problems(results) == [
+        f"cost.sampling lacks NFE {', '.join(sorted(others))}, at which it has values"
+    ]
+    content["cost"]["sampling"] = costs
+    settled(place, content, keyed=False)
+    content["files"]["weights.pt"] = "0" * 64
+    (place / "record.json").write_text(json.dumps(content))
+    assert problems(results) == ["it names weights.pt, which is no file of a run"]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
@@ -15,7 +14,6 @@ import cwbench
 from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.running.named import named
-from cwbench.verifying import scoring
 from cwbench.verifying.verify import Verified, verify
 
 Run = Callable[..., Record]
@@ -26,36 +24,6 @@ info = MethodInfo('aaa', 1, '', '')
 def sample(self, *given):
     return super().sample(*given) * float('nan')
 """
-
-
-LAWS = {
-    "normal": lambda g, n: g.normal(size=n),
-    "t3": lambda g, n: g.standard_t(3, n),
-    "lognormal": lambda g, n: g.lognormal(size=n),
-}
-
-
-@pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize("counts", [(4, 4), (4, 50), (50, 50)])
-def test_an_honest_record_is_refused_as_seldom_as_is_said(law: str, counts: tuple) -> None:
-    """4,000 honest pairs of means: at most 1 in 1,000 and five standard errors.
-
-    Three standard errors, whatever the count, refuse 1 in 40 of normal values at 4 observations.
-    """
-    generator = np.random.default_rng(0)
-    refused = sum(
-        isinstance(
-            scoring._gap("x", *(LAWS[law](generator, n) for n in counts), ranks=True),
-            scoring.Problem,
-        )
-        for _ in range(4000)
-    )
-    assert refused <= 4 + 5 * 2
-
-
-def test_a_score_that_is_no_number_on_fresh_observations_is_refused() -> None:
-    lost = np.array([0.1, np.nan, 0.2, 0.1])
-    assert isinstance(scoring._gap("x", np.ones(4), lost, ranks=False), scoring.Problem)
 
 
 def by_method(results: Path, **options: object) -> dict[str, Verified]:

@@ -139,6 +139,8 @@ def test_what_a_record_says_of_its_package_does_not_make_it_anothers(
         table.to_parquet(path, index=False)
         more = {f"{i.partition('@')[0]}@nfe=3": e for i, e in content["metrics"].items()}
         content["metrics"] |= more
+        (cost,) = content["cost"]["sampling"].values()
+        content["cost"]["sampling"]["3"] = cost
         content["method"]["distribution"] = word
         settled(directory, content, keyed=False)
     found = "at another NFE, where its samples would be others"

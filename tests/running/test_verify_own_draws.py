@@ -108,6 +108,23 @@ def test_values_beside_a_model_alone_are_those_of_its_draws(place: Path, results
     assert any("model draws with this seed" in text for text in problems(results))
 
 
+@pytest.mark.parametrize("name", ["floor", "plug_in", "resolution"])
+def test_what_stands_beside_a_value_is_that_of_its_draws_and_its_task(
+    place: Path, results: Path, name: str
+) -> None:
+    """A larger floor makes a value look like that of exact draws; rows say it as the entry does."""
+    (place / "samples.safetensors").unlink()
+    content = content_of(place)
+    content["metrics"]["ew2sq@nfe=2"][name] *= 1.1
+    table = pd.read_parquet(place / "observations.parquet")
+    if name in table:
+        table.loc[table.metric == "ew2sq", name] *= 1.1
+        table.to_parquet(place / "observations.parquet", index=False)
+    settled(place, content, keyed=False)
+    (problem,) = problems(results)
+    assert problem.startswith(f"ew2sq@nfe=2: {name} is ")
+
+
 @pytest.mark.parametrize("share", [0.09, 0.02, 0.0])
 def test_values_moved_within_rounding_are_told(place: Path, results: Path, share: float) -> None:
     """All of them lower by a share of the half-width: a paired difference would be moved by it."""
@@ -161,7 +178,7 @@ def test_one_fit_is_one_seed(place: Path, results: Path) -> None:
     for name in ("samples.safetensors", "observations.parquet"):
         (copy / name).unlink()
     content = content_of(copy)
-    content |= {"seed": 7, "metrics": {}}
+    content |= {"seed": 7, "metrics": {}, "cost": content["cost"] | {"sampling": {}}}
     settled(copy, content, keyed=False)
     (copy / "record.json").write_text(json.dumps(content_of(copy)))
     scored(copy, results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_runs import write_run
@@ -235,6 +236,73 @@ def test_what_was_there_before_is_named_whatever_the_boards_show() -> None:
     assert "Changed or gone" not in submission.report(
         submission.Taken(runs={"new": "new"}), [], "No row.\n", 1
     )
+
+
+def ended(place: Path, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
+    """The exit status of the whole check of the branch, and what it says is taken away."""
+    status: object = 0
+    try:
+        submission.main(["main", "mine", str(place)])
+    except SystemExit as ended_by:
+        status = ended_by.code
+    told = capsys.readouterr().out.partition("## Taken away")[2].partition("## Boards")[0]
+    return status, told
+
+
+@pytest.fixture
+def believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of no installed task are believed: what is gone is none of `verify`'s."""
+    monkeypatch.setattr(submission, "verified", lambda results, seed: [])
+
+
+@pytest.mark.usefixtures("believed")
+def test_what_only_takes_away_is_refused_and_says_what_to_do(
+    base: Path, git: Git, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = run_of(base, "other")
+    shutil.rmtree(gone)
+    write_run(base, {"ew2sq": [3.0]}, method="new")
+    commit(git, "Take a record away")
+    status, told = ended(tmp_path / "report", capsys)
+    assert status == 1
+    assert f"~~~text\n{gone.relative_to(base).as_posix()}\n~~~" in told
+    assert "git checkout origin/main -- results/RUN" in told
+
+
+@pytest.mark.usefixtures("believed")
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"version": 2}, 0), ({"seed": 1}, 1), ({"preset": "standard"}, 1), ({"track": "open"}, 1),
+        ({"settings": {"k": 2}}, 1), ({"status": "failed"}, 1), ({"task": "another"}, 1),
+    ],
+)  # fmt: skip
+def test_a_new_version_takes_the_place_of_its_own_run_alone(
+    base: Path, git: Git, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any], status: int,
+) -> None:  # fmt: skip
+    shutil.rmtree(run_of(base, "other"))
+    version = changes.pop("version", 1)
+    write_run(base, {"ew2sq": [3.0]}, method="other", method_part={"version": version}, **changes)
+    commit(git, "Replace a record")
+    assert ended(tmp_path / "report", capsys)[0] == status
+
+
+@pytest.mark.usefixtures("believed")
+def test_a_run_that_is_ok_no_more_is_taken_away(
+    base: Path, git: Git, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A failed run stands on no board; one that had failed may fail again, or be made ok."""
+    record = run_of(base, "kept") / "record.json"
+    content = json.loads(record.read_text())
+    for was, now, status in (("ok", "failed", 1), ("failed", "diverged", 0), ("failed", "ok", 0)):
+        git("switch", "--quiet", "main")
+        record.write_text(json.dumps(content | {"status": was}))
+        commit(git, was)
+        git("switch", "--quiet", "--force-create", "mine")
+        record.write_text(json.dumps(content | {"status": now}))
+        commit(git, now)
+        assert ended(tmp_path / "report", capsys)[0] == status, (was, now)
 
 
 def test_a_report_is_no_longer_than_people_read() -> None:
