@@ -20,12 +20,13 @@ from cwbench.errors import ContractError
 from cwbench.samples import OTHER, Part
 from cwbench.task import Task
 
-Need = Literal["reference", "mixture", "pairs", "image", "residual", "labelled-images"]
+Need = Literal["reference", "mixture", "pairs", "image", "residual", "density", "labelled-images"]
 """What a task may offer: draws of its posterior (`reference`), that posterior as a mixture of two
 or more Gaussians (`mixture`), the x behind each y (`pairs`), x of shape `(C, H, W)` with at least
-3 x 3 pixels (`image`), `Task.standardised_residual` (`residual`), stored images with classes
-(`labelled-images`: whole sets are compared then, and neither `pairs` nor `image` is offered, since
-the one image behind a class says nothing)."""
+3 x 3 pixels (`image`), `Task.standardised_residual` (`residual`), `Task.log_prior` and a
+`Task.log_likelihood` whose gradient can be followed (`density`: together the posterior's, up to its
+constant), stored images with classes (`labelled-images`: whole sets are compared then, and neither
+`pairs` nor `image` is offered, since the one image behind a class says nothing)."""
 
 
 Fault = Literal["shift", "scale", "shape", "weights", "atoms", "condition"]

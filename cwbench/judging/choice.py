@@ -113,6 +113,8 @@ def offers(task: Task) -> set[Need]:
         offered.add("image")
     if task.standardised_residual(x[:, None], y) is not None:
         offered.add("residual")
+    if task.has_density and task.has_likelihood and not task.rough_likelihood:
+        offered.add("density")
     return offered
 
 

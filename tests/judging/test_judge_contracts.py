@@ -115,7 +115,7 @@ def test_what_a_task_offers() -> None:
     assert offers(Shifted()) == {"pairs", "reference"}
     assert offers(Image()) == {"pairs", "image"}
     assert offers(Small()) == {"pairs"}
-    everything = {"pairs", "reference", "mixture", "residual"}
+    everything = {"pairs", "reference", "mixture", "residual", "density"}
     assert offers(load_task("gaussian-mixture")) == everything
     assert offers(load_task("gaussian-linear")) == everything - {"mixture"}
     assert offers(load_task("sign-symmetric")) == everything - {"mixture"}
