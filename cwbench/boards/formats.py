@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from cwbench.boards.board import DISTANCES, Board, Column, Row
+from cwbench.boards.board import Board, Column, Row
 from cwbench.boards.cells import Cell
 from cwbench.boards.frames import frame, note
 from cwbench.boards.markup import latex_text, markdown_text
@@ -32,7 +32,7 @@ def columns_shown(board: Board, sort: str = "") -> list[Column]:
     """The column that ranks, the second NFE, the distances judged together, the one sorted by."""
     chosen = [sorted_by(board, sort), board.main, board.second]
     if board.together and board.main:
-        chosen += [board.column(metric, board.main.nfe or None) for metric in DISTANCES]
+        chosen += [board.column(metric, board.main.nfe or None) for metric in board.distances]
     return list(dict.fromkeys(column for column in chosen if column))
 
 

@@ -203,7 +203,7 @@
     const parts = [`${sizes(c)}, metric version ${c.version}${c.source ? ` of ${c.source}` : ""}`];
     parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : `lower is better; a perfect sampler scores ${words().floor}, not 0`);
     if (!c.ranks) parts.push("shown, never ranked by: a wrong sampler can have the better value");
-    if (b.together && data.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${data.together.join(", ")} do not contradict each other`);
+    if (b.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${b.together.join(", ")} do not contradict each other`);
     if (b.remark) parts.push(b.remark);
     const found = [b.older, c.older, ...b.rows.map(r => r.older)].filter(Boolean);
     if (found.length) parts.push(`\u2020 ${older(unique(found).join(", "))}`);
