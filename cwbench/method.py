@@ -39,6 +39,9 @@ class Posterior(Protocol):
     def posterior_moments(self, y: Tensor) -> Moments:
         """Exact mean and covariance of flattened x."""
 
+    def sample_moment_matched(self, y: Tensor, n: int, generator: Generator) -> Tensor:
+        """As `sample_posterior`, of Gaussians with these moments; without them where x is large."""
+
 
 class Stateful(Protocol):
     """Anything a checkpoint can hold: modules, optimisers, averages."""

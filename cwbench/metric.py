@@ -8,6 +8,7 @@ they say themselves, so that nobody asks which kind a metric is.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,12 +21,13 @@ from cwbench.errors import ContractError
 from cwbench.samples import OTHER, Part
 from cwbench.task import Task
 
-Need = Literal["reference", "mixture", "pairs", "image", "residual", "labelled-images"]
+Need = Literal["reference", "mixture", "pairs", "image", "residual", "density", "labelled-images"]
 """What a task may offer: draws of its posterior (`reference`), that posterior as a mixture of two
 or more Gaussians (`mixture`), the x behind each y (`pairs`), x of shape `(C, H, W)` with at least
-3 x 3 pixels (`image`), `Task.standardised_residual` (`residual`), stored images with classes
-(`labelled-images`: whole sets are compared then, and neither `pairs` nor `image` is offered, since
-the one image behind a class says nothing)."""
+3 x 3 pixels (`image`), `Task.standardised_residual` (`residual`), `Task.log_prior` and a
+`Task.log_likelihood` whose gradient can be followed (`density`: together the posterior's, up to its
+constant), stored images with classes (`labelled-images`: whole sets are compared then, and neither
+`pairs` nor `image` is offered, since the one image behind a class says nothing)."""
 
 
 Fault = Literal["shift", "scale", "shape", "weights", "atoms", "condition"]
@@ -43,9 +45,9 @@ class MetricInfo:
     but must never order methods, since a wrong sampler can have the better value. `sees` names the
     faults that make it worse, which `cwbench check` tries; to all others it may be blind.
     `symmetric` is False for a distance that may change if model and reference change places.
-    `opt_in` takes one of ours out of what is computed by default; a plugin's is computed only where
-    it is named. `citation` is BibTeX, the path of a .bib file beside the class, or keys of our own
-    references: `cwbench.citations`.
+    `opt_in` takes one of ours out of what is computed by default, `least_dimension` where x has
+    fewer numbers; a plugin's is computed only where it is named. `citation` is BibTeX, the path of
+    a .bib file beside the class, or keys of our own references: `cwbench.citations`.
     """
 
     name: str
@@ -55,11 +57,16 @@ class MetricInfo:
     needs: frozenset[Need]
     citation: str = ""
     opt_in: bool = False
+    least_dimension: int = 0
     debiased: bool = True
     ranks: bool = True
     sees: frozenset[Fault] = frozenset()
     symmetric: bool = True
     contract: int = field(default=1)
+
+    def by_default(self, task: Task) -> bool:
+        """Whether a run on a task computes it, if it is ours, without being told."""
+        return not self.opt_in and math.prod(task.x_shape) >= self.least_dimension
 
 
 Result = TypeVar("Result")

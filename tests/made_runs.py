@@ -41,6 +41,7 @@ def write_run(
     version: int = 1,
     direction: str = "lower",
     source: str | None = None,
+    ranked: Mapping[str, bool] | None = None,
     **parts: Any,
 ) -> Path:
     """A run with these values by metric id; its directory. None is a value that is missing."""
@@ -67,7 +68,7 @@ def write_run(
         mean = float(numbers.mean()) if len(numbers) else None
         metrics[identifier] = {
             "value": mean, "low": mean, "high": mean, "level": 0.95, "plug_in": None, "floor": 0.5,
-            "direction": direction, "debiased": True, "ranks": True,
+            "direction": direction, "debiased": True, "ranks": (ranked or {}).get(name, True),
             "n_observations": len(numbers) or 40, "n_samples": 100, "version": version,
             "source_sha256": source,
         }  # fmt: skip

@@ -25,16 +25,13 @@ from cwbench.boards.cells import Cell, Cells, Codes
 from cwbench.boards.moderation import Moderated, moderated
 from cwbench.boards.statistics import LEAST_SEEDS, Direction
 from cwbench.boards.versions import MARK, explained, older
+from cwbench.dimensions import judged_together
 from cwbench.known.classes import CLASSES, Sees, sees
 from cwbench.records.facts import POSTERIOR_VARIANCE
 from cwbench.records.measured import Kind
 from cwbench.records.record import from_file, method_label
 from cwbench.records.schema import brief
 from cwbench.records.tables import GAUSSIAN_GAP, LEAST_GAP
-
-DISTANCES = ("ew2sq", "energy", "esw2sq", "mode-weights")
-"""Each is blind to something in many dimensions; there they are shown and judged together."""
-MANY_DIMENSIONS = 20
 
 
 class Column(NamedTuple):
@@ -294,9 +291,14 @@ class Board:
         return dimension_of(self.task)
 
     @property
+    def distances(self) -> tuple[str, ...]:
+        """Those shown and judged together: a verdict needs that none contradicts another."""
+        return judged_together(self.dimension)
+
+    @property
     def together(self) -> bool:
         """Whether a verdict needs several distances that do not contradict each other."""
-        return many_dimensional(self.task)
+        return bool(self.distances)
 
     @property
     def main_metric(self) -> str:
@@ -383,12 +385,6 @@ def dimension_of(task: Mapping[str, Any]) -> int | None:
     """Of x, None where it is not known."""
     shape = task["x_shape"]
     return math.prod(shape) if shape is not None else None
-
-
-def many_dimensional(task: Mapping[str, Any]) -> bool:
-    """Whether one distance is not enough; what is not known may be."""
-    dimension = dimension_of(task)
-    return dimension is None or dimension >= MANY_DIMENSIONS
 
 
 def title_of(task: Mapping[str, Any]) -> str:

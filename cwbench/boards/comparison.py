@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-from cwbench.boards.board import DISTANCES, Board, Column, Row
+from cwbench.boards.board import Board, Column, Row
 from cwbench.boards.cells import Cell
 from cwbench.boards.costs import repaid
 from cwbench.boards.pairs import paired
@@ -70,7 +70,7 @@ def against(board: Board, a: Row, b: Row, column: Column) -> Comparison:
         reason = f"{found.seeds} in common, {LEAST_SEEDS} needed"
     elif found.opposed:
         reason = "on all seeds of each the means are the other way round"
-    elif board.together and column.metric in DISTANCES:
+    elif column.metric in board.distances:
         others = dict(_beside(board, a, b, column))
         joint = joint_verdict(called, list(others.values()))
         if joint == "no verdict":
@@ -112,7 +112,7 @@ def _paired(board: Board, a: Row, b: Row, column: Column) -> _Found | None:
 
 def _beside(board: Board, a: Row, b: Row, column: Column) -> Iterator[tuple[str, Verdict]]:
     """What the other distances say at the same NFE."""
-    for metric in DISTANCES:
+    for metric in board.distances:
         other = board.column(metric, column.nfe) if metric != column.metric else None
         found = _paired(board, a, b, other) if other else None
         if found:

@@ -16,7 +16,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cwbench.boards import convergence
-from cwbench.boards.board import DISTANCES, Board, Column, Row
+from cwbench.boards.board import Board, Column, Row
 from cwbench.boards.cells import Cell
 from cwbench.boards.digits import parts, plain, rank_text, seconds, share
 from cwbench.boards.frames import frame, note
@@ -35,7 +35,7 @@ def columns_shown(board: Board, sort: str = "") -> list[Column]:
     """The column that ranks, the second NFE, the distances judged together, the one sorted by."""
     chosen = [sorted_by(board, sort), board.main, board.second]
     if board.together and board.main:
-        chosen += [board.column(metric, board.main.nfe or None) for metric in DISTANCES]
+        chosen += [board.column(metric, board.main.nfe or None) for metric in board.distances]
     return list(dict.fromkeys(column for column in chosen if column))
 
 

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cwbench.boards.board import (
-    DISTANCES,
     Board,
     Column,
     Row,
     Run,
-    many_dimensional,
+    dimension_of,
     title_of,
 )
 from cwbench.boards.cells import Codes, arranged
 from cwbench.boards.scoring import score
+from cwbench.dimensions import judged_together
 from cwbench.preset import NOT_KEYED
 from cwbench.records.longer import shorter
 from cwbench.records.measured import Kind, Measured
@@ -103,8 +103,7 @@ def _wanted(contents: Iterable[Mapping[str, Any]], metrics: set[str] | None) -> 
     wanted = set(metrics)
     for task in (content["task"] for content in contents):
         wanted.add(task["main_metric"])
-        if many_dimensional(task):
-            wanted.update(DISTANCES)
+        wanted.update(judged_together(dimension_of(task)))
     return wanted
 
 

@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 
 from cwbench.boards import convergence
 from cwbench.boards.across import stages
-from cwbench.boards.board import DISTANCES, Board, Column, Row, Run
+from cwbench.boards.board import Board, Column, Row, Run
 from cwbench.boards.first import First, first
 from cwbench.boards.frames import note
 from cwbench.boards.gallery import Gallery
@@ -123,7 +123,7 @@ def _data(boards: Sequence[Board], looks: Mapping[str, int]) -> dict[str, Any]:
     shown = [
         _board(board, stage[id(board)], looks_on(board, looks), shared, gallery) for board in boards
     ]
-    return {"boards": shown, "shared": shared.values, "together": DISTANCES}
+    return {"boards": shown, "shared": shared.values}
 
 
 class Shared:
@@ -150,7 +150,7 @@ def _board(
     return {
         "title": board.title, "stage": stage, "task": board.task["name"], "older": board.older,
         "version": board.task["version"], "params": board.task["params"],
-        "dimension": board.dimension, "group": board.group, "together": board.together,
+        "dimension": board.dimension, "group": board.group, "together": board.distances,
         "remark": board.remark,
         "budget": board.rows[0].runs[0].content["preset_values"] if board.rows else {},
         "main": place.get(board.main) if board.main else None,

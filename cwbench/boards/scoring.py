@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from cwbench.boards.board import DISTANCES, Board, Column, Row
+from cwbench.boards.board import Board, Column, Row
 from cwbench.boards.cells import Array, Cells, Codes, Truths
 from cwbench.boards.pairs import Pairs, contradicted, pairs
 from cwbench.boards.ranking import ranking
@@ -56,7 +56,7 @@ def _rank_class(board: Board, shown: list[Row], pool: ThreadPoolExecutor) -> Non
     ranked = {
         column: _ranked(board.cells[column], places)
         for column, kind in board.columns.items()
-        if kind.ranks
+        if kind.ranks or column.metric in board.distances
     }
     rows = {row.place: row for row in shown}
 
@@ -71,7 +71,7 @@ def _rank_class(board: Board, shown: list[Row], pool: ThreadPoolExecutor) -> Non
         _rank_incomplete(board.cells[column], places, len(ranked[column]))
 
     comparisons = dict(zip(ranked, pool.map(compared, ranked), strict=True))
-    list(pool.map(rank, ranked))
+    list(pool.map(rank, [column for column in ranked if board.columns[column].ranks]))
 
 
 def _ranked(cells: Cells, methods: Codes) -> Codes:
@@ -86,17 +86,20 @@ def _contradicted(
     ranked: Mapping[Column, Codes],
     comparisons: Mapping[Column, Pairs],
 ) -> Truths | None:
-    """Pairs on which the distances of this NFE disagree, where they are judged together."""
-    if column.metric not in DISTANCES or not board.together:
+    """Pairs on which the distances of this NFE disagree, where they are judged together.
+
+    A distance says nothing of methods that lack it.
+    """
+    if column.metric not in board.distances:
         return None
     order = ranked[column].tolist()
     several = []
     for other, found in comparisons.items():
-        if other.metric in DISTANCES and other.nfe == column.nfe:
+        if other.metric in board.distances and other.nfe == column.nfe:
             index = {place: i for i, place in enumerate(ranked[other].tolist())}
-            at = [index.get(place, -1) for place in order]
-            if -1 not in at:
-                several.append(found.alone[np.ix_(at, at)])
+            at = np.array([index.get(place, -1) for place in order], np.int64)
+            said = np.pad(found.alone, (0, 1))  # the last row is of those without it
+            several.append(said[np.ix_(at, at)])
     return contradicted(several) if several and order else None
 
 

@@ -19,8 +19,16 @@ from torch import Generator, Tensor
 
 from cwbench.check.probes import declared
 from cwbench.images import to_pixels, to_x
+from cwbench.known.operator import LinearOperator
 from cwbench.metric import Fault, Need
-from cwbench.samples import ImageSet, JointSamples, MixturePosterior, Moments, Part
+from cwbench.samples import (
+    ImageSet,
+    JointSamples,
+    MixturePosterior,
+    MixturePrior,
+    Moments,
+    Part,
+)
 from cwbench.task import Task
 
 FAULTS: tuple[Fault, ...] = get_args(Fault)
@@ -108,6 +116,19 @@ class MixtureTrial(Task):
         if not self.has_posterior:
             raise NotImplementedError("this task has no exact posterior")
         return drawn(self.exact(y), n, generator).reshape(len(y), n, *self.shape).float()
+
+    def prior_mixture(self) -> MixturePrior | None:
+        """The law of x, if a density is offered."""
+        if "density" not in self.offered:
+            return None
+        eye = torch.eye(self.modes.shape[1], dtype=torch.float64).expand(2, -1, -1)
+        return MixturePrior(torch.full((2,), 0.5).double(), self.modes, MODE_SPREAD**2 * eye)
+
+    def linear_operator(self) -> LinearOperator | None:
+        """Y = X + noise, if a density is offered."""
+        if "density" not in self.offered:
+            return None
+        return LinearOperator(torch.eye(self.modes.shape[1], dtype=torch.float64), NOISE)
 
     def standardised_residual(self, x: Tensor, y: Tensor) -> Tensor | None:
         """The noise y - x in its units, if it is offered."""

@@ -31,8 +31,8 @@ from cwbench.training.networks import Meter, networks_of
 
 PRIVATE = (
     "evaluation_set", "sample_joint", "training_data", "sample_posterior", "posterior_moments",
-    "posterior_mixture", "standardised_residual", "linear_operator", "log_likelihood",
-    "prior_mixture", "log_prior",
+    "posterior_mixture", "sample_moment_matched", "standardised_residual", "linear_operator",
+    "log_likelihood", "prior_mixture", "log_prior",
 )  # fmt: skip
 """What a method may not call on its task, unless it declares the need."""
 

@@ -43,7 +43,12 @@ NEEDED: dict[Need, set[str]] = {
     "operator": set(),
     "denoiser": set(),
     "density": {"log_prior"},
-    "posterior": {"sample_posterior", "posterior_moments", "posterior_mixture"},
+    "posterior": {
+        "sample_posterior",
+        "posterior_moments",
+        "posterior_mixture",
+        "sample_moment_matched",
+    },
     "simulator": {"sample_joint"},
     "stored-images": set(),
 }

@@ -237,7 +237,8 @@ class _ScoresOf:
             return metric.coordinates(x, y, units)
 
         def compared(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
-            return metric.distance(seen(a, y), seen(b, y))
+            both = seen(torch.cat([a, b], dim=1), y)  # at once: to look for a y may cost seconds
+            return metric.distance(*both.split(a.shape[1], dim=1))
 
         def distance(a: Tensor, b: Tensor) -> Tensor:
             return self.judge.sliced(compared, a, b, y)
@@ -247,6 +248,8 @@ class _ScoresOf:
         value = cross
         if metric.info.debiased:
             value = cross - (distance(self.a1, self.a2) + floor) / 2
+        if type(metric).resolution is Metric.resolution:
+            return Scores(value, cross, floor)
         return Scores(value, cross, floor, copying(metric.resolution)(floor, copying(seen)(b1, y)))
 
     def by_halves(self, metric: SplitMetric) -> Scores:

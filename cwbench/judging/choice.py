@@ -48,7 +48,7 @@ def chosen_metrics(task: Task, listed: Iterable[str], typed: Iterable[str] = ())
     required = named | {origin.cls.info.name for origin in files}
     offered = offers(task)
     chosen = Chosen({}, {})
-    for origin in [*_registered(named, task.main_metric), *files]:
+    for origin in [*_registered(named, task), *files]:
         info = origin.cls.info
         if info.needs <= offered:
             chosen.metrics[info.name] = origin.cls(task)
@@ -61,12 +61,12 @@ def chosen_metrics(task: Task, listed: Iterable[str], typed: Iterable[str] = ())
     return chosen
 
 
-def _registered(named: set[str], main: str) -> Iterator[registry.Loaded]:
-    """Ours and the main one, unless they are opt-in, and those that are named; no other loads."""
+def _registered(named: set[str], task: Task) -> Iterator[registry.Loaded]:
+    """Ours and the main one, unless not by default, and those that are named; no other loads."""
     for plugin in (p for p in registry.plugins() if p.kind == "metric"):
-        if plugin.distribution == "cwbench" or plugin.name in named | {main}:
+        if plugin.distribution == "cwbench" or plugin.name in named | {task.main_metric}:
             origin = registry.load("metric", plugin.name)
-            if plugin.name in named or not origin.cls.info.opt_in:
+            if plugin.name in named or origin.cls.info.by_default(task):
                 yield origin
 
 
@@ -113,6 +113,8 @@ def offers(task: Task) -> set[Need]:
         offered.add("image")
     if task.standardised_residual(x[:, None], y) is not None:
         offered.add("residual")
+    if task.has_density and task.has_likelihood and not task.rough_likelihood:
+        offered.add("density")
     return offered
 
 

@@ -12,28 +12,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from cwbench.dimensions import HUNDREDS
 from cwbench.metric import MetricInfo, SplitMetric
-from cwbench.metrics.per_observation import flatten_x
+from cwbench.metrics.per_observation import Asked, flatten_x
 from cwbench.metrics.wasserstein import W2Squared
 from cwbench.task import Task
 
 DIRECTIONS = 10
-
-
-class _Leading:
-    """The leading directions of each observation's posterior, found once."""
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        self.kept: dict[bytes, Tensor] = {}
-
-    def __call__(self, y: Tensor) -> Tensor:
-        """With shape `(m, d, k)`."""
-        for row in y.split(1):
-            key = row.numpy().tobytes()
-            if key not in self.kept:
-                self.kept[key] = self.task.posterior_leading(row, DIRECTIONS)[0]
-        return torch.stack([self.kept[row.numpy().tobytes()] for row in y.split(1)])
 
 
 class LeadingW2Squared(W2Squared):
@@ -50,14 +35,14 @@ class LeadingW2Squared(W2Squared):
         direction="lower",
         needs=frozenset({"reference"}),
         citation="cwbench",
-        opt_in=True,
+        least_dimension=HUNDREDS,
         ranks=False,
         sees=frozenset({"shift", "scale", "shape", "weights", "atoms", "condition"}),
     )
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self._leading = _Leading(task)
+        self._leading = Asked(lambda y: (task.posterior_leading(y, DIRECTIONS)[0],))
 
     @property
     def identifier(self) -> str:
@@ -66,7 +51,8 @@ class LeadingW2Squared(W2Squared):
 
     def coordinates(self, x: Tensor, y: Tensor, units: Tensor) -> Tensor:
         """X along the leading directions, with shape `(m, n, k)`, in the task's units."""
-        return flatten_x(x) @ self._leading(y)
+        (V,) = self._leading(y)
+        return flatten_x(x) @ V
 
 
 class ComplementError(SplitMetric):
@@ -84,7 +70,7 @@ class ComplementError(SplitMetric):
         direction="lower",
         needs=frozenset({"reference"}),
         citation="cwbench",
-        opt_in=True,
+        least_dimension=HUNDREDS,
         ranks=False,
         sees=frozenset({"shift", "scale", "atoms", "condition"}),
     )
@@ -92,19 +78,23 @@ class ComplementError(SplitMetric):
 
     def __init__(self, task: Task) -> None:
         super().__init__(task)
-        self._leading = _Leading(task)
+        self._exact = Asked(self._moments)
+
+    def _moments(self, y: Tensor) -> tuple[Tensor, ...]:
+        """V `(d, k)`, the mean outside V `(d,)`, the trace there, and that of all directions."""
+        V, moments = self.task.posterior_leading(y, DIRECTIONS), self.task.posterior_moments(y)
+        total = moments.covariance.diagonal(dim1=1, dim2=2).sum(1)
+        within = (V * (moments.covariance.double() @ V)).sum((1, 2))
+        mean = _outside(moments.mean[:, None], V)[0, 0]
+        return V[0], mean, (total - within)[0], total[0]
 
     def estimate(self, a1: Tensor, a2: Tensor, y: Tensor) -> Tensor:
         """The error with shape `(m,)`."""
-        V, moments = self._leading(y), self.task.posterior_moments(y)
-        total = moments.covariance.diagonal(dim1=1, dim2=2).sum(1)
-        within = (V * (moments.covariance.double() @ V)).sum((1, 2))
-        trace = total - within
+        V, mean, trace, total = self._exact(y)
         left = trace > 1e-9 * total
         trace = torch.where(left, trace, 1.0)
         parts = [_outside(flatten_x(a), V) for a in (a1, a2)]
-        exact = _outside(moments.mean[:, None], V)[:, 0]
-        error1, error2 = (part.mean(1) - exact for part in parts)
+        error1, error2 = (part.mean(1) - mean for part in parts)
         wider1, wider2 = (part.var(1).sum(1) / trace - 1 for part in parts)
         error = (error1 * error2).sum(1) / trace + wider1 * wider2
         return torch.where(left | error.isnan(), error, 0.0)

@@ -1,4 +1,4 @@
-"""A distance between two sets of points, applied observation by observation."""
+"""What is done observation by observation: distances of sets of points, and asking the task."""
 
 from __future__ import annotations
 
@@ -23,3 +23,27 @@ def per_observation(distance: Callable[[Tensor, Tensor], float], a: Tensor, b: T
 def flatten_x(samples: Tensor) -> Tensor:
     """Samples `(m, n, *x_shape)` in float64 as points `(m, n, d)`."""
     return samples.reshape(*samples.shape[:2], -1).double()
+
+
+class Asked:
+    """What a task knows of each observation, found once: metrics ask again for every sampler."""
+
+    def __init__(self, find: Callable[[Tensor], tuple[Tensor, ...]]) -> None:
+        """Take what finds it.
+
+        Args:
+            find: takes one observation `(1, *y_shape)`; its parts are without an axis for it, and
+                small, since those of all observations stay in memory.
+        """
+        self._find = find
+        self._found: dict[bytes, tuple[Tensor, ...]] = {}
+
+    def __call__(self, y: Tensor) -> tuple[Tensor, ...]:
+        """The parts, each with the axis of y first."""
+        return tuple(map(torch.stack, zip(*map(self._row, y.split(1)), strict=True)))
+
+    def _row(self, y: Tensor) -> tuple[Tensor, ...]:
+        key = y.numpy().tobytes()
+        if key not in self._found:
+            self._found[key] = self._find(y)
+        return self._found[key]

@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from cwbench.dimensions import HUNDREDS
 from cwbench.metric import MetricInfo
 from cwbench.metrics.energy import EnergyDistance
 from cwbench.metrics.per_observation import flatten_x
@@ -58,7 +59,7 @@ class WhiteEnergyDistance(EnergyDistance):
         direction="lower",
         needs=frozenset({"reference"}),
         citation="szekely2013energy",
-        opt_in=True,
+        least_dimension=HUNDREDS,
         ranks=False,
         sees=EnergyDistance.info.sees,
     )

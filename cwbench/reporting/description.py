@@ -106,6 +106,7 @@ def _facts(info: Any) -> list[str]:
         "licence",
         "notes",
         "opt_in",
+        "least_dimension",
         "debiased",
         "ranks",
         "sees",

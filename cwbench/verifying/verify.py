@@ -257,7 +257,7 @@ def _complete(record: Record, request: Request) -> Iterator[Finding]:
     ours = {p.name for p in registry.plugins() if p.distribution == "cwbench"}
     measured = {name for name, metric in request.metrics.items() if _partly(record, metric)}
     due = {
-        name: not metric.info.opt_in and not age.may_lack(record, name)
+        name: metric.info.by_default(request.task) and not age.may_lack(record, name)
         for name, metric in request.metrics.items()
         if name in ours | measured
     }

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch.utils.data import TensorDataset
 
+from cwbench.api import load_task
 from cwbench.errors import UsageError
 from cwbench.judging.judge import Judge
 from cwbench.metrics.wasserstein import W2Squared
+from cwbench.running.request import configured_method
 from cwbench_baselines.knn import CANDIDATES
 
 
@@ -137,3 +139,23 @@ def test_oracle_gaussian_has_the_exact_moments_and_no_others(bench, task, seeded
         spread = torch.linalg.eigh(C)
         along = (sample - m) @ spread.eigenvectors[:, -1] / spread.eigenvalues[-1].sqrt()
         assert along.pow(4).mean() == pytest.approx(3.0, abs=0.3)  # a Gaussian's
+
+
+def test_oracle_gaussian_of_large_x_asks_for_no_covariance_matrix(monkeypatch, seeded) -> None:
+    """3,072 dimensions: mean, variances and what one direction varies, by low rank."""
+    task = load_task("super-resolution", prior="patches32", colour=True)
+    y = task.sample_joint(2, seeded(0)).y
+    exact = list(task.posterior.given(y.flatten(1)))
+    monkeypatch.setattr(task, "posterior_moments", None)
+    n = 2_000
+    draws = configured_method("oracle-gaussian", {}).on(task).sample(y, n, seeded(1))
+    assert draws.shape == (2, n, *task.x_shape)
+    for sample, posterior in zip(draws.flatten(2).double(), exact, strict=True):
+        trace = float(posterior.variances.sum())
+        gap = sample.mean(0) - posterior.weights @ posterior.means
+        assert float(gap.square().sum()) < 3 * trace / n
+        assert float(sample.var(0).sum()) == pytest.approx(trace, rel=0.05)
+        values, V = posterior.leading(3)
+        along = (sample - sample.mean(0)) @ V
+        assert along.var(0).tolist() == pytest.approx(values.tolist(), rel=0.15)
+        assert float(along.div(along.std(0)).pow(4).mean()) == pytest.approx(3.0, abs=0.5)

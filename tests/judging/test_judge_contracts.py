@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 from cwbench.errors import ContractError
 from cwbench.judging import by_observation as evaluation
 from cwbench.judging.by_observation import as_samples
-from cwbench.judging.choice import offers
+from cwbench.judging.choice import chosen_metrics, offers
 from cwbench.judging.judge import Judge
 from cwbench.metric import SplitMetric
 from cwbench.metrics.mixture import ModeWeights
@@ -115,7 +115,7 @@ def test_what_a_task_offers() -> None:
     assert offers(Shifted()) == {"pairs", "reference"}
     assert offers(Image()) == {"pairs", "image"}
     assert offers(Small()) == {"pairs"}
-    everything = {"pairs", "reference", "mixture", "residual"}
+    everything = {"pairs", "reference", "mixture", "residual", "density"}
     assert offers(load_task("gaussian-mixture")) == everything
     assert offers(load_task("gaussian-linear")) == everything - {"mixture"}
     assert offers(load_task("sign-symmetric")) == everything - {"mixture"}
@@ -139,3 +139,16 @@ def test_samples_are_judged_in_double_precision(judge, samples) -> None:
             return torch.zeros(len(a1))
 
     assert judge.score(Strict(judge.task), samples).value.dtype == torch.float64
+
+
+def test_from_256_dimensions_on_three_more_distances_are_computed_by_default() -> None:
+    from cwbench.api import load_task
+    from cwbench.dimensions import OUTSIDE
+
+    def taken(prior: str) -> set[str]:
+        metrics = chosen_metrics(load_task("deblurring", prior=prior), []).metrics
+        return {metric.identifier for metric in metrics.values()}
+
+    digits, patches = taken("digits"), taken("patches")
+    assert not digits & set(OUTSIDE)
+    assert patches == digits | set(OUTSIDE)

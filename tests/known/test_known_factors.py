@@ -176,19 +176,37 @@ def test_a_large_prior_is_offered_and_is_that_of_the_simulator(mnist: SuperResol
     torch.testing.assert_close(a, mnist.log_prior(x), rtol=1e-9, atol=1e-9)
 
 
-def test_the_denoiser_identity_holds_at_every_level_and_sees_a_wrong_prior(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_denoiser_identity_holds_at_every_level(monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of what `cwbench check` does with the 28x28 prior."""
     monkeypatch.setattr(check, "FEWEST", 250)
+    denoiser(TaskSubject(SuperResolution, {"prior": "mnist"}))
+
+
+@pytest.mark.parametrize(("factors", "levels"), [(1, 1.3), (0.5, 1), (1.5, 1)])
+def test_the_denoiser_identity_sees_a_wrong_prior(
+    monkeypatch: pytest.MonkeyPatch, factors: float, levels: float
+) -> None:
+    monkeypatch.setattr(check, "FEWEST", 250)
     subject = TaskSubject(SuperResolution, {"prior": "mnist"})
-    denoiser(subject)
     prior = subject.task.prior_mixture()
     assert isinstance(prior, FactorPrior)
-    wrong = prior._replace(levels=8 * prior.levels)
+    wrong = prior._replace(factors=factors * prior.factors, levels=levels * prior.levels)
     subject.task.prior_mixture = lambda: wrong  # type: ignore[method-assign]
     with pytest.raises(UnmetError, match="standard errors"):
         denoiser(subject)
+
+
+def test_draws_of_too_little_spread_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "FEWEST", 250)
+    drawn = NoisyFactors.drawn
+
+    def narrow(self: NoisyFactors, x_t: Tensor, *levels: float, **noise: Tensor) -> Tensor:
+        mean = self.denoise(x_t, *levels)
+        return mean + 0.9 * (drawn(self, x_t, *levels, **noise) - mean)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(NoisyFactors, "drawn", narrow)
+    with pytest.raises(UnmetError, match="draws of X_0"):
+        denoiser(TaskSubject(SuperResolution, {"prior": "mnist"}))
 
 
 def test_no_prior_is_left_once_something_was_observed(mnist: SuperResolution) -> None:

@@ -207,7 +207,7 @@
     parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : `lower is better; a perfect sampler scores ${words().floor}, not 0`);
     if (b.rows.some(row => row.converged)) parts.push("converged: whether four times the steps on the same pairs take off no more than the interval, or than 20\u2009% of the smaller of the value and the unit (in brackets: seeds, where fewer than three)");
     if (!c.ranks) parts.push("shown, never ranked by: a wrong sampler can have the better value");
-    if (b.together && data.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${data.together.join(", ")} do not contradict each other`);
+    if (b.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${b.together.join(", ")} do not contradict each other`);
     if (b.remark) parts.push(b.remark);
     const found = [b.older, c.older, ...b.rows.map(r => r.older)].filter(Boolean);
     if (found.length) parts.push(`\u2020 ${older(unique(found).join(", "))}`);
