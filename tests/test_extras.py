@@ -7,14 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import Run
 
 from cwbench.api import load_task
 from cwbench.errors import UsageError
 from cwbench.machine.processes import joined
 from cwbench.metrics.features import inception
 from cwbench.training.networks import Meter, networks_of
+from cwbench_baselines.guided.learned import LearnedPrior
 
-EXTRAS = {"diffusers": "images", "torch_fidelity": "images", "accelerate": "multi"}
+EXTRAS = {
+    "diffusers": "images", "torch_fidelity": "images", "accelerate": "multi", "azula": "azula",
+}  # fmt: skip
 
 
 def absent(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
@@ -53,6 +57,17 @@ def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"accelerate.*'cwbench\[multi\]'"):
         joined("cpu")
     joined.cache_clear()
+
+
+@pytest.mark.parametrize("method", ["azula-dps", "azula-mmps"])
+def test_samplers_of_azula_are_refused_before_a_prior_is_fitted(
+    monkeypatch: pytest.MonkeyPatch, run: Run, method: str
+) -> None:
+    absent(monkeypatch, "azula")
+    monkeypatch.setattr(LearnedPrior, "shared", lambda *_: pytest.fail("it was fitted"))
+    record = run(method, seed=1)
+    assert record.status == "failed"  # and not `skipped`: once azula is there it is run again
+    assert record.error == f"{method} needs azula; type: pip install 'cwbench[azula]'"
 
 
 ALONE = """

@@ -8,7 +8,7 @@ intervals are crossed over seeds and observations.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ def sweep_figures(planned: Iterable[Planned | Refused]) -> Iterator[tuple[str, F
         UsageError: if nothing of it is on record, or several keys were given several numbers.
     """
     runs = [run for run in planned if isinstance(run, Planned)]
-    key = swept_key([run.combination.settings for run in runs])
+    keys = axes(runs)
     done = [(run, run.record) for run in runs if run.record and run.record.status == "ok"]
     if not done:
         raise UsageError("no run of this sweep is on record; carry it out with `cwbench sweep`")
@@ -46,6 +46,7 @@ def sweep_figures(planned: Iterable[Planned | Refused]) -> Iterator[tuple[str, F
             for r, _ in done
             if r.combination.request.task.info.name == task
         )
+        key = keys[task]
         rows = [
             row
             for run, record in done
@@ -68,6 +69,25 @@ def sweep_figures(planned: Iterable[Planned | Refused]) -> Iterator[tuple[str, F
             yield task, _against(table, key.rpartition(".")[2], info.main_metric, title)
 
 
+def axes(runs: Iterable[Planned]) -> dict[str, str | None]:
+    """By task the one key that a method of it was given several numbers of, or None.
+
+    Raises:
+        UsageError: if there is more than one.
+    """
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for run in runs:
+        methods = found.setdefault(run.combination.request.task.info.name, {})
+        methods.setdefault(run.combination.method, []).append(run.combination.settings)
+    keys = {
+        task: {key for settings in methods.values() if (key := swept_key(settings))}
+        for task, methods in found.items()
+    }
+    for several in keys.values():
+        _refuse_several(several)
+    return {task: next(iter(several), None) for task, several in keys.items()}
+
+
 def swept_key(settings: Iterable[dict[str, Any]]) -> str | None:
     """The one key with several numbers, or None.
 
@@ -80,11 +100,16 @@ def swept_key(settings: Iterable[dict[str, Any]]) -> str | None:
             if (number := _number(value)) is not None:
                 values.setdefault(key, set()).add(number)
     keys = [key for key, numbers in values.items() if len(numbers) > 1]
+    _refuse_several(keys)
+    return keys[0] if keys else None
+
+
+def _refuse_several(keys: Collection[str]) -> None:
     if len(keys) > 1:
         raise UsageError(
-            f"the sweep varies {' and '.join(keys)}; a figure has one axis: give one several values"
+            f"the sweep varies {' and '.join(sorted(keys))}; a figure has one axis: give one "
+            "several values"
         )
-    return keys[0] if keys else None
 
 
 def _number(value: Any) -> float | None:

@@ -7,7 +7,8 @@ is one value with its commas. In Python and TOML a list means alternatives; for 
 key that holds a list it is the value, and a list of lists means alternatives.
 
 A setting applies to the combinations that have it, so that `method.beta=1,10` can stand beside
-`fm`, which has no beta; a setting that no combination has is refused.
+`fm`, which has no beta; a setting that no combination has is refused. `dps.steps=20` is the
+`method.steps=20` of `dps` alone and goes before that of all; `deblurring.noise` likewise of a task.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Matrix:
             values = _values_by_key(self.settings, owners)
             used |= values.keys()
             self._refuse_too_many(values)
-            for settings in _expanded(values):
+            for settings in _expanded(_of_pair(values, task, method)):
                 for combination in self._seeds(task, method, settings):
                     request = combination.request
                     key = f"{request.task.info.name}/{request.method.info.name}"
@@ -108,7 +109,8 @@ class Matrix:
             CwbenchError: if it is refused.
         """
         (task,), (method,) = self.tasks, self.methods
-        for settings in _expanded(_values_by_key(self.settings, _owners(task, method))):
+        values = _values_by_key(self.settings, _owners(task, method))
+        for settings in _expanded(_of_pair(values, task, method)):
             for combination in self._seeds(task, method, settings):
                 identity_of(combination.request)
 
@@ -156,7 +158,7 @@ class Matrix:
         owners = [_owners(t, m) for t, m in itertools.product(self.tasks, self.methods)]
         for key in self.settings:
             if key not in used:
-                names = {f"{owner}.{n}" for one in owners for owner, ns in one.items() for n in ns}
+                names = {f"{owner}.{n}" for one in owners for owner in OWNERS for n in one[owner]}
                 raise unknown("setting", key, names)
 
 
@@ -182,6 +184,8 @@ _EXAMPLES = {
 
 Owners = dict[str, type[BaseModel]]
 
+OWNERS = ("task", "method", "preset")
+
 
 def _owners(task: str, method: str) -> dict[str, Mapping[str, Any]]:
     """The fields that settings can name, by owner."""
@@ -190,7 +194,24 @@ def _owners(task: str, method: str) -> dict[str, Mapping[str, Any]]:
         "method": registry.load("method", method).cls.Params,
         "preset": Preset,
     }
+    models |= {task: models["task"], method: models["method"]}
     return {owner: model.model_fields for owner, model in models.items()}
+
+
+def _of_pair(values: Alternatives, task: str, method: str) -> Alternatives:
+    """The values by the keys of a single run: what names the task or method is theirs alone."""
+    kinds = {task: "task", method: "method"}
+    own: Alternatives = {}
+    for key, given in values.items():
+        owner, _, name = key.rpartition(".")
+        if owner in kinds:
+            own[f"{kinds[owner]}.{name}"] = given
+    bare = {key.rpartition(".")[2] for key in own}
+    shared = {
+        key: given for key, given in values.items()
+        if key.rpartition(".")[0] not in kinds and key not in own | dict.fromkeys(bare)
+    }  # fmt: skip
+    return shared | own
 
 
 def _values_by_key(

@@ -8,7 +8,7 @@ import pytest
 
 import cwbench
 from cwbench.errors import UsageError
-from cwbench.reporting.ablation import sweep_figures, swept_key
+from cwbench.reporting.ablation import axes, sweep_figures, swept_key
 from cwbench.sweeping.file import read
 from cwbench.sweeping.request import sweep_request
 
@@ -63,4 +63,4 @@ def test_ready_sweeps_can_be_carried_out(file, results) -> None:
     content = read(file, [*keys, "set"])
     runs = sweep_request(content | {"results": results}).planned()
     assert len(runs) >= 9
-    swept_key([run.combination.settings for run in runs])
+    axes(runs)

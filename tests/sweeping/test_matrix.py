@@ -95,6 +95,27 @@ def test_a_setting_applies_to_the_methods_that_have_it() -> None:
     assert found == [{}, {"method.beta": "1"}, {"method.beta": "10"}, {}]
 
 
+def test_a_setting_of_one_method_goes_before_that_of_all() -> None:
+    given = {"steps": [7], "mmps.steps": [20, 50], "method.alpha_min": 0.1, "dps.zeta": 1.5}
+    request = sweep_request(
+        WORDS | {"method": "dps,pigdm,mmps,fm", "set": given | {"preset.steps": 3}}
+    )
+    with pytest.raises(UsageError, match="ambiguous"):  # `steps` alone, as for a single run
+        request.matrix.combinations()
+    given = {"method.steps": [7], **{k: v for k, v in given.items() if k != "steps"}}
+    request = sweep_request(WORDS | {"method": "dps,pigdm,mmps,fm", "set": given})
+    found = [(one.method, one.settings) for one in request.matrix.combinations()]
+    alpha = {"method.alpha_min": 0.1}
+    assert found == [
+        ("dps", {"method.steps": 7, "method.zeta": 1.5} | alpha),
+        ("pigdm", {"method.steps": 7} | alpha),
+        ("mmps", {"method.steps": 20} | alpha),
+        ("mmps", {"method.steps": 50} | alpha),
+        ("fm", {}),
+    ]
+    assert [one["task.noise"] for one in spanned("gaussian-linear.noise=.1,.2")] == [".1", ".2"]
+
+
 def test_a_setting_that_nothing_has_is_refused_with_the_near_one() -> None:
     with pytest.raises(UsageError, match=r"unknown setting 'method.betta'.*method.beta'"):
         spanned("method.betta=1", method="fm,cot-fm")

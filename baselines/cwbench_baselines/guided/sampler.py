@@ -116,6 +116,11 @@ class GuidedSampler(ScaledMethod):
         """How many states a draw takes."""
         return 1
 
+    @property
+    def chunk(self) -> int:
+        """How many draws are made together; no draw depends on it."""
+        return max(1, NUMBERS // (self.particles * self.spec.x_size))
+
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Take the shared prior, or none with `denoiser=exact`."""
         self.fit_scaling(data, context)
@@ -128,8 +133,7 @@ class GuidedSampler(ScaledMethod):
         """Draw chunk by chunk; each draw has a stream of its own."""
         call = call_number(generator)
         pairs = [(i, j) for i in range(len(y)) for j in range(n)]
-        size = max(1, NUMBERS // (self.particles * self.spec.x_size))
-        chunks = [pairs[at : at + size] for at in range(0, len(pairs), size)]
+        chunks = [pairs[at : at + self.chunk] for at in range(0, len(pairs), self.chunk)]
         make = self._problems(y, call)
         x = torch.cat([self.draw(make(chunk)) for chunk in chunks]).reshape(-1, *self.spec.x_shape)
         return self.scaling.inverse(x).float().reshape(len(y), n, *self.spec.x_shape)
