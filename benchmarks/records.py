@@ -30,7 +30,8 @@ def template(nfe: Collection[object] = NFE) -> dict[str, Any]:
     numbers = {str(each) for each in nfe}
     kept = {n: e for n, e in content["metrics"].items() if n.partition("@nfe=")[2] in numbers}
     del content["seal"]
-    return content | {"metrics": kept}
+    costs = {n: c for n, c in content["cost"]["sampling"].items() if n in numbers}
+    return content | {"metrics": kept, "cost": content["cost"] | {"sampling": costs}}
 
 
 def fill(results: Path, count: int = RECORDS) -> None:

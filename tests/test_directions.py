@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = (
-    "errors version declared",
+    "errors version declared dimensions",
     "machine ot samples",
     "settings citations style",
     "preset images theory door",
