@@ -130,18 +130,25 @@ def votes_of(boards: Sequence[Board], name: str) -> Figure:
 def draw(boards: Sequence[Board], directory: Path) -> list[Path]:
     """Write every figure as PNG: values and votes of each preset, metric against NFE of each task.
 
-    Those that would be empty are left out.
+    Those that would be empty are left out, and of the values tasks that one method alone has.
 
     Raises:
         OSError: if the directory cannot be written.
     """
     figures: dict[str, Figure] = {}
     for name, members in stages(boards):
-        if len(relative_values(members).sizes):
-            figures[f"relative-{name}"] = heat_map_of(members, name)
+        several = of_several(members)
+        if len(relative_values(several).sizes):
+            figures[f"relative-{name}"] = heat_map_of(several, name)
         if len(vote_table(members)):
             figures[f"votes-{name}"] = votes_of(members, name)
     return _saved(figures | _of_tasks(boards), directory)
+
+
+def of_several(boards: Sequence[Board]) -> list[Board]:
+    """The boards that compare methods; all of them where none does."""
+    several = [b for b in boards if sum(row.role == "method" for row in b.rows) > 1]
+    return several or list(boards)
 
 
 def draw_tasks(boards: Sequence[Board], directory: Path) -> list[Path]:

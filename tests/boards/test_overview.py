@@ -13,7 +13,14 @@ from made_runs import NOISE, Write, judged, write_run
 from scipy import stats
 
 from cwbench.boards.across import vote_table
-from cwbench.boards.overview import CURVES, heat_map_of, looks_of, looks_on, relative_values
+from cwbench.boards.overview import (
+    CURVES,
+    heat_map_of,
+    looks_of,
+    looks_on,
+    of_several,
+    relative_values,
+)
 from cwbench.boards.page import _data
 from cwbench.boards.texts import TEXTS, terminal
 
@@ -123,3 +130,14 @@ def test_a_later_method_takes_another_colour_wherever_it_stands(results: Path) -
     looks = {"fm": 0, "ot-fm": 1, "later": CURVES}
     assert [row.label for row in board.ordered(board.main)] == ["later", "fm", "ot-fm"]
     assert looks_on(board, looks) == {"fm": 0, "ot-fm": 1, "later": CURVES + 2}
+
+
+def test_a_task_of_one_method_is_no_column_of_the_heat_map(results: Path, write: Write) -> None:
+    for task in ("alone", "both"):
+        write({"ew2sq": NOISE[0]}, task=task)
+        write({"ew2sq": NOISE[1]}, task=task, method="oracle", method_part={"role": "upper"})
+    write({"ew2sq": NOISE[2]}, task="both", method="n")
+    found = judged(results)
+    assert [board.title for board in of_several(found)] == ["both"]
+    alone = [board for board in found if board.title == "alone"]
+    assert of_several(alone) == alone
