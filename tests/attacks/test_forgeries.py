@@ -40,6 +40,8 @@ BEYOND = {
     "with neither samples nor a model",
     "other images": "values of a metric of labelled images: the images that it judged are not "
     "stored, and nothing draws them again",
+    "a set of one sample each": "values of `w2sq-marginal`, for which a sample at each of 10,000 "
+    "observations is drawn that is not stored, and nothing draws them again",
     "the best of many": "seeds or settings that were tried and not handed in; an NFE that was left "
     "out (`--nfe` may choose)",
     "a trained method's name": "a model by other code than the method of that name and version, "
