@@ -119,3 +119,8 @@ def five(write: Write) -> dict[str, np.ndarray]:
         made[name] = centre + 0.2 * shared
         write({"ew2sq": made[name][0]}, method=name, method_part={"role": role})
     return made
+
+
+def main_cells(board: Board) -> dict[str, Any]:
+    """The cells of the column that ranks, by row, the best first."""
+    return {row.label: board.cell(row, board.main) for row in board.ordered(board.main)}

@@ -43,15 +43,11 @@ NEEDED: dict[Need, set[str]] = {
     "operator": set(),
     "denoiser": set(),
     "density": {"log_prior"},
-    "posterior": {
-        "sample_posterior",
-        "posterior_moments",
-        "posterior_mixture",
-        "sample_moment_matched",
-    },
+    "posterior": {"sample_posterior", "posterior_moments", "posterior_mixture",
+                  "sample_moment_matched"},
     "simulator": {"sample_joint"},
     "stored-images": set(),
-}
+}  # fmt: skip
 """What each need lets a method call on its task; what is handed to it as a copy needs no call."""
 
 DRAWN_FROM = {"posterior", "simulator", "stored-images"}
