@@ -1,4 +1,4 @@
-"""A run at four times its steps on the same pairs: did the method have converged?
+"""A run at four times its steps on the same pairs: had the method converged?
 
 The training pairs are a function of (task, seed) and not of the steps, and noise is one of (seed,
 purpose, step), so that the longer run differs in the steps alone. It is measured at the NFE that is
