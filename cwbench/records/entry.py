@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from types import NoneType
 from typing import Annotated, Any, Literal
 
 from pydantic import PlainValidator
@@ -98,13 +99,13 @@ def read(content: Any) -> Entry:
 def _problems(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is wrong with the numbers and words of an entry, by name."""
     for name in NUMBERS:
-        if content.get(name) is not None and type(content[name]) not in (int, float):
+        if type(content.get(name)) not in (int, float, NoneType):
             yield name, "is no number"
     for name in COUNTS:
         if type(content[name]) is not int or content[name] < 0:
             yield name, "is no count"
     for name in TEXTS:
-        if not isinstance(content.get(name), str | None):
+        if type(content.get(name)) not in (str, NoneType):
             yield name, "is no text"
     for name, allowed in WORDS.items():
         found = content.get(name, allowed[0])

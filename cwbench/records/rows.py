@@ -32,13 +32,15 @@ def table_in(content: bytes, columns: Sequence[str] = VALUES) -> pa.Table:
         KeyError: if it lacks a column.
     """
     file = pq.ParquetFile(pa.BufferReader(content))
-    rows = file.metadata.num_rows
+    rows, schema = file.metadata.num_rows, file.schema_arrow
     if rows > MOST_ROWS:
         raise ValueError(f"{rows:,} rows, and {MOST_ROWS:,} are the most that is read")
     if rows:  # no rows, no kind of name
-        _refuse_other_kinds(file)
-        file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=[*NAMES])
-    there = [name for name in columns if name in file.schema_arrow.names]
+        _refuse_other_kinds(schema)
+        file = pq.ParquetFile(
+            pa.BufferReader(content), metadata=file.metadata, read_dictionary=[*NAMES]
+        )
+    there = [name for name in columns if name in schema.names]
     table = file.read(there, use_threads=False).unify_dictionaries()
     for name in ("observation", *NAMES):
         if table[name].null_count:
@@ -51,7 +53,7 @@ def table_in(content: bytes, columns: Sequence[str] = VALUES) -> pa.Table:
     return table
 
 
-def _refuse_other_kinds(file: pq.ParquetFile) -> None:
+def _refuse_other_kinds(schema: pa.Schema) -> None:
     """Go on if names are texts and numbers are numbers.
 
     Raises:
@@ -59,15 +61,15 @@ def _refuse_other_kinds(file: pq.ParquetFile) -> None:
         KeyError: if it lacks a column.
     """
     for name in NAMES:
-        if _kind(file, name) not in (pa.string(), pa.large_string()):
+        if _kind(schema, name) not in (pa.string(), pa.large_string()):
             raise ValueError(f"its {name} is no text")
     for name in NUMBERS:
-        kind = _kind(file, name)
+        kind = _kind(schema, name)
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             raise ValueError(f"its {name} is no number")
 
 
-def _kind(file: pq.ParquetFile, name: str) -> pa.DataType:
+def _kind(schema: pa.Schema, name: str) -> pa.DataType:
     """The type of a column; of one that was kept as a dictionary, that of its values."""
-    kind = file.schema_arrow.field(name).type
+    kind = schema.field(name).type
     return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -127,18 +127,21 @@ def cleaned(value: Any, depth: int = DEEPEST) -> Any:
         ValueError: for a number that is not finite or has hundreds of digits, and for a nesting
             deeper than `DEEPEST`.
     """
-    if isinstance(value, str):
+    kind = type(value)  # JSON has no subclasses; ten thousand records are millions of values
+    if kind is float:
+        if not math.isfinite(value):
+            raise ValueError("a number is too large")
+    elif kind is str:
         return shown(value)
-    if isinstance(value, dict | list) and not depth:
-        raise ValueError(f"nested deeper than {DEEPEST} levels")
-    if isinstance(value, dict):
-        return {shown(key): cleaned(item, depth - 1) for key, item in value.items()}
-    if isinstance(value, list):
+    elif kind is int:
+        if abs(value) >= LARGEST:
+            raise ValueError(f"an integer of {len(str(abs(value)))} digits")
+    elif kind is dict or kind is list:
+        if not depth:
+            raise ValueError(f"nested deeper than {DEEPEST} levels")
+        if kind is dict:
+            return {shown(key): cleaned(item, depth - 1) for key, item in value.items()}
         return [cleaned(item, depth - 1) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a number is too large")
-    if isinstance(value, int) and abs(value) >= LARGEST:
-        raise ValueError(f"an integer of {len(str(abs(value)))} digits")
     return value
 
 

@@ -288,11 +288,11 @@ def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
     """
     for identifier, entry in record.metrics.items():
         metric, _, nfe = identifier.partition("@nfe=")
-        mean, found = entry["value"], values.get((metric, nfe))
+        mean, found = entry.value, values.get((metric, nfe))
         if mean is None:
             found = np.empty(0)
         elif found is None:
-            if entry["low"] is not None:
+            if entry.low is not None:
                 raise CorruptFileError(f"{record.directory} lacks the {identifier} by observation")
             found = np.array([mean], dtype=np.float64)  # of a set of samples as a whole
         elif not abs(found.mean() - mean) <= AGREEMENT * max(abs(mean), np.abs(found).max()):
@@ -300,10 +300,10 @@ def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
                 f"{record.directory}: the {identifier} on record is not the mean of its values"
             )
         yield Entry(
-            record=name, metric=metric, nfe=nfe, version=entry["version"],
-            direction=entry["direction"], ranks=entry["ranks"],
-            debiased=entry["debiased"], floor=entry["floor"],
-            low_resolution=bool(entry.get("low_resolution")),
-            n_observations=entry["n_observations"], n_samples=entry["n_samples"],
-            source=entry["source_sha256"] or "", values=found,
+            record=name, metric=metric, nfe=nfe, version=entry.version,
+            direction=entry.direction, ranks=entry.ranks,
+            debiased=entry.debiased, floor=entry.floor,
+            low_resolution=entry.low_resolution,
+            n_observations=entry.n_observations, n_samples=entry.n_samples,
+            source=entry.source_sha256 or "", values=found,
         )  # fmt: skip
