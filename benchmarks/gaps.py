@@ -38,6 +38,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "tomography": ("views", "noise"),
 }
 """The settings whose defaults depend on the prior, or decide the gap."""
+SAMPLES = 500
 COLOUR = "patches32 in colour"
 
 
@@ -55,7 +56,7 @@ def settings_of(task: str, prior: str) -> Iterator[dict[str, Any]]:
 def measured(task: str, given: Mapping[str, Any]) -> Difficulty:
     """One line's numbers."""
     made = load_task(task, **given)
-    return difficulty(made, made.info.presets["quick"])
+    return difficulty(made, made.info.presets["quick"].model_copy(update={"samples": SAMPLES}))
 
 
 def default_of(task: str, column: str) -> dict[str, Any]:

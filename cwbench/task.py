@@ -93,7 +93,7 @@ class Task(ABC):
     of `cwbench check` that it cannot pass to the reasons.
     """
 
-    info: ClassVar[TaskInfo]
+    info: TaskInfo
     excused: ClassVar[Mapping[str, str]] = {}
     Params: ClassVar[type[Params]] = Params
 
@@ -106,6 +106,12 @@ class Task(ABC):
 
     def __init__(self, params: BaseModel | None = None) -> None:
         self.params = params if params is not None else self.Params()
+        self.info = self.info_under(self.params)
+
+    @classmethod
+    def info_under(cls, params: BaseModel) -> TaskInfo:
+        """`info` of an instance, whose presets and judged NFE may go with its settings."""
+        return cls.info
 
     @property
     @abstractmethod

@@ -101,8 +101,11 @@ def excuses(subject: TaskSubject) -> None:
 
 def presets(subject: TaskSubject) -> None:
     """The presets smoke, quick and standard are there."""
-    missing = sorted(PRESETS - set(subject.cls.info.presets))
+    names = set(subject.cls.info.presets)
+    missing = sorted(PRESETS - names)
     require(not missing, f"missing: {', '.join(missing)}; see cwbench.vector_presets")
+    others = sorted(names ^ set(subject.task.info.presets))
+    require(not others, f"not the same under its settings: {', '.join(others)}")
 
 
 def shapes(subject: TaskSubject) -> None:

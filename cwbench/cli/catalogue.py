@@ -84,9 +84,9 @@ def describe(
 
     if not plugins and not bibtex:
         raise click.UsageError("Missing argument 'NAME...'; `cwbench list` shows the names.")
-    texts = {name: description(name) for name in plugins}
     given = parse(assignments)
     tasks = {name: described_task(name, given) for name in plugins}
+    texts = {name: description(name, task) for name, task in tasks.items()}
     if bibtex:
         from cwbench.reporting.citations import citations, names_on_record
 

@@ -20,17 +20,19 @@ BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "ma
 """Of a JSON schema."""
 
 
-def description(name: str) -> str:
+def description(name: str, task: Task | None = None) -> str:
     """What a plugin is, its settings with type, range and default, and its citation.
 
     Args:
         name: a registered one, or `./file.py:ClassName`.
+        task: that of the name under settings, which may change its presets.
 
     Raises:
         UsageError: if there is none of that name.
     """
     kind, origin = registry.load_any(name)
     cls = origin.cls
+    info = task.info if task else cls.info
     summary = inspect.cleandoc(cls.__doc__ or "")
     parts = [
         f"{kind} {cls.info.name}: {cls.info.title}",
@@ -38,11 +40,11 @@ def description(name: str) -> str:
         "",
     ]
     parts += [summary, ""]
-    parts += _facts(cls.info)
+    parts += _facts(info)
     if kind != "metric":
         parts += ["", "settings", *_settings(cls.Params)]
     if kind == "task":
-        parts += ["", "presets", *_presets(cls.info.presets)]
+        parts += ["", "presets", *_presets(info.presets)]
     return "\n".join([*parts, "", *_cited(cls)])
 
 

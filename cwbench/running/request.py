@@ -297,7 +297,6 @@ def resolve(
     method_origin = registry.load("method", method) if isinstance(method, str) else method
     if preset not in task_origin.cls.info.presets:
         raise unknown(f"preset of {task}", preset, task_origin.cls.info.presets)
-    base: Preset = task_origin.cls.info.presets[preset]
     owned = settings.split(
         given,
         {
@@ -308,9 +307,9 @@ def resolve(
     )
     task_params = settings.validated(task_origin.cls.Params, owned["task"], "task")
     method_params = settings.validated(method_origin.cls.Params, owned["method"], "method")
-    values = base.model_dump() | owned["preset"]
-    resolved = settings.validated(Preset, values, "preset")
     instance = _made(task_origin, task_params)
+    base = preset_of(instance, preset)
+    resolved = settings.validated(Preset, base.model_dump() | owned["preset"], "preset")
     with visiting():
         refuse_broken(instance)
         if instance.stored_images("test") is None:

@@ -21,7 +21,7 @@ from cwbench.records.schema import brief
 from cwbench.running.named import Named, Owner, origin_of
 from cwbench.running.recorded import identity_of
 from cwbench.running.request import Request, configured_task, keyed_preset, nfe_grid
-from cwbench.task import Task
+from cwbench.task import Task, TaskInfo
 from cwbench.verifying import stored
 from cwbench.verifying.age import is_ours, older
 from cwbench.verifying.found import Finding, Problem, Unchecked
@@ -239,7 +239,7 @@ def preset(record: Record, files: Named) -> Iterator[Finding]:
         return
     if task.info.version != record.task["version"]:
         return
-    base = task.info.presets.get(record.preset)
+    base = _info(task, record).presets.get(record.preset)
     if base is None:
         yield Problem(f"{record.task['name']} has no preset {record.preset!r}")
         return
@@ -264,6 +264,15 @@ def preset(record: Record, files: Named) -> Iterator[Finding]:
         found, value = there[name], here[name]
         if canonical(found) != canonical(value):
             yield Problem(f"preset.{name} is {found!r}, by its name and settings {value!r}")
+
+
+def _info(task: type[Task], record: Record) -> TaskInfo:
+    """What the task says of itself under the settings on record, as far as they can be read."""
+    elsewhere = settings.path_fields(task.Params) & record.task["changed"].keys()
+    values = record.task["params"] | dict.fromkeys(elsewhere, ".")  # no path is on record
+    with suppress(UsageError):
+        return task.info_under(settings.validated(task.Params, values, "task"))
+    return task.info
 
 
 def _asked(record: Record, task: type[Task], base: Preset) -> Preset:

@@ -15,6 +15,7 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -26,7 +27,7 @@ from torch import Generator, Tensor
 from cwbench.known.operator import LinearOperator
 from cwbench.preset import vector_presets
 from cwbench.samples import FactorPrior, JointSamples, MixturePosterior, MixturePrior, Moments
-from cwbench.task import Params, Task
+from cwbench.task import Params, Task, TaskInfo
 from cwbench_tasks.image_folder import ImageFolder, image_folder
 from cwbench_tasks.image_priors import COLOURED, Law, Posterior, image_prior
 from cwbench_tasks.operators import MOST_ENTRIES, Operator
@@ -42,6 +43,27 @@ IMAGE_PRESETS = vector_presets(
     ladder={"width": 512},
     standard={"width": 512, "steps": 10_000, "observations": 50, "nfe": (1, 3, 10, "adaptive")},
 )
+
+LARGE = 28
+"""Side from which on pictures have budgets and a judged NFE of their own."""
+JUDGED_NFE = 20
+"""Of large pictures: an adaptive solver would cost as much as the fit."""
+LARGE_PRESETS = vector_presets(
+    smoke={
+        "training_pairs": 1_000, "steps": 30, "batch_size": 50, "width": 256, "observations": 4,
+        "samples": 40, "nfe": (1, 3, JUDGED_NFE),
+    },
+    quick={
+        "steps": 2_000, "width": 1_024, "observations": 20, "samples": 150,
+        "nfe": (1, 3, JUDGED_NFE),
+    },
+    ladder={"steps": 2_000, "width": 1_024, "nfe": (1, 3, JUDGED_NFE)},
+    standard={
+        "steps": 50_000, "network": "unet-small", "observations": 50,
+        "nfe": (1, 3, 10, JUDGED_NFE, "adaptive"),
+    },
+)  # fmt: skip
+"""`standard` is for a GPU."""
 
 
 class ImagingParams(Params):
@@ -81,6 +103,13 @@ class ImagingParams(Params):
         """Defaults under this prior."""
         return super().standard_settings() | dict(self.by_prior.get(self.prior, {}))
 
+    @property
+    def large(self) -> bool:
+        """Whether sides have `LARGE` pixels or more; a folder's do unless `size` says fewer."""
+        if self.prior == "images":
+            return (self.size or LARGE) >= LARGE
+        return self.prior not in ("digits", "patches")
+
     @model_validator(mode="after")
     def _folder_goes_with_images(self) -> ImagingParams:
         if self.prior == "images" and self.root is None:
@@ -116,6 +145,13 @@ class ImagingTask(Task):
             self._x_shape, self._data = prior.shape, prior.sha256
         self.operator: Operator = self.make_operator((self._x_shape[1], self._x_shape[2]))
         self.noise = self.params.noise * float(self._power().sqrt())
+
+    @classmethod
+    def info_under(cls, params: BaseModel) -> TaskInfo:
+        """Large pictures have presets of their own, and are judged at `JUDGED_NFE`."""
+        if not getattr(params, "large", False):
+            return cls.info
+        return replace(cls.info, presets=LARGE_PRESETS, main_nfe=JUDGED_NFE)
 
     def _power(self) -> Tensor:
         """Mean variance of the entries of A x."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,8 +18,10 @@ import cwbench
 from cwbench.api import load_task
 from cwbench.errors import CorruptFileError, UsageError
 from cwbench.judging.difficulty import Difficulty, difficulty
-from cwbench.reporting.description import difficulty_text
+from cwbench.records import runs as records
+from cwbench.reporting.description import description, difficulty_text
 from cwbench.samples import MixturePosterior, MixturePrior
+from cwbench.verifying.verify import verify
 from cwbench_tasks import image_priors
 from cwbench_tasks.factors import FactorMixture
 from cwbench_tasks.image_priors import cached_path, factors_content, image_prior, load_prior
@@ -217,6 +220,47 @@ def test_describe_says_the_modes_and_warns_where_a_gaussian_is_nearly_the_answer
         assert "modes        1.7: effective ones" in told
         assert ("warning: nearly Gaussian" in told) == warned
     assert "modes" not in difficulty_text(task, Difficulty(0.2, 0.01, 0.6, None, 20, 500))
+
+
+@pytest.mark.parametrize("name", sorted(OPERATORS))
+def test_large_pictures_have_budgets_of_their_own_and_are_judged_at_20_evaluations(
+    name: str, tmp_path: Path
+) -> None:
+    small, large = made(name, prior="digits").info, made(name, prior="mnist").info
+    assert (small.main_nfe, large.main_nfe) == ("adaptive", 20)
+    assert set(small.presets) == set(large.presets)
+    quick = large.presets["quick"]
+    assert (quick.steps, quick.observations, quick.samples) == (2_000, 20, 150)
+    assert all(large.main_nfe in preset.nfe for preset in large.presets.values())
+    assert all("adaptive" in preset.nfe for preset in small.presets.values())
+    assert type(made(name, prior="fashion")).info.main_nfe == "adaptive"  # it was not touched
+    assert "main_nfe: 20" in description(name, made(name, prior="mnist"))
+    assert "main_nfe: adaptive" in description(name)
+
+
+@pytest.mark.parametrize(("size", "judged"), [(None, 20), (8, "adaptive"), (28, 20)])
+def test_a_folder_is_large_unless_its_size_says_otherwise(
+    size: int | None, judged: object, tmp_path: Path
+) -> None:
+    for i in range(24):
+        Image.new("L", (32, 32), 10 * i).save(tmp_path / f"{i}.png")
+    task = made("deblurring", prior="images", root=tmp_path, size=size)
+    assert task.info.main_nfe == judged
+
+
+def test_a_record_of_a_large_picture_is_by_its_own_preset_and_verify_agrees(tmp_path: Path) -> None:
+    record = cwbench.run(
+        "super-resolution", "oracle", "smoke", settings={"prior": "mnist"},
+        results=tmp_path, quiet=True, figures=False,
+    )  # fmt: skip
+    assert (record.task["main_nfe"], record.preset_values["batch_size"]) == (20, 50)
+    assert record.track == "fixed"
+    (honest,) = verify(tmp_path)
+    assert not honest.problems
+    assert record.directory is not None
+    records.write(record.directory, replace(record, task={**record.task, "main_nfe": "adaptive"}))
+    (forged,) = verify(tmp_path)
+    assert any("main_nfe" in problem for problem in forged.problems)
 
 
 def test_modes_are_counted() -> None:
