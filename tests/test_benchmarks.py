@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cwbench
-from benchmarks import defaults, leaderboard, records
+from benchmarks import defaults, leaderboard, prices, records
 
 
 def test_the_records_of_the_board_are_shown(results: Path) -> None:
@@ -34,3 +34,19 @@ def test_every_trial_of_the_search_is_a_method_and_families_have_as_many(method:
         for value in values:
             made = cwbench.load_method(method, **{setting: value})
             assert getattr(made.params, setting) == value
+
+
+def test_a_price_is_what_the_processor_spent_and_a_top_up_adds_to_it(results: Path) -> None:
+    first = cwbench.run(
+        "gaussian-linear", "fm", "smoke", nfe=[1], results=results, quiet=True, figures=False
+    )
+    before = first.cost["processor_seconds"]
+    assert 0 < before < 300
+    again = cwbench.run(
+        "gaussian-linear", "fm", "smoke", nfe=[1, 3], results=results, quiet=True, figures=False
+    )
+    assert before < again.cost["processor_seconds"] < before + 300
+    found = prices.prices(results, "smoke")
+    assert found.to_numpy().tolist() == [
+        ["gaussian-linear", "fm", again.cost["processor_seconds"] / 60]
+    ]

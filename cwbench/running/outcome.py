@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,15 @@ class Outcome:
     diagnostics: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 by name of what is written and not on record yet (`cwbench.records.beside`)."""
+    begun: float = field(default_factory=time.process_time)
+
+    def processor_seconds(self, kept: Record | None) -> float:
+        """What this process computed since it began, on all cores, and before for what it kept.
+
+        Unlike seconds by the clock it depends little on what else the machine does.
+        """
+        before = kept.cost.get("processor_seconds") if kept else None
+        return (before or 0.0) + time.process_time() - self.begun
 
 
 def missing(

@@ -381,6 +381,7 @@ class Runner:
     ) -> Record:
         if outcome.cost:
             outcome.cost["peak_memory_bytes"] = environment.peak_memory_bytes(self.device)
+            outcome.cost["processor_seconds"] = outcome.processor_seconds(kept)
         status, error = ending
         record = Record(
             **identity_of(self.request),
