@@ -15,12 +15,16 @@ from cwbench.errors import UsageError
 from cwbench.machine.cpu import without_collection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cwbench.boards.board import Board
     from cwbench.boards.gathering import Boards
 
 WIDTH = 160
 PROBLEM = 2000
 """Characters of what is said of a record that was skipped."""
+PROBLEMS = 20
+"""How many are named."""
 FORMATS = ("table", "md", "csv", "json", "latex", "html")
 SUFFIXES = {
     ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex", ".html": "html", ".htm": "html",
@@ -87,8 +91,7 @@ def leaderboard(
     metrics = None if form in ("csv", "json", "html") else [sort.partition("@")[0]] if sort else []
     chosen = {"task": task, "preset": preset, "method": method, "track": track, "sees": sees}
     found = selected(results, **chosen, metrics=metrics)
-    for problem in found.problems:
-        _skipped(problem)
+    _tell_skipped(found.problems, results)
     if sort and not any(_has(board, sort) for board in found.boards):
         every = selected(results, **chosen, metrics=None).boards
         measured = sorted({column.name for board in every for column in board.columns})
@@ -138,16 +141,20 @@ def _changed(against: Path, shown: list[Board], chosen: dict[str, str | None]) -
     wanted = {f"{kind}s": names_of(chosen[kind]) for kind in ("task", "preset", "method", "track")}
     classes = [parsed_class(name) for name in names_of(chosen["sees"])]
     before = boards(sources(against), sees=classes, **wanted)
-    for problem in before.problems:
-        _skipped(problem)
+    _tell_skipped(before.problems, against)
     return changes(before.boards, shown)
 
 
-def _skipped(problem: str) -> None:
-    """Name what was skipped."""
+def _tell_skipped(problems: Sequence[str], results: Path | None) -> None:
+    """Name what was skipped, at most `PROBLEMS` of them, and how many more."""
+    from cwbench.records.runs import results_directory
     from cwbench.records.schema import brief
 
-    click.echo(f"cwbench: skipped: {brief(problem, PROBLEM)}", err=True)
+    for problem in problems[:PROBLEMS]:
+        click.echo(f"cwbench: skipped: {brief(problem, PROBLEM)}", err=True)
+    if (more := len(problems) - PROBLEMS) > 0:
+        named = f"cwbench verify {results_directory(results)}"
+        click.echo(f"cwbench: skipped: {more:,} more; `{named}` names all", err=True)
 
 
 def _has(board: object, sort: str) -> bool:
@@ -221,8 +228,7 @@ def compare(
     from cwbench.records.schema import brief
 
     found, problems = compared(method_a, method_b, results, task, preset, metric, nfe)
-    for problem in problems:
-        _skipped(problem)
+    _tell_skipped(problems, results)
     rows = [comparison_row(one) for one in found]
     if as_json:
         never = [

@@ -115,6 +115,16 @@ def test_what_cannot_be_read_is_named_on_stderr(
     assert "worse" in done.stdout
 
 
+def test_of_many_that_cannot_be_read_twenty_are_named(cli: Cwbench, results: Path) -> None:
+    for number in range(25):
+        bad = results / "runs" / "t" / "a" / "quick" / f"{number:016x}" / "seed-0" / "record.json"
+        bad.parent.mkdir(parents=True)
+        bad.write_text("{")
+    told = cli("leaderboard", "--results", results).stderr.splitlines()
+    assert len([line for line in told if "seed-0/record.json" in line]) == 20
+    assert f"cwbench: skipped: 5 more; `cwbench verify {results}` names all" in told
+
+
 def test_records_of_other_tasks_and_presets_are_not_spoken_of(
     cli: Cwbench, results: Path, five: object, write: Write
 ) -> None:
