@@ -1,17 +1,34 @@
 """Puts our records into the package: `record.json` and `observations.parquet` of `results/runs`.
 
-setuptools calls it when it builds a wheel; in an editable installation
-`cwbench.records.shipped` reads the files where they are.
+setuptools calls it when it builds a wheel: one archive, since records are alike and compress best
+side by side, and a thousand small files take long to install. `cwbench.records.shipped` unpacks it
+where it is first asked for; in an editable installation it reads the files where they are.
 """
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parents[1]
 FILES = ("record.json", "observations.parquet")
+ARCHIVE = "shipped.tar.xz"
+
+
+def packed(results: Path) -> bytes:
+    """The records below a results directory; equal ones give equal bytes."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:xz") as archive:
+        for name in FILES:
+            for path in sorted((results / "runs").rglob(name)):
+                member = tarfile.TarInfo(path.relative_to(results).as_posix())
+                member.size = path.stat().st_size
+                with path.open("rb") as file:
+                    archive.addfile(member, file)
+    return content.getvalue()
 
 
 class BuildWithRecords(build_py):
@@ -20,12 +37,6 @@ class BuildWithRecords(build_py):
     def run(self) -> None:
         """Copy code, then records."""
         super().run()
-        if self.editable_mode:
-            return
-        for name in FILES:
-            for path in sorted((ROOT / "results" / "runs").rglob(name)):
-                target = Path(
-                    self.build_lib, "cwbench", "shipped", path.relative_to(ROOT / "results")
-                )
-                target.parent.mkdir(parents=True, exist_ok=True)
-                self.copy_file(str(path), str(target))
+        if not self.editable_mode:
+            target = Path(self.build_lib, "cwbench", ARCHIVE)
+            target.write_bytes(packed(ROOT / "results"))

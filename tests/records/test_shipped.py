@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 import cwbench
 from cwbench.records import shipped
+from results import ship
 
 ROOT = Path(__file__).parents[2]
 RUNS = sorted((ROOT / "results" / "runs").rglob("record.json"))
@@ -47,6 +50,83 @@ def test_an_installation_without_them(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert cwbench.load_records().empty
 
 
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package that has the archive beside its code."""
+    package = tmp_path / "site" / "cwbench"
+    (package / "records").mkdir(parents=True)
+    monkeypatch.setattr(shipped, "__file__", str(package / "records" / "shipped.py"))
+    kept = tmp_path / "tree" / "results"
+    for run in RUNS[:3]:
+        there = kept / run.parent.relative_to(ROOT / "results")
+        shutil.copytree(run.parent, there)
+        (there / "log.txt").write_text("not ours to give")
+    (package / "shipped.tar.xz").write_bytes(ship.packed(kept))
+    assert ship.packed(kept) == (package / "shipped.tar.xz").read_bytes()
+    return package / "shipped.tar.xz"
+
+
+def files_below(place: Path | None) -> dict[str, bytes]:
+    assert place is not None
+    found = sorted(path for path in place.rglob("*") if path.is_file())
+    return {path.relative_to(place).as_posix(): path.read_bytes() for path in found}
+
+
+def test_an_archive_is_unpacked_once_and_whole(archive: Path, tmp_path: Path) -> None:
+    place = shipped.shipped_results()
+    wanted = {
+        path.relative_to(ROOT / "results").as_posix(): path.read_bytes()
+        for run in RUNS[:3]
+        for path in (run, run.with_name("observations.parquet"))
+        if path.exists()
+    }
+    assert files_below(place) == wanted
+    assert place is not None
+    assert place.is_relative_to(tmp_path / "cache")
+    stamp = place.stat().st_mtime_ns
+    assert shipped.shipped_results() == place
+    assert place.stat().st_mtime_ns == stamp
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+    assert cwbench.load_records().run_id.nunique() == 3
+
+
+def test_an_archive_of_another_version_has_a_place_of_its_own(
+    archive: Path, tmp_path: Path
+) -> None:
+    first = shipped.shipped_results()
+    archive.write_bytes(ship.packed(tmp_path / "empty"))
+    second = shipped.shipped_results()
+    assert first != second
+    assert files_below(second) == {}
+
+
+def test_where_no_cache_can_be_written_records_are_read_all_the_same(
+    archive: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("no directory")
+    place = shipped.shipped_results()
+    assert place == shipped.shipped_results()
+    assert place is not None
+    assert not place.is_relative_to(tmp_path)
+    assert sum(name.endswith("record.json") for name in files_below(place)) == 3
+
+
+def test_nothing_in_an_archive_leaves_its_place(archive: Path, tmp_path: Path) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:xz") as made:
+        for name in ("../../outside", str(tmp_path / "absolute")):
+            member = tarfile.TarInfo(name)
+            member.size = 1
+            made.addfile(member, io.BytesIO(b"x"))
+        link = tarfile.TarInfo("runs/link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+        made.addfile(link)
+    archive.write_bytes(content.getvalue())
+    assert files_below(shipped.shipped_results()) == {}
+    assert not list(tmp_path.rglob("outside"))
+    assert not (tmp_path / "absolute").exists()
+
+
 @pytest.mark.slow
 def test_a_wheel_holds_records_and_page_but_no_models(tmp_path: Path) -> None:
     """Built from a copy of the tree, opened, and read by a process that sees it alone."""
@@ -60,10 +140,12 @@ def test_a_wheel_holds_records_and_page_but_no_models(tmp_path: Path) -> None:
         pytest.skip("setuptools could not be downloaded")
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("cwbench-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        archive.extractall(tmp_path / "site")
-    inside = [name for name in names if name.startswith("cwbench/shipped/")]
+    with zipfile.ZipFile(wheel) as opened:
+        names = opened.namelist()
+        opened.extractall(tmp_path / "site")  # noqa: S202 - a zip, made here
+    assert [name for name in names if "shipped.tar" in name] == ["cwbench/shipped.tar.xz"]
+    with tarfile.open(tmp_path / "site" / "cwbench" / "shipped.tar.xz") as archive:
+        inside = archive.getnames()
     assert sum(name.endswith("record.json") for name in inside) == len(RUNS)
     assert not any(name.endswith((".safetensors", "log.txt")) for name in inside)
     assert {"cwbench/boards/web/page.js", "cwbench/boards/web/page.html"} <= set(names)
