@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from cwbench import registry
+from cwbench.check.company import STANDARD_ERRORS, alone
 from cwbench.check.exchangeable import exchangeable_draws
 from cwbench.check.fitting import Fitting
 from cwbench.check.independence import independent_draws
@@ -66,8 +67,6 @@ LARGE = 2_000
 
 COMPARED = 10
 """Samples of an observation by which a loaded state is told."""
-
-STANDARD_ERRORS = 7.0
 
 
 def metadata(subject: MethodSubject) -> None:
@@ -178,16 +177,6 @@ def own_y(subject: MethodSubject) -> None:
     means = fitting.typical.flatten(2).double().mean(1)
     r = correlation(means, fitting.task.posterior_moments(fitting.y).mean)
     require(r >= CORRELATED, f"correlation {r:.2f} with the posterior means, not {CORRELATED}")
-
-
-def alone(subject: MethodSubject) -> None:
-    """An observation gets the same samples in law alone as in company."""
-    fitting = subject.main
-    company, some = fitting.typical, min(5, len(fitting.y))
-    n = fitting.preset.samples
-    single = [fitting.sampled(fitting.y[i : i + 1], n, seed=2 + i)[0] for i in range(some)]
-    z = standard_errors(company[:some], torch.stack(single))
-    require(z < STANDARD_ERRORS, f"moments of the samples differ by {z:.1f} standard errors")
 
 
 def large_n(subject: MethodSubject) -> None:
