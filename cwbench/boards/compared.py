@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from cwbench.boards.digits import digits_of
+from cwbench.records.digits import digits_of
 from cwbench.records.schema import brief
 from cwbench.records.text_table import Heading, TextTable
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from cwbench.boards.cells import Cell
+from cwbench.records.digits import digits_of, pair
 
 
 def rank_text(cell: Cell | None) -> str:
@@ -15,19 +14,13 @@ def rank_text(cell: Cell | None) -> str:
     return str(low) if low == high else f"{low}-{high}"
 
 
-def digits_of(half: float | None) -> int | None:
-    """Decimals that an interval carries: two digits of its half."""
-    return max(0, 1 - math.floor(math.log10(half))) if half and math.isfinite(half) else None
-
-
 def parts(cell: Cell | None) -> tuple[str, str]:
     """The value and half its interval as text, empty where there is none."""
     if cell is None or cell.mean is None:
         return "", ""
-    digits = digits_of(cell.half)
-    if digits is None:
+    if cell.half is None or digits_of(cell.half) is None:
         return f"{cell.mean:.3g}", ""
-    return f"{cell.mean:.{digits}f}", f"{cell.half:.{digits}f}"
+    return pair(cell.mean, cell.half)
 
 
 def plain(cell: Cell | None) -> str:

@@ -15,13 +15,13 @@ from cwbench.boards.across import by_place, one_a_task
 from cwbench.boards.board import Board, Row
 from cwbench.boards.convergence import MARK as SIGN
 from cwbench.boards.convergence import Convergence, convergence, mark, told
-from cwbench.boards.digits import digits_of
 from cwbench.boards.formats import LATEX_MARK, heading
 from cwbench.boards.markup import latex_text, markdown_text
 from cwbench.boards.relative import VARIANCE, Unit, relative, unit_of
 from cwbench.boards.scoring import GAUSSIAN
 from cwbench.boards.statistics import LEAST_SEEDS
 from cwbench.boards.versions import MARK, explained
+from cwbench.records.digits import digits_of
 from cwbench.records.schema import LONGEST, brief
 from cwbench.records.text_table import Heading, TextTable
 

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 
 from cwbench.boards.board import Board, Row
 from cwbench.boards.cells import Cell
-from cwbench.boards.digits import digits_of
 from cwbench.boards.scoring import GAUSSIAN
+from cwbench.records.digits import digits_of
 
 VARIANCE = "tr Cov(posterior)"
 SQUARED = "ew2sq"

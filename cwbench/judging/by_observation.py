@@ -59,13 +59,16 @@ def as_samples(output: Any, shape: tuple[int, ...], origin: str) -> Tensor:
     """A sampler's output as float32 on the CPU, a copy that no later call can change.
 
     Raises:
-        ContractError: if it is no real floating tensor or array with that shape.
+        ContractError: if it is no dense real floating tensor or array with that shape.
     """
     if not isinstance(output, Tensor):
         try:
             output = torch.as_tensor(np.array(output) if isinstance(output, np.ndarray) else output)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ContractError(f"{origin} returned {type(output).__name__}: {error}") from None
+    if output.layout is not torch.strided or output.is_nested or output.is_meta:
+        kind = "nested" if output.is_nested else "meta" if output.is_meta else output.layout
+        raise ContractError(f"{origin} returned a {kind} tensor; a dense one is needed")
     if not output.dtype.is_floating_point:
         raise ContractError(f"{origin} returned {output.dtype}; real floating numbers are needed")
     if tuple(output.shape) != shape:

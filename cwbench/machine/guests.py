@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn, Protocol, TypeVar
 
 from cwbench.errors import ContractError, message_of
@@ -32,16 +33,18 @@ _is_program = False
 
 @contextlib.contextmanager
 def visiting() -> Iterator[None]:
-    """Code of a plugin runs inside: afterwards the working directory is what it was.
+    """Code of a plugin runs inside: afterwards working directory and umask are what they were.
 
     Where it forked, the copy ends here: two would write one record and answer twice.
     """
-    process, place = os.getpid(), _place()
+    process, place, mask = os.getpid(), _place(), _mask()
     try:
         yield
     finally:
         if os.getpid() != process:
             os._exit(0)
+        if mask is not None and _mask() != mask:
+            os.umask(mask)
         if place is not None and _place() != place:
             with contextlib.suppress(OSError):
                 os.chdir(place)
@@ -61,6 +64,15 @@ def contained() -> Iterator[None]:
         raise
     except BaseException as failure:
         raise ContractError(f"a plugin ended it: {message_of(failure)}") from failure
+
+
+def _mask() -> int | None:
+    """The umask where the system tells it: to read it otherwise changes it for other threads."""
+    try:
+        status = Path("/proc/self/status").read_bytes()
+        return int(status.partition(b"Umask:")[2].split(maxsplit=1)[0], 8)
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _place() -> str | None:

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from cwbench import registry
 from cwbench.errors import ContractError, CorruptFileError, NewerSchemaError, UsageError
 from cwbench.machine.seals import BLANK, is_sealed, sealed
+from cwbench.preset import Preset
 from cwbench.records.entry import Entries
 from cwbench.records.schema import Document, cleaned, contradiction
 from cwbench.settings import SHORT
@@ -155,6 +156,19 @@ def label_of(method: Mapping[str, Any]) -> str:
     if from_file(method) and any(p.name == name for p in registry.plugins()):
         name = f"{name} [{method['distribution']}]"
     return method_label(name, method["changed"])
+
+
+def preset_label(identity: Mapping[str, Any]) -> str:
+    """`smoke (steps=800)`: the preset of a record, with the values of it that were set."""
+    owners = [identity[owner]["params"] for owner in ("task", "method")]
+    own = Preset.model_fields.keys() - {name for params in owners for name in params}
+    bare = {key.removeprefix("preset."): value for key, value in identity["settings"].items()}
+    given = {
+        name: value
+        for name, value in bare.items()
+        if name in own or f"preset.{name}" in identity["settings"]
+    }
+    return method_label(identity["preset"], given)
 
 
 def from_file(part: Mapping[str, Any]) -> bool:

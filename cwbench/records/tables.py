@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from cwbench.records.below import INDEPENDENT, errors_below
+from cwbench.records.digits import pair
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record
 from cwbench.records.schema import brief, shown
@@ -141,11 +142,12 @@ def _value(entry: Entry | None) -> str:
     if entry["low"] is None:
         return f"{entry['value']:.3g}"
     half = (entry["high"] - entry["low"]) / 2
-    digits = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3
-    below, above = entry["value"] - entry["low"], entry["high"] - entry["value"]
-    if not math.isclose(below, above, rel_tol=1e-3):
-        return f"{entry['value']:.{digits}f} +{above:.{digits}f} -{below:.{digits}f}"
-    return f"{entry['value']:.{digits}f} ±{half:.{digits}f}"
+    value, plus_minus = pair(entry["value"], half)
+    above, below = entry["high"] - entry["value"], entry["value"] - entry["low"]
+    if math.isclose(below, above, rel_tol=1e-3):
+        return f"{value} ±{plus_minus}"
+    digits = len(value.partition(".")[2])
+    return f"{value} +{above:.{digits}f} -{below:.{digits}f}"
 
 
 def reading(record: Record) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from cwbench.records import frame
 from cwbench.records import runs as records
 from cwbench.records.logs import last_line
 from cwbench.records.lookup import run_id_of
+from cwbench.records.record import method_label, preset_label
 from cwbench.records.schema import brief
 
 STYLES = {
@@ -61,12 +63,28 @@ def statuses(results: Path) -> list[RunStatus]:
 
 
 def _distinct_labels(labels: dict[Path, str]) -> dict[Path, str]:
-    """Settings of the task or the preset are not in a label: there the key tells two apart."""
+    """Settings of the task or the preset tell two of one label apart, else the key does."""
     claims = Counter((place.parent, label) for place, label in labels.items())
-    return {
-        place: f"{label} [{place.name[:4]}]" if claims[place.parent, label] > 1 else label
+    told = {
+        place: f"{label}{_beside(place)}" if claims[place.parent, label] > 1 else label
         for place, label in labels.items()
     }
+    claims = Counter((place.parent, label) for place, label in told.items())
+    return {
+        place: f"{label} [{place.name[:4]}]" if claims[place.parent, label] > 1 else label
+        for place, label in told.items()
+    }
+
+
+def _beside(runs: Path) -> str:
+    """Settings of the runs of one key that are not in their label, as far as one is on record."""
+    with suppress(CorruptFileError, OSError, StopIteration):
+        record = records.read(next(runs.glob("seed-*")))
+        if record:
+            settings = method_label("", record.task["changed"]).strip()
+            preset = preset_label(vars(record)).removeprefix(record.preset).strip()
+            return "".join(f" {part}" for part in (settings, preset) if part)
+    return ""
 
 
 def _state(directory: Path, label: str, status: str | None, problem: str | None) -> RunStatus:

@@ -78,12 +78,12 @@ class Job:
 
 def run_name(identity: Mapping[str, Any]) -> str:
     """What a reader calls the run."""
-    from cwbench.records.record import method_label
+    from cwbench.records.record import method_label, preset_label
 
     changed = ", ".join(f"{k}={v}" for k, v in identity["task"]["changed"].items())
     method = method_label(identity["method"]["name"], identity["method"]["changed"])
     task = f"{identity['task']['name']} {changed}".strip()
-    return f"{task} / {method} / {identity['preset']} / seed {identity['seed']}"
+    return f"{task} / {method} / {preset_label(identity)} / seed {identity['seed']}"
 
 
 def from_json(text: str) -> Job:

@@ -257,7 +257,8 @@ def _become_worker_and_run(line: int, answer: int) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     run = os.fork()
     if run:
-        os.write(1, f"{os.getpid()}\n".encode())
+        with suppress(BrokenPipeError):  # the sweep was killed: the worker sees it and ends
+            os.write(1, f"{os.getpid()}\n".encode())
         calls = ours.detach()
         os.set_inheritable(calls, True)
         worker = [sys.executable, "-P", "-m", "cwbench.sweeping.worker", str(run), str(calls)]

@@ -34,6 +34,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         (torch.zeros(2, 4, 3), r"\(2, 4, 3\)"),
         (torch.zeros(6, 4), r"\(6, 4\)"),
         (torch.zeros(0, 3, 4), r"\(0, 3, 4\)"),
+        (torch.zeros(2, 3, 4).to_sparse(), "sparse_coo tensor; a dense one"),
+        (torch.zeros(2, 3, 4, device="meta"), "a meta tensor; a dense one"),
         (None, "NoneType"),
         ("samples", "str"),
         ([[1.0], [1.0, 2.0]], "list"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from cwbench.records.digits import pair
 from cwbench.records.tables import run_table
 
 
@@ -53,3 +54,19 @@ def test_what_has_no_value_says_why(record) -> None:
     text = run_table(dataclasses.replace(record, metrics=record.metrics | {"crps": crps}))
     assert "\ncrps has no value: no such score\n" in text
     assert "has no value" not in run_table(record)
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "shown"),
+    [
+        (0.01234, 0.00456, ("0.0123", "0.0046")),
+        (12.3, 0.0, ("12.300", "0.000")),
+        (5.0e60, 0.0, ("5e+60", "0")),
+        (5.0e60, 1.2e60, ("5e+60", "1.2e+60")),
+        (-3.0e8, 10.0, ("-3e+08", "10")),
+        (0.5, 1e-300, ("0.500000000", "0.000000000")),
+        (123456.7, 30.0, ("123457", "30")),
+    ],
+)
+def test_a_number_is_never_sixty_digits_long(value: float, half: float, shown: tuple) -> None:
+    assert pair(value, half) == shown

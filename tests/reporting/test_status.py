@@ -72,12 +72,17 @@ def test_the_matrix(every: dict[str, Path], cli: Callable, store: Store, results
         assert "1 running" in cli("status").stdout
 
 
-def test_rows_of_one_name_are_told_apart_by_key(store: Store, results: Path) -> None:
+def test_rows_of_one_name_are_told_apart_by_the_preset_else_by_key(
+    store: Store, results: Path
+) -> None:
     store(0, key="aaaa456789abcdef")
     store(1, key="aaaa456789abcdef")
     store(0, key="bbbb456789abcdef", settings={"preset.steps": "1"}, track="open")
     store(0, key="cccc456789abcdef", preset="quick")
-    assert {run.method for run in statuses(results)} == {"m [aaaa]", "m [bbbb]", "m"}
+    assert {run.method for run in statuses(results)} == {"m", "m (steps=1)"}
+    store(0, key="dddd456789abcdef")
+    told = {run.method for run in statuses(results)}
+    assert told == {"m", "m [aaaa]", "m [dddd]", "m (steps=1)"}
 
 
 def test_json_tells_all(every: dict[str, Path], cli: Callable) -> None:

@@ -136,11 +136,13 @@ def test_a_lock_goes_with_its_owner_whatever_it_forked(tmp_path: Path) -> None:
 
 
 def test_who_forks_or_goes_elsewhere_comes_back_once(tmp_path: Path) -> None:
-    here = Path.cwd()
+    here, mask = Path.cwd(), os.umask(0o022)
     with guests.visiting():
         os.chdir(tmp_path)
+        os.umask(0o777)
         twin = os.fork()
     assert Path.cwd() == here
+    assert os.umask(mask) == 0o022
     assert os.waitstatus_to_exitcode(os.waitpid(twin, 0)[1]) == 0
 
 

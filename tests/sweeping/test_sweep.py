@@ -190,7 +190,10 @@ def test_the_command_line(mixed: list[cwbench.Record], tmp_path: Path, cli: Call
     assert done.exit_code == 1, done.output
     assert [r["status"] for r in json.loads(done.stdout)] == list(ENDS.values())
     assert "4 runs: 1 ok, 2 failed, 1 timeout" in cli("sweep", path).stdout
-    assert "raises-in-fit / smoke / seed 0: ZeroDivisionError: in fit" in cli("sweep", path).stdout
+    told = cli("sweep", path).stdout
+    assert re.search(
+        r"raises-in-fit / smoke \(.*\bsteps=\d.*\) / seed 0: ZeroDivisionError: in fit", told
+    )
     assert cli("sweep", path, "--method", "prior").exit_code == 0
     wrong = cli("sweep", path, "--method", "priro")
     assert wrong.exit_code == 2
