@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cwbench
-from benchmarks import defaults, leaderboard, records
+from benchmarks import defaults, guided, leaderboard, records
 
 
 def test_the_records_of_the_board_are_shown(results: Path) -> None:
@@ -34,3 +34,10 @@ def test_every_trial_of_the_search_is_a_method_and_families_have_as_many(method:
         for value in values:
             made = cwbench.load_method(method, **{setting: value})
             assert getattr(made.params, setting) == value
+
+
+@pytest.mark.parametrize("name", guided.SEARCH)
+def test_every_trial_of_samplers_is_another_setting_of_a_method(name: str) -> None:
+    method, trials = guided.SEARCH[name]
+    made = [cwbench.load_method(method, **trial).params.model_dump_json() for trial in trials]
+    assert len(set(made)) == len(made) <= 12
