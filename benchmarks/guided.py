@@ -1,11 +1,12 @@
-"""The search behind the settings of samplers that know the operator: twelve trials each, on `dev`.
+"""The search behind the settings of samplers that know the operator: up to twelve trials, on `dev`.
 
     python -m benchmarks.guided RESULTS --output results/guided-defaults.csv
 
 Each trial is a run of preset `quick` with twelve held-out observations of split `dev`, 2 x 40 draws
 each, on the learned prior that all of a task share, at about 100 calls of the denoiser a draw
-(`dps` at 20 as well). A method takes the setting with the lowest mean over tasks of `scaled`, its
-`ew2sq` over that of `prior`.
+(`dps` at 20 as well, `latent-mcmc` at about 1,000; `npe-importance` has no denoiser). `pigdm` has
+four trials, as it has one setting besides its steps. A method takes the setting with the lowest
+mean over tasks of `scaled`, its `ew2sq` over that of `prior`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ TASKS: tuple[tuple[str, dict[str, Any]], ...] = (
 SMALL = {"preset.split": "dev", "preset.observations": 12, "preset.samples": 40,
          "preset.metrics": ["ew2sq"]}  # fmt: skip
 ZETAS = (0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 4.0, 7.0)
+ALPHAS = (0.001, 0.003, 0.01, 0.03)
 Trial = dict[str, Any]
 
 
@@ -61,8 +63,19 @@ SEARCH: dict[str, tuple[str, list[Trial]]] = {
     "mcgdiff": ("mcgdiff", grid(
         steps__particles=((10, 10), (20, 5), (33, 3), (50, 2)), alpha_min=(0.003, 0.01, 0.03),
     )),
+    "pigdm": ("pigdm", grid(steps=(100,), alpha_min=ALPHAS)),
+    "mmps": ("mmps", grid(steps=(100,), alpha_min=ALPHAS, tolerance=(1e-6, 1e-2, 1e-1))),
+    "pnp-flow": ("pnp-flow", grid(
+        steps__average=((100, 1), (50, 2), (20, 5), (10, 10)), exponent=(0.1, 0.5, 1.0),
+    )),
+    "latent-mcmc": ("latent-mcmc", grid(
+        moves__ode_steps=((201, 5), (100, 10), (49, 20), (24, 40)), sigma_max=(3.0, 10.0, 30.0),
+    )),
+    "npe-importance": ("npe-importance", [
+        *grid(learning_rate=(3e-4, 1e-3, 3e-3, 1e-2)), *grid(transforms=(1, 2, 5)),
+    ]),
 }  # fmt: skip
-"""A name of each search, its method, and twelve trials."""
+"""A name of each search, its method, and at most twelve trials."""
 
 
 def value(task: str, method: str, given: Mapping[str, Any], results: Path) -> tuple[str, Any]:

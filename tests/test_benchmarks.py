@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import cwbench
-from benchmarks import defaults, leaderboard, prices, records
+from benchmarks import defaults, guided, leaderboard, prices, records
 
 
 def test_the_records_of_the_board_are_shown(results: Path) -> None:
@@ -50,3 +50,10 @@ def test_a_price_is_what_the_processor_spent_and_a_top_up_adds_to_it(results: Pa
     assert found.to_numpy().tolist() == [
         ["gaussian-linear", "fm", again.cost["processor_seconds"] / 60]
     ]
+
+
+@pytest.mark.parametrize("name", guided.SEARCH)
+def test_every_trial_of_samplers_is_another_setting_of_a_method(name: str) -> None:
+    method, trials = guided.SEARCH[name]
+    made = [cwbench.load_method(method, **trial).params.model_dump_json() for trial in trials]
+    assert len(set(made)) == len(made) <= 12

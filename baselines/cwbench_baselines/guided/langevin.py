@@ -4,8 +4,9 @@ At each level k, falling, some steps x <- x + h g + sqrt(2 h) e with
 
     g = (D(x) - x) / k^2 + A^T (k^2 A A^T + s^2 I)^-1 (y - A x),   h = step * k^2 / 2
 
-where k^2 A A^T is the noise that x still carries into A x. Biased at finite steps: nothing is
-accepted or rejected, and each level starts from where the one before has stopped.
+where k^2 A A^T is the noise that x still carries into A x; the authors' code divides by a multiple
+of k^2 alone, whatever A and s. Biased at finite steps: nothing is accepted or rejected, and each
+level starts from where the one before has stopped. The last state is the draw: no step denoises it.
 
 Robust Compressed Sensing MRI with Deep Generative Priors (Jalal, Arvinte, Daras, Price, Dimakis,
 Tamir, 2021), https://arxiv.org/abs/2108.01368, after Generative Modeling by Estimating Gradients of

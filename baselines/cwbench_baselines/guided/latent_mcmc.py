@@ -10,7 +10,9 @@ which leave N(0, I) as it is. No gradient is followed, so that any likelihood wi
 end of a chain of its own, from z ~ N(0, I): draws are independent, and the length of the chain is
 their cost. During its first half each chain widens or narrows b towards an acceptance of `accepted`
 and the likelihood is tempered, its exponent growing to 1; the second half leaves the target as it
-is. What a chain shorter than its mixing time leaves is bias towards the prior.
+is. What a chain shorter than its mixing time leaves is bias towards the prior. Euler's steps
+shrink: of a prior N(0, 1) T makes a deviation of .84, .92 and .97 with 10, 20 and 50 of them, and
+chains end in the posterior of that.
 
 MCMC Methods for Functions: Modifying Old Algorithms to Make Them Faster (Cotter, Roberts, Stuart,
 White, 2013), https://doi.org/10.1214/13-STS421

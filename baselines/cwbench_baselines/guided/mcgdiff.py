@@ -9,8 +9,14 @@ z_i = y_i at k_i. Above that level the coordinate is drawn towards it by the pot
 the law of the noisy z_i given that it was y_i at k_i; below it is free. Particles follow the
 ancestral steps times the potential, weighted by its normaliser over the potential before. k_i is
 rounded to the levels there are, so that particles and steps have to grow together: where none lies
-below k_i, coordinate i ends at its denoised y_i, without a spread. Every draw has a population of
-its own.
+below k_i, coordinate i ends at its denoised y_i, without a spread; all spread is of the steps below
+k_i, of which few leave too little. In one dimension, with a prior N(0, 1), A = 1 and s = .5, the
+variance is .11 at the defaults and .16 at 100 steps of 20 particles; the exact one is .2.
+
+The authors' code widens the potential by a variance of 10^-4, lets go of it below k_i and weights
+the last particles with p(y | x_0) over the last potential; here z_i = y_i holds exactly, which
+needs no such weight where k_i is a level. It resamples multinomially, here systematically. Every
+draw has a population of its own.
 
 Monte Carlo guided Diffusion for Bayesian linear inverse problems (Cardoso, Janati, Le Corff,
 Moulines, 2024), https://arxiv.org/abs/2308.07983

@@ -5,7 +5,8 @@
 in x_t = x_0 + k e, since Cov[X_0 | x_t] = k^2 J with J the Jacobian of D. Exact for Gaussian priors
 up to the steps, and only where the system is solved: here by GMRES until the residual is below
 `tolerance`, as J of a learned denoiser is not symmetric, on the range of A, outside of which u does
-not matter. Each iteration costs a product with J^T; they are counted by the harness.
+not matter. Each iteration costs a product with J^T; they are counted by the harness. The paper
+stops after a few iterations of conjugate gradients; `azula-mmps` is the authors' library.
 
 Learning Diffusion Priors from Observations by Expectation Maximization (Rozet, Andry, Lanusse,
 Louppe, 2024), https://arxiv.org/abs/2405.13712

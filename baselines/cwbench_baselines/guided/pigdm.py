@@ -5,6 +5,10 @@
 in x_t = x_0 + k e, where r_t^2 is the variance of X_0 | x_t for a standard normal prior. There
 r_t^2 = k^2 J, and the method is `mmps`.
 
+The weight k^2 is that of Tweedie's formula. The authors' code, for noiseless y, adds to each x_s,
+in this form, J^T A^+ (y - A D) whatever the length of the step, which many small steps add up to x
+on y; here, as s falls to 0, that is times (1 + k^2) (1 - (k_s / k_t)^2).
+
 Pseudoinverse-Guided Diffusion Models for Inverse Problems (Song, Vahdat, Mardani, Kautz, 2023),
 https://openreview.net/forum?id=9_gsMA8MRKQ
 """

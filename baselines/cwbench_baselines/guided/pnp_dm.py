@@ -4,7 +4,14 @@
 
 The first is Gaussian and drawn exactly; the second is X_0 given x_0 + rho e = z: the reverse
 diffusion from the level rho on. rho falls; at rho -> 0 the chain would target the posterior, and it
-does not move any more. A draw is the last x of a chain of its own.
+does not move any more. A draw is the last x of a chain of its own. The authors lower rho by a
+factor of .9 a round, from 10 to .1 or .3, and reverse from there along the part below rho of 100
+steps from 80 on: 67, 29 and 21 calls in a round at rho = 10, .3 and .1.
+
+With few inner steps x is nearly the denoised z, without the spread of X_0 given z: half of the
+noise of a round is missing and, as rho falls, so is half of the variance, however many the rounds.
+In one dimension, with a prior N(0, 1), A = 1 and s = .5, it is .102 at the defaults, .106 at 1,000
+rounds of 2 and .168 and .186 at 100 rounds of 10 and 20; the exact one is .2.
 
 Principled Probabilistic Imaging using Diffusion Models as Plug-and-Play Priors (Wu, Sun, Chen,
 Zhang, Yue, Bouman, 2024), https://arxiv.org/abs/2405.18782
@@ -25,7 +32,7 @@ from cwbench_baselines.guided.sampler import GuidedParams, GuidedSampler, Proble
 from cwbench_baselines.guided.schedule import bridge, polynomial_levels
 
 INNER_END = 1e-2
-"""Level at which the reverse diffusion ends in a last step to 0, as a share of rho at most half."""
+"""Level from which the reverse diffusion takes its last step, to 0; half of rho if that is less."""
 
 
 class PnPDMParams(GuidedParams):

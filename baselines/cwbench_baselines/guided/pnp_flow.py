@@ -2,9 +2,10 @@
 
     z = x - gamma_t A^T (A x - y) / s^2,   x = mean_j D(t z + (1 - t) e_j),   t from 0 to 1
 
-with gamma_t = step (1 - t)^a s^2 over the operator's largest squared singular value. D is the
-denoiser at alpha = t, sigma = 1 - t, which for a flow of straight paths is x + (1 - t) v. It
-estimates one point, not a posterior: the control that has to score as collapsed.
+with gamma_t = step (1 - t)^a s^2 over the operator's largest squared singular value, by which the
+authors do not divide. D is the denoiser at alpha = t, sigma = 1 - t, which for a flow
+of straight paths is x + (1 - t) v. It estimates one point, not a posterior: the control that has to
+score as collapsed.
 
 PnP-Flow: Plug-and-Play Image Restoration with Flow Matching (Martin, Gagneux, Hagemann, Steidl,
 2025), https://arxiv.org/abs/2410.02423

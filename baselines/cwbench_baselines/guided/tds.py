@@ -9,7 +9,9 @@ Exact as particles grow *for that discretised chain*, whose own law is the prior
 `exact`: draw X_0 | x_t from the task's own prior, then x_s from the Gaussian bridge. The chain has
 the prior's law at any number of steps, and only particles remain.
 
-Every draw has a population of its own, from which one particle is taken.
+Every draw has a population of its own, from which one particle is taken. It is resampled at each
+step, as in the authors' code by default, systematically; the last step has no noise, so that its
+particles are weighted and not moved.
 
 Practical and Asymptotically Exact Conditional Sampling in Diffusion Models (Wu, Trippe, Naesseth,
 Blei, Cunningham, 2023), https://arxiv.org/abs/2306.17775

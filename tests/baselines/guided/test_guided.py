@@ -297,6 +297,35 @@ def test_the_likelihood_step_of_pnp_dm_is_the_gaussian_of_linear_algebra() -> No
     torch.testing.assert_close(root.T @ root, torch.linalg.inv(precision))
 
 
+def split_gibbs(rounds: int, inner: int) -> tuple[float, float]:
+    """Mean over y and variance of the x of `pnp-dm` at its default rho, by conditioning scalars."""
+    mean, variance = 0.0, 0.0
+    for rho in polynomial_levels(rounds, 3.0, 0.03).tolist():
+        precision = 1 / S**2 + 1 / rho**2
+        kept = 1 / (rho**2 * precision)
+        mean, variance = kept * mean + 1 / (S**2 * precision), kept**2 * variance + 1 / precision
+        levels = polynomial_levels(inner, rho, min(0.01, rho / 2)).tolist()
+        for k, following in pairwise([*levels, 0.0]):
+            slope = (1 + following**2) / (1 + k**2)
+            mean *= slope
+            variance = slope**2 * variance + following**2 * (1 - (following / k) ** 2)
+    return mean, variance
+
+
+def test_pnp_dm_follows_its_recursion() -> None:
+    found = gain_and_variance(sampler(line(), "pnp-dm", steps=50, inner=2), 100)
+    assert found == pytest.approx(split_gibbs(50, 2), rel=1e-6)
+    assert found == pytest.approx((0.773, 0.102), abs=1e-3)
+
+
+def test_the_variance_of_pnp_dm_is_that_of_its_inner_steps() -> None:
+    assert split_gibbs(20_000, 2)[0] == pytest.approx(EXACT_GAIN, abs=1e-3)
+    found = [split_gibbs(*setting)[1] for setting in ((1_000, 2), (100, 10), (100, 20))]
+    assert found == pytest.approx([0.106, 0.168, 0.186], abs=1e-3)
+    last = 1 - (0.01 / 0.03) ** 2 / 2  # the spread of X_0 given x_0 + .01 e is not drawn
+    assert split_gibbs(4_000, 200)[1] == pytest.approx(last * EXACT_VARIANCE, rel=0.02)
+
+
 def test_pnp_flow_is_a_point_where_the_posterior_is_not() -> None:
     task = load_task("gaussian-linear")
     y = task.evaluation_set(4, seeded(1)).y
