@@ -7,21 +7,23 @@ record is judged on: defaults are not chosen on the observations they are later 
 family has four trials of each of two settings, the others at their defaults, on vectors and on
 images; it takes the value with the lowest mean over tasks of `scaled`, its `ew2sq` over that of
 `prior`. The couplings share what is found for `fm`, and have trials for settings of their own. What
-is on record in RESULTS is not run again, so that a search may be stopped and goes on.
+is on record in RESULTS or stands in the output for the same version of a method is not run again,
+so that a search may be stopped, and goes on anywhere.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pandas as pd
 
 import cwbench
-from cwbench import Record
+from cwbench import registry
 
-TASKS = ("gaussian-mixture-informative", "deblurring", "two-moons")
+TASKS = ("gaussian-mixture-informative", "deblurring")
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 WEIGHTS = (0.01, 0.1, 1.0, 10.0)
 AVERAGES = (0.0, 0.9, 0.99, 0.999)
@@ -39,44 +41,57 @@ GRIDS: dict[str, tuple[Grid, Grid]] = {
     "diffusion": (("learning_rate", RATES), ("noise_mean", (-1.2, -0.5, 0.3, 1.0))),
     "npe": (("learning_rate", RATES), ("transforms", (1, 2, 3, 5))),
     "energy-generator": (("learning_rate", RATES), ("samples", (2, 4, 8, 16))),
-    "cwgan": (("penalty", WEIGHTS), ("critic_steps", CRITIC_STEPS)),
+    "cwgan": (("critic_steps", CRITIC_STEPS), ("learning_rate", RATES)),
     "cwgan-full": (("penalty", WEIGHTS), ("learning_rate", RATES)),
     "cwgan-pair": (("penalty", WEIGHTS), ("learning_rate", RATES)),
     "rcgan": (("adversarial", WEIGHTS), ("learning_rate", RATES)),
 }
 
 
-def trials(
-    method: str, grid: Grid | None, results: Path, tasks: Iterable[str], jobs: int | None
-) -> list[Record]:
-    """The runs of one method on `dev`, measured at the NFE that is judged."""
-    settings = {f"method.{grid[0]}": list(grid[1])} if grid else {}
-    return cwbench.sweep(
-        list(tasks),
-        method,
-        settings=settings | {"preset.split": "dev"},
-        nfe=["adaptive"],
-        results=results,
-        jobs=jobs,
-    )
+COLUMNS = ["method", "version", "setting", "value", "task", "status", "ew2sq"]
+Trial = tuple[str, int, str, float, str]
+"""Method, its version, setting, value, task."""
 
 
-def row(record: Record, setting: str) -> dict[str, object]:
-    """What a trial came to."""
-    value = next((e["value"] for i, e in record.metrics.items() if i.startswith("ew2sq")), None)
-    return {
-        "method": record.method["name"],
-        "version": record.method["version"],
-        "setting": setting,
-        "value": record.method["params"].get(setting),
-        "task": record.task["name"],
-        "status": record.status,
-        "ew2sq": value,
-    }
+def trials(methods: Iterable[str], tasks: Iterable[str]) -> Iterator[Trial]:
+    """Those of a search, the baseline of each task first."""
+    tasks = list(tasks)
+    for method in ["prior", *methods]:
+        version = registry.load("method", method).cls.info.version
+        for setting, values in GRIDS.get(method, (("", (0.0,)),)):
+            yield from ((method, version, setting, v, task) for v in values for task in tasks)
+
+
+def carried_out(some: Sequence[Trial], results: Path, jobs: int | None) -> list[dict[str, object]]:
+    """Rows of trials of one method and one setting, measured at the NFE that is judged."""
+    method, version, setting, _, _ = some[0]
+    values: dict[str, list[float]] = {}
+    for *_, value, task in some:
+        values.setdefault(task, []).append(value)
+    rows: list[dict[str, object]] = []
+    for lacking in {tuple(each) for each in values.values()}:
+        chosen = {f"method.{setting}": list(lacking)} if setting else {}
+        tasks = [task for task, each in values.items() if tuple(each) == lacking]
+        for record in cwbench.sweep(
+            tasks, method, settings=chosen | {"preset.split": "dev"}, nfe=["adaptive"],
+            results=results, jobs=jobs,
+        ):  # fmt: skip
+            value = record.method["params"].get(setting, 0.0)
+            ids = [i for i in record.metrics if i.startswith("ew2sq")]
+            found = record.metrics[ids[0]].value if ids else None
+            cells = (method, version, setting, value, record.task["name"], record.status, found)
+            rows.append(dict(zip(COLUMNS, cells, strict=True)))
+    return rows
+
+
+def scaled(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the column by which a value is chosen."""
+    prior = table[table["method"] == "prior"].set_index("task")["ew2sq"]
+    return table.assign(scaled=table["ew2sq"] / table["task"].map(prior))
 
 
 def main() -> None:
-    """Run all trials and write their table."""
+    """Run what is lacking and write the table, after each setting."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
     parser.add_argument("--output", type=Path, default=Path("results/defaults.csv"))
@@ -84,24 +99,16 @@ def main() -> None:
     parser.add_argument("--method", nargs="*", default=list(GRIDS))
     parser.add_argument("--jobs", type=int)
     arguments = parser.parse_args()
-    table = pd.DataFrame(
-        [
-            row(record, setting)
-            for method in ["prior", *arguments.method]
-            for setting, values in GRIDS.get(method, (("", ()),))
-            for record in trials(
-                method,
-                (setting, values) if values else None,
-                arguments.results,
-                arguments.task,
-                arguments.jobs,
-            )
-        ]
-    )
-    prior = table[table["method"] == "prior"].set_index("task")["ew2sq"]
-    table = table[table["method"] != "prior"]
-    table["scaled"] = table["ew2sq"] / table["task"].map(prior)
-    table.to_csv(arguments.output, index=False, float_format="%.4g")
+    wanted = list(trials(arguments.method, arguments.task))
+    table = pd.DataFrame(columns=COLUMNS)
+    if arguments.output.exists():
+        table = pd.read_csv(arguments.output, keep_default_na=False, na_values={"ew2sq": [""]})
+    known = set(table[COLUMNS[:5]].itertuples(index=False, name=None))
+    for _, group in groupby(wanted, key=lambda trial: (trial[0], trial[2])):
+        if lacking := [trial for trial in group if trial not in known]:
+            rows = pd.DataFrame(carried_out(lacking, arguments.results, arguments.jobs))
+            table = scaled(pd.concat([table, rows]) if len(table) else rows)
+            table.to_csv(arguments.output, index=False, float_format="%.6g")
     means = table.groupby(["method", "setting", "value"], sort=False)["scaled"].mean()
     print(table.to_string(index=False), means.to_string(), sep="\n\n")
 
