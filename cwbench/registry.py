@@ -287,10 +287,19 @@ def _class_in_file(kind: str, name: str) -> Any:
         raise
     except BaseException as error:
         del sys.modules[module_name]
-        raise ContractError(f"{path_text} raises {type(error).__name__}: {error}") from error
+        told = f"{path_text} raises {type(error).__name__}: {error}"
+        raise ContractError(f"{told}{_beside(path, error)}") from error
     if not hasattr(module, class_name):
         raise unknown(f"class in {path_text}", class_name, _classes(module))
     return getattr(module, class_name)
+
+
+def _beside(path: Path, error: BaseException) -> str:
+    """What to type where a file does not find the module that lies beside it."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if name and ((path.parent / f"{name}.py").is_file() or (path.parent / name).is_dir()):
+        return f"; it lies beside the file: put PYTHONPATH={path.parent} before the command"
+    return ""
 
 
 def _classes(module: ModuleType) -> list[str]:

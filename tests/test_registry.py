@@ -264,3 +264,13 @@ def test_a_second_copy_further_down_the_path_is_no_clash(
 def test_describe_suggests_near_names() -> None:
     with pytest.raises(CwbenchError, match=r"unknown name 'cotfm'.*'cot-fm'"):
         description("cotfm")
+
+
+def test_a_file_that_misses_the_module_beside_it_says_what_to_type(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import helper_of_mine.parts\n")
+    with pytest.raises(ContractError) as told:
+        registry.load("method", f"{tmp_path}/mine.py:Mine")
+    assert "PYTHONPATH" not in str(told.value)
+    (tmp_path / "helper_of_mine").mkdir()
+    with pytest.raises(ContractError, match=f"put PYTHONPATH={tmp_path} before the command"):
+        registry.load("method", f"{tmp_path}/mine.py:Mine")
