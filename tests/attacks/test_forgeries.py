@@ -59,6 +59,9 @@ BEYOND = {
     "code that knows the judge": "a plugin that loads the task itself, or draws otherwise where "
     "it is judged than where it was checked: `cwbench check METHOD --task TASK` tries it there, "
     "in the numbers of draws that are judged",
+    "draws that lean a little on each other": "a sampler whose draws for one observation follow "
+    "the others that are asked with it, by less than a deviation or two: `check` puts observations "
+    "among others that lie far apart, and where those hardly differ sees nothing",
     "what is not installed": "a task or a method by another name: what is not here is not "
     "computed again, and such a record is told as `hashes only`",
     "a metric of that name from a file": "an entry that says its metric is of another source "
