@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from check_plugins import CITATION
 from pydantic import Field
@@ -68,6 +70,15 @@ class OtherObservations(GoodTask):
     def evaluation_set(self, n, generator):
         x = torch.randn(n, 2, generator=generator)
         return JointSamples(x, x + 2 * torch.randn(n, 2, generator=generator))
+
+
+class LosesPresets(GoodTask):
+    """Has no preset `quick` under its settings."""
+
+    @classmethod
+    def info_under(cls, params):
+        kept = {name: preset for name, preset in cls.info.presets.items() if name != "quick"}
+        return replace(cls.info, presets=kept)
 
 
 class BlindFingerprint(GoodTask):
@@ -152,6 +163,7 @@ TASKS = {
     WrongPosterior: "calibrated",
     WrongMoments: "moments",
     OtherObservations: "observations",
+    LosesPresets: "presets",
     BlindFingerprint: "fingerprint",
     GlobalTask: "globals-kept",
     Uninformative: "prior-worse",

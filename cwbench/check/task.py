@@ -100,7 +100,7 @@ def excuses(subject: TaskSubject) -> None:
 
 
 def presets(subject: TaskSubject) -> None:
-    """The presets smoke, quick and standard are there."""
+    """The presets smoke, quick and standard are there, and under settings the same ones."""
     names = set(subject.cls.info.presets)
     missing = sorted(PRESETS - names)
     require(not missing, f"missing: {', '.join(missing)}; see cwbench.vector_presets")
