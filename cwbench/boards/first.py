@@ -77,6 +77,8 @@ class First:
     boards: list[Board]
     units: list[Unit | None]
     lines: list[Line]
+    apart: list[str]
+    """The tasks that have no unit: without a column, unless none has one."""
 
     @property
     def mixed(self) -> bool:
@@ -112,8 +114,7 @@ class First:
     @property
     def _without(self) -> str:
         """Which tasks have no unit."""
-        pairs = zip(self.boards, self.units, strict=True)
-        names = ", ".join(board.title for board, unit in pairs if unit is None)
+        names = ", ".join(self.apart)
         return (
             f"No unit on record, neither {GAUSSIAN} above its interval nor {VARIANCE}: {names}; "
             "the values stand on their boards."
@@ -122,8 +123,9 @@ class First:
 
 def first(boards: Sequence[Board]) -> First:
     """The table of the boards that stand for their tasks."""
-    chosen = one_a_task(boards)
-    units = [unit_of(board) for board in chosen]
+    found = [(board, unit_of(board)) for board in one_a_task(boards)]
+    pairs = [pair for pair in found if pair[1]] or found
+    chosen, units = [board for board, _ in pairs], [unit for _, unit in pairs]
     rows = [{row.label: row for row in board.rows} for board in chosen]
     lines = []
     for label in by_place(chosen, controls=True):
@@ -133,7 +135,7 @@ def first(boards: Sequence[Board]) -> First:
         ]
         row = next(each[label] for each in rows if label in each)
         lines.append(Line(label, row.role, row.sees, entries))
-    return First(chosen, units, lines)
+    return First(chosen, units, lines, [board.title for board, unit in found if unit is None])
 
 
 def _entry(board: Board, row: Row | None, unit: Unit | None) -> Entry | None:
