@@ -102,14 +102,20 @@ def main() -> None:
     wanted = list(trials(arguments.method, arguments.task))
     table = pd.DataFrame(columns=COLUMNS)
     if arguments.output.exists():
-        table = pd.read_csv(arguments.output, keep_default_na=False, na_values={"ew2sq": [""]})
+        table = pd.read_csv(
+            arguments.output, keep_default_na=False, na_values={"ew2sq": [""], "scaled": [""]}
+        )
     known = set(table[COLUMNS[:5]].itertuples(index=False, name=None))
     for _, group in groupby(wanted, key=lambda trial: (trial[0], trial[2])):
         if lacking := [trial for trial in group if trial not in known]:
             rows = pd.DataFrame(carried_out(lacking, arguments.results, arguments.jobs))
             table = scaled(pd.concat([table, rows]) if len(table) else rows)
             table.to_csv(arguments.output, index=False, float_format="%.6g")
-    means = table.groupby(["method", "setting", "value"], sort=False)["scaled"].mean()
+    means = (  # what diverged is no choice
+        table.fillna({"scaled": float("inf")})
+        .groupby(["method", "setting", "value"], sort=False)["scaled"]
+        .mean()
+    )
     print(table.to_string(index=False), means.to_string(), sep="\n\n")
 
 
