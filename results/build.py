@@ -23,6 +23,7 @@ from cwbench.boards.gathering import boards
 from cwbench.boards.markup import markdown_text
 from cwbench.boards.overview import draw
 from cwbench.boards.page import page
+from cwbench.boards.relative import unit_of
 from cwbench.machine.files import write_atomically
 from cwbench.records.shipped import OURS, Source
 
@@ -53,8 +54,8 @@ def found(results: Path) -> list[Board]:
 
 
 def section(shown: Sequence[Board]) -> str:
-    """The README's leaderboard: the one table, of tasks on which methods are ranked."""
-    return first.markdown(first.first([board for board in shown if ranked(board) > 1]))
+    """The README's leaderboard: the one table, of tasks on which methods are ranked by a unit."""
+    return first.markdown(first.first([b for b in shown if ranked(b) > 1 and unit_of(b)]))
 
 
 def refreshed(readme: str, text: str) -> str:
