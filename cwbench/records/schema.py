@@ -140,7 +140,10 @@ def cleaned(value: Any, depth: int = DEEPEST) -> Any:
         if not depth:
             raise ValueError(f"nested deeper than {DEEPEST} levels")
         if kind is dict:
-            return {shown(key): cleaned(item, depth - 1) for key, item in value.items()}
+            return {
+                shown(key): item if item is None else cleaned(item, depth - 1)
+                for key, item in value.items()
+            }
         return [cleaned(item, depth - 1) for item in value]
     return value
 

@@ -280,6 +280,12 @@ def _by_metric(observation: Any, metric: Any, nfe: Any, value: Any) -> Values:
     return {(metrics[m], nfes[n]): part for (m, n), part in zip(places, parts, strict=False)}
 
 
+def _is_mean(mean: float, values: NDArray[np.float64]) -> bool:
+    """Whether a number is the mean of values, as nearly as floats tell."""
+    off = abs(values.mean() - mean)
+    return bool(off <= AGREEMENT * abs(mean) or off <= AGREEMENT * np.abs(values).max())
+
+
 def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
     """The entries of a record with their values by observation.
 
@@ -295,7 +301,7 @@ def _measured(name: str, record: Record, values: Values) -> Iterator[Entry]:
             if entry.low is not None:
                 raise CorruptFileError(f"{record.directory} lacks the {identifier} by observation")
             found = np.array([mean], dtype=np.float64)  # of a set of samples as a whole
-        elif not abs(found.mean() - mean) <= AGREEMENT * max(abs(mean), np.abs(found).max()):
+        elif not _is_mean(mean, found):
             raise CorruptFileError(
                 f"{record.directory}: the {identifier} on record is not the mean of its values"
             )
