@@ -30,7 +30,7 @@ TINY = {
     "preset.training_pairs": 200, "preset.observations": 3, "preset.samples": 12,
     "preset.steps": 20, "preset.width": 8, "preset.nfe": "1,3", "preset.batch_size": 20,
 }  # fmt: skip
-LONGER = TINY | {"preset.steps": 4_000}  # so long that a stop comes in time on a busy machine
+LONGER = TINY | {"preset.steps": 12_000}  # so long that a stop comes in time on a busy machine
 METHODS = ["linear-gaussian", "fm", f"{FAULTS}:KillsItself"]
 
 
