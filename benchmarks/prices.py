@@ -3,7 +3,8 @@
     python -m benchmarks.prices RESULTS --preset standard
 
 The mean over seeds of the processor's seconds on record: fit, diagnosis, sampling at every NFE,
-metrics. Runs that cwbench 0.2.0 resumed or made before it recorded these are left out.
+metrics. Runs of before these were recorded are left out; one that was resumed after a stop counts
+from there on.
 """
 
 from __future__ import annotations
