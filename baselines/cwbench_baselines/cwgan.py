@@ -35,7 +35,7 @@ from cwbench_baselines.generator import OnePassGenerator
 class WassersteinGANParams(Params):
     """Settings of the conditional Wasserstein GAN."""
 
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's rate for both networks")
+    learning_rate: float = Field(3e-3, gt=0, description="Adam's rate for both networks")
     beta_1: float = Field(0.5, ge=0, lt=1, description="Adam's first decay")
     beta_2: float = Field(0.9, ge=0, lt=1, description="Adam's second decay")
     critic_steps: int = Field(4, ge=1, description="critic steps for each generator step")
@@ -51,7 +51,7 @@ class ConditionalWassersteinGAN(OnePassGenerator):
 
     info = MethodInfo(
         name="cwgan",
-        version=2,
+        version=3,
         title="Conditional Wasserstein GAN",
         citation="adler2018deep",
     )

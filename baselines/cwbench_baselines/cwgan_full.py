@@ -30,7 +30,7 @@ class FullPenaltyWassersteinGAN(ConditionalWassersteinGAN):
 
     info = MethodInfo(
         name="cwgan-full",
-        version=2,
+        version=3,
         title="Conditional Wasserstein GAN with full gradient penalty",
         citation="ray2023solution",
     )

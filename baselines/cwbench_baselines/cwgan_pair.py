@@ -29,7 +29,7 @@ class PairCriticWassersteinGAN(ConditionalWassersteinGAN):
 
     info = MethodInfo(
         name="cwgan-pair",
-        version=2,
+        version=3,
         title="Conditional Wasserstein GAN with a pair critic (Deep Bayesian Inversion)",
         citation="adler2018deep",
     )

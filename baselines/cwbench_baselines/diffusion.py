@@ -42,6 +42,7 @@ HEUN_FROM = 24
 class DiffusionParams(DenoiserParams):
     """Settings of the diffusion model; noise levels in deviations of x."""
 
+    noise_mean: float = Field(0.3, description="mean of log sigma in training")
     sigma_min: float = Field(0.004, gt=0, description="smallest noise of the schedule")
     sigma_max: float = Field(80.0, gt=0, description="largest noise of the schedule")
     rho: float = Field(7.0, gt=0, description="exponent of the schedule")
@@ -58,7 +59,7 @@ class Diffusion(Method):
 
     info = MethodInfo(
         name="diffusion",
-        version=2,
+        version=3,
         title="Conditional diffusion (EDM)",
         citation="karras2022elucidating",
         nfe=True,

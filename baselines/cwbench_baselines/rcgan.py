@@ -74,7 +74,7 @@ class RegularizedConditionalGAN(ConditionalWassersteinGAN):
 
     info = MethodInfo(
         name="rcgan",
-        version=2,
+        version=3,
         title="Regularized conditional GAN",
         citation="bendel2023regularized",
     )

@@ -1,7 +1,9 @@
 """The learned prior: one unconditional denoiser for each task and seed, shared by all samplers.
 
 It is fitted as `diffusion` is, on the x of the training pairs within the same budget, in the
-coordinates of `scaled`. The first sampler that needs it fits it, the others find it.
+coordinates of `scaled`; its noise levels keep the mean of `DenoiserParams`, since that of
+`diffusion` makes the error smaller at high noise and larger at low noise. The first sampler that
+needs it fits it, the others find it.
 """
 
 from __future__ import annotations
