@@ -11,9 +11,10 @@ from itertools import combinations, groupby
 
 import pandas as pd
 
-from cwbench.boards.board import Board, Row
+from cwbench.boards.board import Board
 from cwbench.boards.comparison import against
 from cwbench.boards.ranking import Votes, votes
+from cwbench.boards.row import Row
 from cwbench.known.classes import CLASSES
 
 SIZES = ("standard", "quick")

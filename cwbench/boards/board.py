@@ -16,21 +16,20 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from cwbench.boards.cells import Cell, Cells, Codes
 from cwbench.boards.moderation import Moderated, moderated
+from cwbench.boards.row import Row
 from cwbench.boards.statistics import LEAST_SEEDS, Direction
 from cwbench.boards.versions import MARK, explained, older
 from cwbench.dimensions import judged_together
-from cwbench.known.classes import CLASSES, Sees, sees
+from cwbench.known.classes import CLASSES
 from cwbench.records.facts import POSTERIOR_VARIANCE
 from cwbench.records.measured import Kind
 from cwbench.records.record import from_file, method_label
-from cwbench.records.schema import brief
 from cwbench.records.tables import GAUSSIAN_GAP, LEAST_GAP
 
 
@@ -60,133 +59,6 @@ class Column(NamedTuple):
         """By metric, then NFE with the adaptive solver last."""
         number = float(self.nfe) if self.nfe.isdigit() else math.inf
         return (self.metric, number, self.nfe, self.version, *self[3:])
-
-
-@dataclass(frozen=True)
-class Run:
-    """One seed: the record's content without metrics, and where it is from."""
-
-    content: Mapping[str, Any]
-    origin: str
-    results: Path
-    name: str
-    """Of its directory below the results."""
-
-    @property
-    def directory(self) -> Path:
-        """Where it is from."""
-        return self.results / self.name
-
-    @property
-    def seed(self) -> int:
-        """Of data, initialisation and noise."""
-        return int(self.content["seed"])
-
-    @property
-    def status(self) -> str:
-        """How it ended."""
-        return str(self.content["status"])
-
-    @property
-    def suite(self) -> str:
-        """The version of cwbench that made it, by its own word."""
-        return brief(str(self.content["environment"].get("cwbench")), 40)
-
-    @property
-    def error(self) -> str:
-        """What went wrong, the first line."""
-        return (self.content["error"] or "").partition("\n")[0]
-
-
-@dataclass
-class Row:
-    """A method with its settings: runs that differ in the seed alone."""
-
-    key: str
-    label: str
-    place: int
-    """Among all rows of its board, also those that are not shown."""
-    runs: list[Run] = field(default_factory=list)
-
-    @property
-    def method(self) -> Mapping[str, Any]:
-        """As in the record."""
-        return cast("Mapping[str, Any]", self.runs[0].content["method"])
-
-    @cached_property
-    def role(self) -> str:
-        """`method`, or for a control `lower` or `upper`."""
-        return str(self.method["role"])
-
-    @cached_property
-    def sees(self) -> Sees:
-        """What the method saw of the task; ranks are among those that saw the same."""
-        return sees(self.method.get("needs", ()))
-
-    @cached_property
-    def older(self) -> str:
-        """The method with its version and the one installed, if that is later; else empty.
-
-        Several versions of cwbench that made its runs are told, too.
-        """
-        method, suites = self.method, {run.suite for run in self.runs}
-        old = "" if from_file(method) else older("method", method["name"], method["version"])
-        mixed = f"{method['name']} (by cwbench {', '.join(sorted(suites))})"
-        return ", ".join(filter(None, (old, mixed * (len(suites) > 1))))
-
-    @property
-    def marked(self) -> str:
-        """The label, marked where the method is of an older version."""
-        return self.label + MARK * bool(self.older)
-
-    @property
-    def origin(self) -> str:
-        """`cwbench`, `yours`, or both."""
-        return " + ".join(sorted({run.origin for run in self.runs}, reverse=True))
-
-    @property
-    def skipped(self) -> str:
-        """The reason if the method cannot do the task, else empty."""
-        reasons = [run.error for run in self.runs if run.status == "skipped"]
-        return reasons[0] if len(reasons) == len(self.runs) else ""
-
-    @property
-    def attempted(self) -> list[Run]:
-        """The runs that were not skipped."""
-        return [run for run in self.runs if run.status != "skipped"]
-
-    @property
-    def failures(self) -> list[Run]:
-        """The runs that ended without a result."""
-        return [run for run in self.attempted if run.status != "ok"]
-
-    def cost(self, *names: str) -> float | None:
-        """The mean over runs of a cost, as `"fit_seconds"` or `"sampling", "10", "seconds"`."""
-        found = [_within(cost, names) for cost in self._costs]
-        numbers = [number for number in found if isinstance(number, (int, float))]
-        return sum(numbers) / len(numbers) if numbers else None
-
-    @cached_property
-    def _costs(self) -> list[dict[str, Any]]:
-        """Of the runs with a result."""
-        return [run.content["cost"] for run in self.runs if run.content["status"] == "ok"]
-
-    def sampling(self, nfe: str, name: str) -> float | None:
-        """`seconds`, or `evaluations`, `jacobians`, `operators` a draw, of sampling at an NFE."""
-        if self.one_shot:
-            return self.cost("sampling", "1", name)
-        return self.cost("sampling", nfe, name)
-
-    @cached_property
-    def one_shot(self) -> bool:
-        """Whether one pass is all there is: sampling was counted once, at 1."""
-        return all(set(run.content["cost"].get("sampling", {})) <= {"1"} for run in self.runs)
-
-
-def _within(content: Any, names: Sequence[str]) -> Any:
-    for name in names:
-        content = content.get(name) if isinstance(content, dict) else None
-    return content
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from cwbench.boards.board import Board, Row
+from cwbench.boards.board import Board
 from cwbench.boards.convergence import convergence, mark
 from cwbench.boards.digits import plain, rank_text
 from cwbench.boards.formats import heading
@@ -17,6 +17,7 @@ from cwbench.boards.frames import note
 from cwbench.boards.gathering import identity
 from cwbench.boards.markup import markdown_text
 from cwbench.boards.relative import unit_of
+from cwbench.boards.row import Row
 
 UNCHANGED = "No row of a board is otherwise than before.\n"
 

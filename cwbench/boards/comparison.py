@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-from cwbench.boards.board import Board, Column, Row
+from cwbench.boards.board import Board, Column
 from cwbench.boards.cells import Cell
 from cwbench.boards.costs import repaid
 from cwbench.boards.pairs import paired
+from cwbench.boards.row import Row
 from cwbench.boards.statistics import (
     LEAST_SEEDS,
     Interval,

@@ -16,9 +16,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cwbench.boards.board import Board, Row
+from cwbench.boards.board import Board
 from cwbench.boards.pairs import paired
 from cwbench.boards.relative import Unit, unit_of
+from cwbench.boards.row import Row
 from cwbench.boards.statistics import LEAST_SEEDS, Interval
 
 SHARE = 0.2

@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from cwbench.boards.board import Board, Row, Run
+from cwbench.boards.board import Board
+from cwbench.boards.row import Row, Run
 
 
 class Cost(NamedTuple):

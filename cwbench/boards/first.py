@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from cwbench.boards.across import by_place, one_a_task
-from cwbench.boards.board import Board, Row
+from cwbench.boards.board import Board
 from cwbench.boards.convergence import MARK as SIGN
 from cwbench.boards.convergence import Convergence, convergence, mark, told
 from cwbench.boards.formats import LATEX_MARK, heading
 from cwbench.boards.markup import latex_text, markdown_text
 from cwbench.boards.relative import VARIANCE, Unit, relative, unit_of
+from cwbench.boards.row import Row
 from cwbench.boards.scoring import GAUSSIAN
 from cwbench.boards.statistics import LEAST_SEEDS
 from cwbench.boards.versions import MARK, explained

@@ -16,12 +16,13 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cwbench.boards import convergence
-from cwbench.boards.board import Board, Column, Row
+from cwbench.boards.board import Board, Column
 from cwbench.boards.cells import Cell
 from cwbench.boards.digits import parts, plain, rank_text, seconds, share
 from cwbench.boards.frames import frame, note
 from cwbench.boards.markup import latex_text, markdown_text
 from cwbench.boards.relative import relative, unit_of
+from cwbench.boards.row import Row
 from cwbench.boards.versions import MARK
 from cwbench.records.record import finite
 from cwbench.records.schema import LONGEST, brief

@@ -8,12 +8,13 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from cwbench.boards.board import Board, Column, Row
+from cwbench.boards.board import Board, Column
 from cwbench.boards.cells import empty
 from cwbench.boards.comparison import Comparison, comparisons
 from cwbench.boards.convergence import convergence
 from cwbench.boards.gathering import Boards, boards
 from cwbench.boards.relative import Unit, relative, unit_of
+from cwbench.boards.row import Row
 from cwbench.errors import UsageError, unknown
 from cwbench.known.classes import CLASSES
 from cwbench.records.shipped import sources

@@ -10,7 +10,7 @@ import base64
 from itertools import product
 from pathlib import Path
 
-from cwbench.boards.board import Row
+from cwbench.boards.row import Row
 from cwbench.machine.files import opened
 
 ROOM_BYTES = 1_000_000

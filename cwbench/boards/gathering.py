@@ -12,15 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cwbench.boards.board import (
-    Board,
-    Column,
-    Row,
-    Run,
-    dimension_of,
-    title_of,
-)
+from cwbench.boards.board import Board, Column, dimension_of, title_of
 from cwbench.boards.cells import Codes, arranged
+from cwbench.boards.row import Row, Run
 from cwbench.boards.scoring import score
 from cwbench.dimensions import judged_together
 from cwbench.preset import NOT_KEYED

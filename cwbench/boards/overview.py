@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cwbench.boards.across import by_place, group_of, short_names, stages, vote_table
-from cwbench.boards.board import Board, Row
+from cwbench.boards.board import Board
 from cwbench.boards.convergence import MARK, convergence, mark
 from cwbench.boards.relative import VARIANCE, relative, unit_of
+from cwbench.boards.row import Row
 from cwbench.reporting.figures import heat_map, metric_against_nfe, vote_matrix
 from cwbench.style import saved
 

@@ -28,11 +28,12 @@ from matplotlib.figure import Figure
 
 from cwbench.boards import convergence
 from cwbench.boards.across import stages
-from cwbench.boards.board import Board, Column, Row, Run
+from cwbench.boards.board import Board, Column
 from cwbench.boards.first import First, first
 from cwbench.boards.frames import note
 from cwbench.boards.gallery import Gallery
 from cwbench.boards.overview import heat_map_of, looks_of, looks_on, nfe_figure, votes_of
+from cwbench.boards.row import Row, Run
 from cwbench.errors import UsageError
 from cwbench.records.logs import lines
 from cwbench.records.record import finite

@@ -22,8 +22,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cwbench.boards.board import Board, Row
+from cwbench.boards.board import Board
 from cwbench.boards.cells import Cell
+from cwbench.boards.row import Row
 from cwbench.boards.scoring import GAUSSIAN
 from cwbench.records.digits import digits_of
 

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from cwbench.boards.board import Board, Column, Row
+from cwbench.boards.board import Board, Column
 from cwbench.boards.cells import Array, Cells, Codes, Truths
 from cwbench.boards.pairs import Pairs, contradicted, pairs
 from cwbench.boards.ranking import ranking
+from cwbench.boards.row import Row
 from cwbench.boards.statistics import (
     LEAST_SEEDS,
     crossed,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cwbench.boards import gallery
-from cwbench.boards.board import Row, Run
 from cwbench.boards.gallery import Gallery
+from cwbench.boards.row import Row, Run
 
 Add = Callable[..., Row]
 
