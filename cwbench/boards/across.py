@@ -15,7 +15,6 @@ from cwbench.boards.board import Board
 from cwbench.boards.comparison import against
 from cwbench.boards.ranking import Votes, votes
 from cwbench.boards.row import Row
-from cwbench.known.classes import CLASSES
 
 SIZES = ("standard", "quick")
 """The presets that tables are made of, the preferred one first."""
@@ -61,7 +60,7 @@ def ranked(board: Board) -> int:
 
 def _methods(board: Board) -> int:
     """How many methods have a value."""
-    cells = [board.cell(row, board.main) for row in board.rows if row.role == "method"]
+    cells = [board.cell(row, board.main) for row in board.lines(None) if row.role == "method"]
     return sum(cell is not None and cell.mean is not None for cell in cells)
 
 
@@ -72,25 +71,20 @@ def by_place(boards: Sequence[Board], *, controls: bool) -> list[str]:
     """
     count: Counter[str] = Counter()
     place: dict[str, list[int]] = {}
-    group: dict[str, int] = {}
+    group: dict[str, tuple[int, int]] = {}
     for board in boards:
-        rows = [row for row in board.ordered(board.main) if controls or row.role == "method"]
+        rows = [row for row in board.lines(board.main) if controls or row.role == "method"]
         for index, row in enumerate(rows):
             cell = board.cell(row, board.main)
             if cell and cell.mean is not None:
                 count[row.label] += 1
                 place.setdefault(row.label, []).append(index)
-                group[row.label] = group_of(row)
+                group[row.label] = row.standing
 
-    def key(label: str) -> tuple[int, int, float, str]:
+    def key(label: str) -> tuple[tuple[int, int], int, float, str]:
         return group[label], -count[label], sum(place[label]) / count[label], label
 
     return sorted(count, key=key)
-
-
-def group_of(row: Row) -> int:
-    """The place of what a method sees among the classes; controls are last."""
-    return CLASSES.index(row.sees) if row.role == "method" else len(CLASSES)
 
 
 def short_names(names: Iterable[str]) -> list[str]:
@@ -128,7 +122,7 @@ def _votes(boards: Sequence[tuple[Board, Mapping[str, Row]]], a: str, b: str) ->
     """How two methods meet on boards, each with its rows by label."""
     verdicts = []
     for board, rows in boards:
-        if board.main and a in rows and b in rows and rows[a].sees == rows[b].sees:
+        if board.main and a in rows and b in rows and rows[a].among == rows[b].among:
             found = against(board, rows[a], rows[b], board.main)
             verdicts.append((board.group, found.verdict))
     return votes(verdicts)

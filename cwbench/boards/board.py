@@ -3,7 +3,8 @@
 A board is a task (with its version, settings and data), a preset (with its values) and a track. Its
 rows are fits that differ in nothing but the seed, its columns a metric (with its version) at an
 NFE. Whatever differs in anything else stands on another board or in another column: such numbers
-never meet. Samplers without NFE stand in every column of their metric.
+never meet. Samplers without NFE stand in every column of their metric, ranked by the number of
+calls that they are judged at (`cwbench.boards.calls`).
 
 A cell holds the values of all seeds at all observations. One with a bad or missing seed shows the
 others, and ranks below every cell that is complete; nothing is imputed. Controls bound the scale
@@ -20,13 +21,13 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from cwbench.boards import calls
 from cwbench.boards.cells import Cell, Cells, Codes
 from cwbench.boards.moderation import Moderated, moderated
 from cwbench.boards.row import Row
 from cwbench.boards.statistics import LEAST_SEEDS, Direction
 from cwbench.boards.versions import MARK, explained, older
 from cwbench.dimensions import judged_together
-from cwbench.known.classes import CLASSES
 from cwbench.records.facts import POSTERIOR_VARIANCE
 from cwbench.records.measured import Kind
 from cwbench.records.record import from_file, method_label
@@ -232,20 +233,26 @@ class Board:
         Controls are last.
         """
         if column is None:
-            return sorted(self.rows, key=lambda row: (*self._class(row), row.label))
+            return sorted(self.rows, key=lambda row: (row.standing, row.label))
         cells, sign = self.cells[column], -1 if self.direction(column) == "higher" else 1
         none, incomplete = np.isnan(cells.mean), cells.there & ~cells.complete
         signed = np.where(none, 0.0, sign * cells.mean)
 
-        def place(row: Row) -> tuple[bool, int, bool, bool, float, str]:
+        def place(row: Row) -> tuple[tuple[int, int], bool, bool, float, str]:
             at = row.place
-            return *self._class(row), none[at], incomplete[at], signed[at], row.label
+            return row.standing, none[at], incomplete[at], signed[at], row.label
 
         return sorted(self.rows, key=place)
 
-    def _class(self, row: Row) -> tuple[bool, int]:
-        """Controls last; methods by how much they see."""
-        return row.role != "method", CLASSES.index(row.sees)
+    @cached_property
+    def beside(self) -> dict[int, dict[int, Row]]:
+        """By the place of a row the same sampler at other numbers of calls, by their number."""
+        return calls.beside(self.rows)
+
+    def lines(self, column: Column | None) -> list[Row]:
+        """As `ordered`, without what stands beside another row."""
+        placed = {row.place for others in self.beside.values() for row in others.values()}
+        return [row for row in self.ordered(column) if row.place not in placed]
 
     @property
     def mixed(self) -> bool:

@@ -63,6 +63,7 @@ class Line:
     label: str
     role: str
     sees: str
+    """With the calls of a sampler that is ranked apart for them."""
     entries: list[Entry | None]
 
     @property
@@ -135,7 +136,7 @@ def first(boards: Sequence[Board]) -> First:
             for board, each, unit in zip(chosen, rows, units, strict=True)
         ]
         row = next(each[label] for each in rows if label in each)
-        lines.append(Line(label, row.role, row.sees, entries))
+        lines.append(Line(label, row.role, row.among, entries))
     return First(chosen, units, lines, [board.title for board, unit in found if unit is None])
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from cwbench.boards import convergence
+from cwbench.boards import calls, convergence
 from cwbench.boards.board import Board, Column
 from cwbench.boards.cells import Cell
 from cwbench.boards.digits import parts, plain, rank_text, seconds, share
@@ -52,6 +53,25 @@ def heading(board: Board, column: Column) -> str:
     return column.metric + version + (f", NFE {column.nfe}" if column.nfe else "")
 
 
+Value = tuple[str, Callable[[Row], Cell | None]]
+"""A heading, and what a row has below it."""
+
+
+def values_shown(board: Board, columns: Sequence[Column], key: Column | None) -> list[Value]:
+    """The columns of a table; beside `key` the same samplers at few calls, where there are any."""
+    shown: list[Value] = [(heading(board, c), partial(board.cell, column=c)) for c in columns]
+    if key and key in columns and any(calls.SECOND in others for others in board.beside.values()):
+        second = f"{key.metric}, {calls.SECOND} calls", partial(_second, board, key)
+        shown.insert(columns.index(key) + 1, second)
+    return shown
+
+
+def _second(board: Board, column: Column, row: Row) -> Cell | None:
+    """What the same sampler has at few calls."""
+    other = board.beside.get(row.place, {}).get(calls.SECOND)
+    return board.cell(other, column) if other else None
+
+
 def _apart(board: Board, column: Column) -> str:
     """` v2 [0278be16]` where columns of the board share a name, else nothing."""
     if sum(other.name == column.name for other in board.columns) < 2:
@@ -69,7 +89,8 @@ def terminal(found: Sequence[Board], sort: str = "") -> RenderableType:
             *_notes(board, sort),
             Text(""),
         ]
-    return Group(*tables, Text(LEGEND, style="dim"))
+    told = CALLS if any(row.calls for board in found for row in board.rows) else ""
+    return Group(*tables, Text(LEGEND + told, style="dim"))
 
 
 LEGEND = (
@@ -79,6 +100,11 @@ LEGEND = (
     "scaled: 0 ignores y, 1 is exact; log10 G: log10 of the ratio to the Gaussian with the exact "
     "moments; p90: over observations.\n"
     "Below the rule: controls."
+)
+
+CALLS = (
+    "\nCalls: network evaluations a draw of a sampler whose settings say how many. It is ranked at "
+    f"{calls.JUDGED};\nat other numbers it stands beside that row, or apart where there is none."
 )
 
 
@@ -94,28 +120,31 @@ METHOD_FOLDS = 24
 
 def _table(board: Board, sort: str) -> TextTable:
     columns, key = columns_shown(board, sort), sorted_by(board, sort)
-    longer = convergence.texts(board)
-    titles = [heading(board, column).replace(", ", "\n") for column in columns]
+    shown, longer = values_shown(board, columns, key), convergence.texts(board)
+    first = columns.index(key) if key else -1
     facts = list(FACTS.items())
     headings = [
         Heading("rank"),
         Heading("method", least=METHOD_FOLDS),
         *[Heading("sees", spare=3)] * board.mixed,
         *(
-            Heading(title, right=True, spare=0 if column == key else COLUMNS_SPARED + place)
-            for place, (title, column) in enumerate(zip(titles, columns, strict=True))
+            Heading(
+                title.replace(", ", "\n"),
+                right=True,
+                spare=0 if place == first else COLUMNS_SPARED + place,
+            )
+            for place, (title, _) in enumerate(shown)
         ),
         *(Heading(name, right=True, spare=spare) for name, spare in facts),
         *[Heading("converged", right=True, spare=95)] * bool(longer),
         Heading("from", spare=96),
     ]
     table = TextTable(headings)
-    rows = board.ordered(key)
+    rows = board.lines(key)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
-        cells = [board.cell(row, column) for column in columns]
         table.add([
-            rank_text(board.cell(row, key)), brief(row.marked), *[row.sees] * board.mixed,
-            *map(_marked, cells),
+            rank_text(board.cell(row, key)), brief(row.marked), *[row.among] * board.mixed,
+            *(_marked(cell(row)) for _, cell in shown),
             *_facts(row, board.cell(row, key)), *[longer.get(row.place, "")] * bool(longer),
             row.origin,
         ])  # fmt: skip
@@ -126,7 +155,7 @@ def _table(board: Board, sort: str) -> TextTable:
 
 def _group(row: Row) -> str:
     """What stands together: the methods of a class, the controls."""
-    return row.sees if row.role == "method" else "controls"
+    return row.among if row.role == "method" else "controls"
 
 
 def _marked(cell: Cell | None) -> Text:
@@ -182,18 +211,19 @@ def markdown(found: Sequence[Board], sort: str = "") -> str:
 def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) -> str:
     """One board's table, its rows in the order of `key`."""
     seen, longer = ["sees"] * board.mixed, convergence.texts(board)
-    head = ["rank", "method", *seen, *(heading(board, c) for c in columns), "scaled", "seeds"]
+    shown = values_shown(board, columns, key)
+    head = ["rank", "method", *seen, *(title for title, _ in shown), "scaled", "seeds"]
     head += ["converged"] * bool(longer)
     lines = [head, ["---"] * len(head)]
-    for row in board.ordered(key):
+    for row in board.lines(key):
         cell = board.cell(row, key)
-        values = (_bold(board.cell(row, column), plain, "**{}**") for column in columns)
+        values = (_bold(value(row), plain, "**{}**") for _, value in shown)
         label = markdown_text(row.marked)
         name = label if row.role == "method" else f"*{label}*"
         seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
         scaled = share(cell.scaled if cell else None)
         told = [longer.get(row.place, "")] * bool(longer)
-        seen = [row.sees] * board.mixed
+        seen = [row.among] * board.mixed
         lines.append([rank_text(cell), name, *seen, *values, scaled, seeds, *told])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
@@ -212,9 +242,8 @@ def latex(found: Sequence[Board], sort: str = "") -> str:
 
 def _latex_table(board: Board, sort: str) -> str:
     columns, key = columns_shown(board, sort), sorted_by(board, sort)
-    names = (latex_text(heading(board, c).replace(MARK, "")) for c in columns)
-    marks = (LATEX_MARK * bool(c.older) for c in columns)
-    named = map("".join, zip(names, marks, strict=True))
+    shown = values_shown(board, columns, key)
+    named = (latex_text(t.replace(MARK, "")) + LATEX_MARK * (MARK in t) for t, _ in shown)
     longer = convergence.texts(board)
     head = ["Rank", "Method", *["Sees"] * board.mixed, *named, "Scaled", "Seeds"]
     head += ["Converged"] * bool(longer)
@@ -229,17 +258,17 @@ def _latex_table(board: Board, sort: str) -> str:
         "\\midrule",
     ]
     previous = ""
-    for row in board.ordered(key):
+    for row in board.lines(key):
         if previous and previous != _group(row):
             lines.append("\\midrule")
         previous = _group(row)
         cell = board.cell(row, key)
-        values = [_latex_cell(board.cell(row, column)) for column in columns]
+        values = [_latex_cell(value(row)) for _, value in shown]
         seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
         rank = rank_text(cell).replace("-", "--")
         scaled = share(cell.scaled if cell else None).replace("-", "$-$")
         label = latex_text(row.label) + LATEX_MARK * bool(row.older)
-        seen, told = [latex_text(row.sees)] * board.mixed, longer.get(row.place, "")
+        seen, told = [latex_text(row.among)] * board.mixed, longer.get(row.place, "")
         line = [rank, label, *seen, *values, scaled, seeds, *[told] * bool(longer)]
         lines.append(" & ".join(line) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
@@ -306,7 +335,8 @@ def _board_json(board: Board, sort: str) -> dict[str, Any]:
 def _row_json(board: Board, row: Row) -> dict[str, Any]:
     cells = {column: board.cell(row, column) for column in sorted(board.columns, key=_order)}
     return {
-        "method": row.label, "role": row.role, "sees": row.sees, "origin": row.origin,
+        "method": row.label, "role": row.role, "sees": row.sees, "calls": row.calls,
+        "origin": row.origin,
         "note": note(row), "older": row.older, **_relative_json(board, row),
         "runs": [run.content["run_id"] for run in row.runs],
         "fit_seconds": row.cost("fit_seconds"),

@@ -183,7 +183,7 @@ FRAME = (
     "tied", "scaled", "scaled_low", "scaled_high", "log_ratio", "log_ratio_low", "log_ratio_high",
     "evaluations", "sampling_seconds", "fit_seconds", "note", "older",
     "metric_source", "sees", "jacobians", "operators", "relative", "relative_low",
-    "relative_high", "unit", "converged", "fall", "fall_low", "fall_high", "fall_seeds",
+    "relative_high", "unit", "converged", "fall", "fall_low", "fall_high", "fall_seeds", "calls",
 )  # fmt: skip
 
 
@@ -205,7 +205,7 @@ def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
         "older": ", ".join(filter(None, (board.older, row.older, column.older))),
         "metric_source": column.source, "sees": row.sees,
         "jacobians": row.sampling(column.nfe, "jacobians"),
-        "operators": row.sampling(column.nfe, "operators"),
+        "operators": row.sampling(column.nfe, "operators"), "calls": row.calls,
     }  # fmt: skip
 
 

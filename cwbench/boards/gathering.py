@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -302,17 +303,25 @@ def _tell_apart(rows: list[Row]) -> None:
 
 
 def _fill(board: Board, measured: list[Measured], rows: Codes, seeds: Codes) -> None:
-    """Put all entries into their columns; one-shot samplers into all of their metric."""
+    """Put all entries into their columns; one-shot samplers into all of their metric.
+
+    Those that take more calls than an NFE allows stand in the column that is judged alone.
+    """
     parts: dict[Column, list[Measured]] = defaultdict(list)
     for part in sorted(measured, key=lambda part: int(part.runs.min())):
         parts[_column(part.kind)].append(part)
+    every = [*board.rows, *board.longer.values()]  # by place
+    used = np.array([row.calls or 1 for row in every], np.int64)
     for column in [column for column in parts if not column.nfe]:
         beside = [other for other in parts if other.nfe and _kind(other) == _kind(column)]
+        beside.sort(key=lambda other: other.order)
+        judged = [c for c in beside if c.nfe == str(board.task["main_nfe"])] or beside[-1:]
         for other in beside:
-            parts[other] += parts[column]
+            most = int(other.nfe) if other not in judged and other.nfe.isdigit() else math.inf
+            kept = (part.at(used[rows[part.runs]] <= most) for part in parts[column])
+            parts[other] += [part for part in kept if len(part.runs)]
         if beside:  # all of it stands beside each NFE
             del parts[column]
-    every = [*board.rows, *board.longer.values()]  # by place
     runs = np.array([len(row.attempted) for row in every], np.int64)
     for column, found in parts.items():
         board.columns[column] = found[0].kind

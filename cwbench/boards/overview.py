@@ -13,7 +13,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cwbench.boards.across import by_place, group_of, short_names, stages, vote_table
+from cwbench.boards import calls
+from cwbench.boards.across import by_place, short_names, stages, vote_table
 from cwbench.boards.board import Board
 from cwbench.boards.convergence import MARK, convergence, mark
 from cwbench.boards.relative import VARIANCE, relative, unit_of
@@ -23,8 +24,6 @@ from cwbench.style import saved
 
 CURVES = 10
 """Methods in a figure at most: the ones on most tasks, or the best."""
-ONE_SHOT = 1.5
-"""Network evaluations a sample above which a method has more than one."""
 WIDEST = 60
 """Characters of a title."""
 MOST_ROWS, CONTROLS = 32, 4
@@ -47,7 +46,7 @@ class Values(NamedTuple):
     sizes: pd.DataFrame
     texts: pd.DataFrame
     tied: NDArray[np.bool_]
-    groups: list[int]
+    groups: list[tuple[int, int]]
 
 
 def relative_values(boards: Sequence[Board]) -> Values:
@@ -78,7 +77,7 @@ def relative_values(boards: Sequence[Board]) -> Values:
         for each, those in zip(found, signs, strict=True)
     ]
     tied = np.array([[bool(cell and cell.tied) for cell in each] for each in cells], bool)
-    groups = {label: group_of(row) for each in rows for label, row in each.items()}
+    groups = {label: row.standing for each in rows for label, row in each.items()}
     return Values(
         pd.DataFrame(sizes.reshape(shape).T, labels, columns),
         pd.DataFrame(np.array(texts, object).reshape(shape).T, labels, columns),
@@ -148,7 +147,7 @@ def draw(boards: Sequence[Board], directory: Path) -> list[Path]:
 
 def of_several(boards: Sequence[Board]) -> list[Board]:
     """The boards that compare methods; all of them where none does."""
-    several = [b for b in boards if sum(row.role == "method" for row in b.rows) > 1]
+    several = [b for b in boards if sum(row.role == "method" for row in b.lines(None)) > 1]
     return several or list(boards)
 
 
@@ -178,10 +177,9 @@ def looks_of(boards: Sequence[Board]) -> dict[str, int]:
 
     There are ten colours; the methods on most boards come first.
     """
-    labels = {
-        row.label: (row.role != "method", row.label) for board in boards for row in board.rows
-    }
-    count = Counter(row.label for board in boards for row in board.rows)
+    rows = [row for board in boards for row in board.lines(None)]
+    labels = {row.label: (row.role != "method", row.label) for row in rows}
+    count = Counter(row.label for row in rows)
     order = sorted(labels, key=lambda label: (-count[label], labels[label]))
     return {label: place for place, label in enumerate(order)}
 
@@ -189,7 +187,8 @@ def looks_of(boards: Sequence[Board]) -> dict[str, int]:
 def looks_on(board: Board, looks: Mapping[str, int]) -> dict[str, int]:
     """The looks of a board's rows; those that its figure draws have different colours.
 
-    Of several with one colour all but the first get the next free one.
+    Of several with one colour all but the first get the next free one. A row that stands beside
+    another has the look of that.
 
     Args:
         board: its rows.
@@ -199,12 +198,18 @@ def looks_on(board: Board, looks: Mapping[str, int]) -> dict[str, int]:
     for name in sorted((row.label for row in _drawn(board)), key=looks.__getitem__):
         used, look = {each % CURVES for each in found.values()}, looks[name]
         found[name] = next((n for n in range(look, look + CURVES) if n % CURVES not in used), look)
-    return {row.label: looks[row.label] for row in board.rows} | found
+    found = {row.label: looks[row.label] for row in board.lines(None)} | found
+    beside = {
+        other.label: found[row.label]
+        for row in board.lines(None)
+        for other in board.beside.get(row.place, {}).values()
+    }
+    return found | beside
 
 
 def _drawn(board: Board) -> list[Row]:
     """The best methods and the controls that bound them, as many as there are colours."""
-    rows = [row for row in board.ordered(board.main) if board.cell(row, board.main)]
+    rows = [row for row in board.lines(board.main) if board.cell(row, board.main)]
     chosen = [row for row in rows if row.role == "method"][:CURVES]
     return chosen + [row for row in rows if row.role == "upper"][: CURVES - len(chosen)]
 
@@ -212,13 +217,13 @@ def _drawn(board: Board) -> list[Row]:
 def _with_class(name: str, row: Row) -> str:
     """A name, on a second line what the method knows beyond pairs."""
     known = row.role == "method" and row.sees != "pairs"
-    return f"{name}\n({row.sees})" if known else name
+    return f"{name}\n({row.among})" if known else name
 
 
 def _own_evaluations(row: Row) -> int | None:
     """Network evaluations a sample of a method whose number of them is no NFE; None for one."""
     used = row.sampling("", "evaluations")
-    return round(used) if used and used > ONE_SHOT else None
+    return round(used) if used and used > calls.ONE_SHOT else None
 
 
 def nfe_figure(board: Board, looks: Mapping[str, int]) -> Figure | None:
@@ -237,7 +242,8 @@ def nfe_figure(board: Board, looks: Mapping[str, int]) -> Figure | None:
             "method": name, "nfe": _own_evaluations(row) if one_shot else column.nfe,
             "value": cell.mean, "low": cell.low, "high": cell.high, "floor": cell.floor,
         }
-        for row, name in zip(chosen, names, strict=True)
+        for line, name in zip(chosen, names, strict=True)
+        for row in [line, *board.beside.get(line.place, {}).values()]
         for one_shot in [row.one_shot]
         for column in sorted(board.columns, key=lambda c: c.order)
         if column.metric == board.main_metric

@@ -26,7 +26,7 @@ from markupsafe import Markup
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from cwbench.boards import convergence
+from cwbench.boards import calls, convergence
 from cwbench.boards.across import stages
 from cwbench.boards.board import Board, Column
 from cwbench.boards.first import First, first
@@ -148,21 +148,28 @@ def _board(
     columns = sorted(board.columns, key=lambda column: column.order)
     place = {column: index for index, column in enumerate(columns)}
     rows, longer = board.ordered(board.main), convergence.texts(board)
+    index = {row.place: i for i, row in enumerate(rows)}
     return {
         "title": board.title, "stage": stage, "task": board.task["name"], "older": board.older,
         "version": board.task["version"], "params": board.task["params"],
         "dimension": board.dimension, "group": board.group, "together": board.distances,
-        "remark": board.remark,
+        "remark": board.remark, "second": calls.SECOND,
         "budget": board.rows[0].runs[0].content["preset_values"] if board.rows else {},
         "main": place.get(board.main) if board.main else None,
         "columns": [_column(board, column) for column in columns],
         "rows": [
             _row(row, columns, cells, shared)
             | {"look": looks[row.label], "converged": longer.get(row.place, "")}
+            | {"beside": {n: index[other.place] for n, other in _beside(board, row)}}
             | gallery.entry(row)
             for row, cells in zip(rows, _cells(board, rows, columns), strict=True)
         ],
     }  # fmt: skip
+
+
+def _beside(board: Board, row: Row) -> list[tuple[int, Row]]:
+    """The same sampler at other numbers of calls, the fewest first."""
+    return sorted(board.beside.get(row.place, {}).items())
 
 
 def _column(board: Board, column: Column) -> dict[str, Any]:
@@ -184,8 +191,8 @@ def _row(row: Row, columns: Sequence[Column], cells: str, shared: Shared) -> dic
     )
     costs = dict(zip(nfe, zip(evaluations, seconds, strict=True), strict=True))
     return {
-        "label": row.label + f" ({row.sees})" * (row.sees != "pairs"), "key": row.key[:16],
-        "role": row.role, "sees": row.sees if row.role == "method" else "", "origin": row.origin,
+        "label": row.label + f" ({row.among})" * (row.among != "pairs"), "key": row.key[:16],
+        "role": row.role, "sees": row.among if row.role == "method" else "", "origin": row.origin,
         "note": note(row), "older": row.older,
         "version": row.method["version"], "from": row.method.get("distribution", ""),
         "params": row.method["params"], "cells": cells, "costs": costs,

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+from cwbench.boards import calls
 from cwbench.boards.versions import MARK, older
-from cwbench.known.classes import Sees, sees
+from cwbench.known.classes import CLASSES, Sees, sees
 from cwbench.records.record import from_file
 from cwbench.records.schema import brief
 
@@ -74,6 +75,28 @@ class Row:
     def sees(self) -> Sees:
         """What the method saw of the task; ranks are among those that saw the same."""
         return sees(self.method.get("needs", ()))
+
+    @cached_property
+    def calls(self) -> int | None:
+        """The number of evaluations a draw that it stands at, where its settings say how many."""
+        own = self.role == "method" and self.sees != "pairs" and self.one_shot
+        used = self.sampling("", "evaluations") if own else None
+        return calls.level(used) if used and used > calls.ONE_SHOT else None
+
+    @property
+    def apart(self) -> int:
+        """The calls that it is ranked apart for; 0 where they are those that are judged."""
+        return 0 if self.calls in (None, calls.JUDGED) else self.calls or 0
+
+    @property
+    def among(self) -> str:
+        """What those have in common that it is ranked among: what they see, other calls."""
+        return self.sees + (f", {self.apart:,} calls" if self.apart else "")
+
+    @property
+    def standing(self) -> tuple[int, int]:
+        """Where these stand: by how much they see, then by calls; controls last."""
+        return (CLASSES.index(self.sees) if self.role == "method" else len(CLASSES)), self.apart
 
     @cached_property
     def older(self) -> str:

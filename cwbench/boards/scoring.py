@@ -47,12 +47,12 @@ def score(board: Board, methods: set[str], classes: set[str]) -> None:
     # the arrays' work goes on side by side
     with single_threaded_products(), ThreadPoolExecutor(cores()) as pool:
         list(pool.map(measure, board.columns))
-        for seen in {row.sees for row in shown}:
-            _rank_class(board, [row for row in shown if row.sees == seen], pool)
+        for among in {row.among for row in shown}:
+            _rank_class(board, [row for row in shown if row.among == among], pool)
 
 
 def _rank_class(board: Board, shown: list[Row], pool: ThreadPoolExecutor) -> None:
-    """Rank the methods that saw the same."""
+    """Rank the methods that saw the same, at the same calls."""
     places = np.array([row.place for row in shown], np.int64)
     ranked = {
         column: _ranked(board.cells[column], places)

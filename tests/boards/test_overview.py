@@ -45,7 +45,7 @@ def test_across_tasks(results: Path, write: Write) -> None:
     unit = 10 + NOISE[4].mean()
     assert values.sizes.loc["m"].tolist() == pytest.approx([(5 + NOISE[:4].mean()) / unit] * 3)
     assert values.sizes.index.tolist() == ["m", "n", "oracle", "oracle-gaussian"]
-    assert values.groups == [0, 0, 4, 4], "controls stand apart"
+    assert values.groups == [(0, 0)] * 2 + [(4, 0)] * 2, "controls stand apart"
     assert values.tied.tolist()[:2] == [[True] * 3, [False, False, True]]
     high = stats.t.ppf(0.975, 39) * 0.1 * NOISE[4].std(ddof=1) / 40**0.5 / unit
     assert values.sizes.loc["oracle"].tolist() == pytest.approx([high] * 3)

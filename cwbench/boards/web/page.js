@@ -47,8 +47,9 @@
   const COLUMNS = [
     { id: "rank", title: "Rank", key: r => r.cell && r.cell[RANK], text: r => rankText(r.cell) },
     { id: "method", title: "Method", key: r => r.row.label, left: true },
-    { id: "value", title: "", key: r => shown(r.cell)[0] },
+    { id: "value", title: () => heading(), key: r => shown(r.cell)[0] },
     { id: "bar", title: "" },
+    { id: "second", title: () => `${board().second} calls`, wide: true, key: r => shown(second(r.row))[0], text: r => second(r.row) ? valueText(second(r.row)).join("") : "", shown: b => b.rows.some(row => b.second in row.beside) },
     { id: "scaled", title: "scaled", wide: true, down: true, key: r => r.cell && r.cell[SCALED], text: r => r.cell && r.cell[SCALED] != null ? fixed(r.cell[SCALED], 2) : "" },
     { id: "p90", title: "p90", wide: true, key: r => r.cell && r.cell[P90], text: r => short(r.cell && r.cell[P90]) },
     { id: "seeds", title: "seeds", down: true, key: r => r.cell ? r.cell[SEEDS] : 0, text: r => seedsText(r.row, r.cell) },
@@ -61,7 +62,16 @@
   ];
   const cost = (row, which) => (row.costs[state.nfe] || [null, null])[which];
 
+  // What the same sampler has at few calls, in the column that is shown.
+  const second = row => board().second in row.beside ? cellsOf(board().rows[row.beside[board().second]])[chosenColumn()] : 0;
+
   const columnsShown = () => COLUMNS.filter(c => !c.shown || c.shown(board()));
+
+  // The rows without those that stand beside another one, at other numbers of calls.
+  const lines = b => {
+    const beside = new Set(b.rows.flatMap(row => Object.values(row.beside)));
+    return b.rows.filter((_, i) => !beside.has(i));
+  };
 
   let entries = [];  // of the board shown: {row, cell, tr}
 
@@ -78,7 +88,7 @@
     for (const column of columnsShown()) {
       const th = make("th", { scope: "col", className: (column.left ? "text " : "") + (column.wide ? "wide " : "") + (column.id === "bar" ? "bar" : "") });
       if (column.key) {
-        const title = column.id === "value" ? heading() : column.title;
+        const title = typeof column.title === "function" ? column.title() : column.title;
         const button = make("button", { type: "button" }, title);
         button.dataset.sort = column.id;
         button.addEventListener("click", () => sortBy(column.id));
@@ -134,7 +144,7 @@
 
   function buildTable() {
     const index = chosenColumn();
-    entries = board().rows.map(row => ({ row, cell: index >= 0 ? cellsOf(row)[index] : 0 }));
+    entries = lines(board()).map(row => ({ row, cell: index >= 0 ? cellsOf(row)[index] : 0 }));
     const limits = span();
     for (const entry of entries) entry.tr = buildRow(entry, limits);
     buildHead();
@@ -206,6 +216,7 @@
     const parts = [`${sizes(c)}, metric version ${c.version}${c.source ? ` of ${c.source}` : ""}`];
     parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : `lower is better; a perfect sampler scores ${words().floor}, not 0`);
     if (b.rows.some(row => row.converged)) parts.push("converged: whether four times the steps on the same pairs take off no more than the interval, or than 20\u2009% of the smaller of the value and the unit (in brackets: seeds, where fewer than three)");
+    if (b.rows.some(row => Object.keys(row.beside).length)) parts.push("calls: network evaluations a draw of samplers whose settings say how many; ranked are the rows shown, those at other numbers open from their details");
     if (!c.ranks) parts.push("shown, never ranked by: a wrong sampler can have the better value");
     if (b.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${b.together.join(", ")} do not contradict each other`);
     if (b.remark) parts.push(b.remark);
@@ -217,6 +228,7 @@
   // --- quality against cost
   function points() {
     const b = board(), by = at("cost").value, out = [];
+    const owners = new Map(b.rows.flatMap(row => Object.values(row.beside).map(i => [b.rows[i], row])));
     b.rows.forEach(row => {
       if (row.role !== "method") return;
       b.columns.forEach((c, i) => {
@@ -225,7 +237,7 @@
         if (by === "fit" && c.nfe !== state.nfe) return;
         const costs = row.costs[c.nfe] || [];
         const x = by === "fit" ? row.fit : costs[by === "nfe" ? 0 : 1];
-        if (x != null) out.push({ row, x, y: cell[MEAN], nfe: row.oneShot ? "one shot" : nfeText(c.nfe) });
+        if (x != null) out.push({ row, of: owners.get(row) || row, x, y: cell[MEAN], nfe: row.oneShot ? "one shot" : nfeText(c.nfe) });
       });
     });
     return out;
@@ -251,7 +263,7 @@
     let best = Infinity;
     const front = [...found].sort((p, q) => p.x - q.x || sign * (p.y - q.y)).filter(p => sign * p.y < best && ((best = sign * p.y), true));
     svg.append(draw("path", { class: "front", d: front.map((p, i) => i ? `H${x.place(p.x)}V${y.place(p.y)}` : `M${x.place(p.x)} ${y.place(p.y)}`).join("") }));
-    const rows = [...new Map(found.map(p => [p.row.label, p.row])).values()];
+    const rows = [...new Set(found.map(p => p.of))];
     for (const p of found) {
       const colour = colourOf(p.row);
       const dot = mark(p.row, x.place(p.x), y.place(p.y), front.includes(p) ? 5 : 3.5, { fill: y.clipped(p.y) ? "none" : colour, stroke: colour },
@@ -284,7 +296,7 @@
     const all = b.columns.flatMap((c, i) => kind(c) === kind(chosen) ? [i] : []);
     const own = scores(row, all), along = own.length > 1;
     const columns = along ? all : own.map(s => s.index);
-    const others = b.rows.filter(r => r !== row), best = others.find(r => r.role === "method" && scores(r, [b.main]).length);
+    const others = lines(b).filter(r => r !== row), best = others.find(r => r.role === "method" && scores(r, [b.main]).length);
     const rows = [row, ...others.filter(r => r === best || r.role !== "method")].filter(r => scores(r, columns).length);
     const rank = row === b.rows[0] ? "next" : "best";
     const role = r => r === best ? `${rank} by ${b.columns[b.main].metric}` : `${r === row ? "this " : ""}${r.role === "method" ? "method" : "control"}`;
@@ -353,7 +365,7 @@
 
   function details(row) {
     const b = board(), body = [];
-    at("details").showModal();  // first, so that its width is known
+    if (!at("details").open) at("details").showModal();  // first, so that its width is known
     at("details-title").textContent = `${row.label} on ${b.title}`;
     const metrics = unique(b.columns.map(c => c.metric)), place = nfe => nfe ? Number(nfe) || Infinity : 0;
     const nfes = unique(b.columns.map(c => c.nfe)).sort((one, other) => place(one) === place(other) ? 0 : place(one) - place(other));
@@ -370,6 +382,12 @@
       if (run[TAIL]) body.push(make("h3", {}, "End of its log"), make("pre", {}, run[TAIL]));
     }
     body.push(make("h3", {}, "Settings"), list(row.params));
+    const beside = Object.entries(row.beside);
+    if (beside.length) body.push(make("h3", {}, "At other numbers of calls"), ...beside.map(([calls, i]) => {
+      const open = make("button", { type: "button", className: "open" }, `${count(Number(calls), "call")}: ${b.rows[i].label}`);
+      open.addEventListener("click", () => details(b.rows[i]));
+      return make("p", {}, open);
+    }));
     body.push(make("h3", {}, "Cost"), list({ "seconds of fit": row.fit, parameters: row.parameters,
       "evaluations per sample": Object.entries(row.costs).filter(([, c]) => c[0] != null).map(([n, c]) => `${n || "one shot"}: ${short(c[0])}`).join(", "),
       "seconds of sampling": Object.entries(row.costs).filter(([, c]) => c[1] != null).map(([n, c]) => `${n || "one shot"}: ${short(c[1])}`).join(", ") }));
@@ -392,7 +410,7 @@
     state.board = index;
     const b = board(), main = b.columns[b.main];
     at("title").textContent = b.title + (b.older ? "\u2020" : "");
-    at("facts").textContent = `version ${b.version} \u00b7 ${b.dimension ?? "?"} dimensions \u00b7 group ${b.group}${b.remark ? " \u00b7 nearly Gaussian, no vote" : ""} \u00b7 ${count(b.rows.length, "method")}`;
+    at("facts").textContent = `version ${b.version} \u00b7 ${b.dimension ?? "?"} dimensions \u00b7 group ${b.group}${b.remark ? " \u00b7 nearly Gaussian, no vote" : ""} \u00b7 ${count(lines(b).length, "method")}`;
     at("over").textContent = words().parts;
     const metrics = unique(b.columns.map(c => c.metric));
     if (!metrics.includes(state.metric) || main) state.metric = main ? main.metric : metrics[0] || "";

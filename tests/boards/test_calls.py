@@ -1,0 +1,197 @@
+"""Samplers whose settings say how many calls they take rank at 100; at 20 they stand beside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+from made_runs import judged
+
+import cwbench
+from cwbench.boards.across import vote_table
+from cwbench.boards.board import Board
+from cwbench.boards.calls import level
+from cwbench.boards.overview import looks_of, nfe_figure
+from cwbench.boards.page import _data
+
+Cwbench = Callable[..., Result]
+Write = Callable[..., Path]
+Sample = Callable[..., None]
+NOISE = np.random.default_rng(0).normal(size=(3, 40))
+NOISE -= NOISE.mean()
+
+
+@pytest.fixture
+def sample(write: Write) -> Sample:
+    """Write the runs of a sampler that took so many calls, with values around a mean."""
+
+    def made(
+        name: str, calls: float, mean: float, *, seeds: int = 3,
+        needs: tuple[str, ...] = ("operator",), **params: Any,
+    ) -> None:  # fmt: skip
+        used = {"1": {"seconds": 1.0, "evaluations": calls}}
+        for seed in range(seeds):
+            write(
+                {"ew2sq": mean + 0.05 * NOISE[seed]}, method=name, seed=seed,
+                changed=params, cost={"fit_seconds": 1.0, "sampling": used},
+                method_part={"needs": list(needs), "params": {"steps": 100, "zeta": 0.5} | params},
+            )  # fmt: skip
+
+    return made
+
+
+def rank(board: Board, label: str) -> tuple[int, int] | None:
+    row = next(row for row in board.rows if row.label == label)
+    cell = board.cell(row, board.main)
+    return cell.rank if cell else None
+
+
+def lines(board: Board) -> list[tuple[str, str]]:
+    """What stands on the board, and among which it is ranked."""
+    return [(row.label, row.among) for row in board.lines(board.main) if row.role == "method"]
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "wanted"),
+    [(2, 20), (20, 20), (22, 20), (22.1, 100), (101, 100), (110, 100), (111, 1_000),
+     (1_010, 1_000), (2_000.4, 2_000)],
+)  # fmt: skip
+def test_calls_are_those_that_a_draw_keeps_to(evaluations: float, wanted: int) -> None:
+    assert level(evaluations) == wanted
+
+
+def test_the_value_at_100_ranks_and_that_at_20_stands_beside_it(
+    sample: Sample, results: Path, cli: Cwbench
+) -> None:
+    for name, worse in (("one", 0.0), ("two", 0.5)):
+        sample(name, 100, 1 + worse)
+        sample(name, 20, 3 - worse, steps=20, zeta=1.5)  # there the other one is ahead
+    sample("one", 1_000, 0.2, seeds=1, steps=1_000)
+    (board,) = judged(results)
+    assert lines(board) == [("one", "+ operator"), ("two", "+ operator")]
+    assert rank(board, "one") == (1, 1) and rank(board, "two") == (2, 2)
+    assert rank(board, "two (steps=20, zeta=1.5)") == (1, 1)
+    text = cli("leaderboard", "--results", results, "--format", "md").stdout
+    head, _, *rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert [part.strip() for part in head.split("|")][4:6] == ["ew2sq", "ew2sq, 20 calls"]
+    values = [[part.strip("* ") for part in row.split("|")][4:6] for row in rows]
+    assert [[float(part.split()[0]) for part in row] for row in values] == [[1, 3], [1.5, 2.5]]
+    assert ["**" in row.split("|")[5] for row in rows] == [False, True]
+    for form in ("table", "latex"):
+        told = cli("leaderboard", "--results", results, "--format", form).stdout
+        assert "20 calls" in told and "steps" not in told
+
+
+def test_what_has_nothing_to_stand_beside_is_ranked_apart(sample: Sample, results: Path) -> None:
+    """Neither more nor fewer calls take a rank from what is judged, nor a vote."""
+    for name, mean in (("judged", 1.0), ("second", 1.2)):
+        sample(name, 100, mean)
+    sample("dear", 1_010, 0.1)
+    sample("cheap", 20, 0.1)
+    (board,) = judged(results)
+    assert lines(board) == [
+        ("judged", "+ operator"), ("second", "+ operator"),
+        ("cheap", "+ operator, 20 calls"), ("dear", "+ operator, 1,000 calls"),
+    ]  # fmt: skip
+    assert [rank(board, name) for name in ("judged", "second", "dear", "cheap")] == [
+        (1, 1), (2, 2), (1, 1), (1, 1),
+    ]  # fmt: skip
+    assert set(vote_table([board]).columns) == {"judged", "second"}
+
+
+def test_of_several_settings_each_stands_beside_the_nearest(sample: Sample, results: Path) -> None:
+    sample("m", 100, 1.0)
+    sample("m", 100, 1.1, zeta=2.0)
+    sample("m", 20, 2.0, steps=20)
+    sample("m", 20, 2.1, steps=20, zeta=2.0)
+    (board,) = judged(results)
+    by_label = {row.label: row for row in board.rows}
+    beside = {
+        label: {calls: other.label for calls, other in board.beside[row.place].items()}
+        for label, row in by_label.items()
+        if row.place in board.beside
+    }
+    assert beside == {"m": {20: "m (steps=20)"}, "m (zeta=2.0)": {20: "m (steps=20, zeta=2.0)"}}
+
+
+def test_none_is_chosen_of_two_that_are_equally_near(sample: Sample, results: Path) -> None:
+    sample("m", 100, 1.0)
+    for zeta in (1.5, 2.5):
+        sample("m", 20, zeta, steps=20, zeta=zeta)
+    (board,) = judged(results)
+    assert board.beside == {}
+    assert len(lines(board)) == 3
+
+
+def test_a_setting_in_words_and_another_class_make_another_sampler(
+    sample: Sample, results: Path
+) -> None:
+    sample("m", 100, 1.0)
+    sample("m", 20, 2.0, steps=20, guidance="score")
+    sample("m", 20, 2.0, steps=20, needs=("operator", "denoiser"))
+    (board,) = judged(results)
+    assert board.beside == {}
+
+
+def test_a_filter_shows_the_row_itself(sample: Sample, results: Path, cli: Cwbench) -> None:
+    sample("m", 100, 1.0)
+    sample("m", 20, 2.0, steps=20)
+    shown = cli("leaderboard", "--results", results, "--method", "m (steps=20)", "--format", "md")
+    assert "| m (steps=20) | + operator, 20 calls | **2.0" in shown.stdout
+    pair = cwbench.compare("m (steps=20)", "m", results=results)
+    assert pair["difference"].item() == pytest.approx(1.0)
+
+
+def test_100_calls_stand_beside_no_nfe_below_them(
+    five: object, sample: Sample, results: Path
+) -> None:
+    """One-shot samplers do; at the NFE that is judged all stand."""
+    sample("costly", 100, 1.0)
+    sample("cheap", 1, 1.0)
+    (board,) = judged(results)
+    rows = {row.label: row for row in board.rows}
+    there = {
+        name: [c.nfe for c in board.columns if board.cell(rows[name], c)]
+        for name in ("costly", "cheap", "a")
+    }
+    assert there == {"costly": ["adaptive"], "cheap": ["3", "adaptive"], "a": ["3", "adaptive"]}
+
+
+def test_the_figure_has_a_line_through_all_its_calls(sample: Sample, results: Path) -> None:
+    sample("m", 100, 1.0)
+    sample("m", 20, 2.0, steps=20)
+    sample("m", 1_000, 0.5, seeds=1, steps=1_000)
+    (board,) = judged(results)
+    looks = looks_of([board])
+    assert looks == {"m": 0}
+    figure = nfe_figure(board, looks)
+    assert figure is not None
+    ax: Any = figure.axes[0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["20", "100", "1000"]
+    (container,) = ax.containers
+    drawn = container.lines[0].get_ydata()
+    assert drawn == pytest.approx([2.0, 1.0, 0.5], abs=0.02)
+    (shown,) = _data([board], looks)["boards"]
+    labels = [row["label"] for row in shown["rows"]]
+    beside = {calls: labels[at] for calls, at in shown["rows"][0]["beside"].items()}
+    assert beside == {
+        20: "m (steps=20) (+ operator, 20 calls)",
+        1_000: "m (steps=1000) (+ operator, 1,000 calls)",
+    }
+    assert {row["look"] for row in shown["rows"]} == {0}
+
+
+def test_tidy_tables_have_every_row_with_its_calls(
+    sample: Sample, results: Path, cli: Cwbench
+) -> None:
+    sample("m", 101, 1.0)
+    sample("m", 20, 2.0, steps=20)
+    table = cwbench.leaderboard(results=results).set_index("method")
+    assert table["calls"].to_dict() == {"m": 100, "m (steps=20)": 20}
+    (board,) = json.loads(cli("leaderboard", "--results", results, "--format", "json").stdout)
+    assert {row["method"]: row["calls"] for row in board["rows"]} == {"m": 100, "m (steps=20)": 20}
