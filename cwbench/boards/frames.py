@@ -227,12 +227,12 @@ def _relative(board: Board, row: Row, unit: Unit | None) -> dict[str, object]:
 
 
 def note(row: Row) -> str:
-    """Why a row has no result, or not from every seed, and which records were edited by hand."""
+    """Why a row has no result, or not from every seed, what it is excused from, what was edited."""
     if row.skipped:
         return f"skipped: {row.skipped}"
     lost = [f"seed {run.seed} {run.status}: {run.error}" for run in row.failures]
     edited = [f"seed {run.seed}: edited by hand" for run in row.runs if run.content["edited"]]
-    return "; ".join(lost + edited)
+    return "; ".join([*lost, *edited, *[row.excused] * bool(row.excused)])
 
 
 def comparison_row(one: Comparison) -> dict[str, object]:

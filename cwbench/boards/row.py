@@ -120,6 +120,12 @@ class Row:
         return " + ".join(sorted({run.origin for run in self.runs}, reverse=True))
 
     @property
+    def excused(self) -> str:
+        """The checks of `cwbench check` that the method says it cannot pass, with its reasons."""
+        reasons = self.method.get("excused", {}) if self.role == "method" else {}
+        return "; ".join(f"excused from the check {name}: {why}" for name, why in reasons.items())
+
+    @property
     def skipped(self) -> str:
         """The reason if the method cannot do the task, else empty."""
         reasons = [run.error for run in self.runs if run.status == "skipped"]

@@ -71,6 +71,7 @@ class _Task(_Plugin):
 class _Method(_Plugin):
     role: str
     needs: list[Name] = []
+    excused: dict[Name, str] = {}
 
 
 class _Sampling(_Part):

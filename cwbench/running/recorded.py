@@ -50,6 +50,7 @@ def identity_of(request: Request) -> dict[str, Any]:
             "params": settings.json_values(request.method_params),
             "changed": changed["method"],
             **_seen(request),
+            **_excused(request),
             "source_sha256": request.method_origin.source_sha256,
         },
         "preset": request.preset_name,
@@ -64,6 +65,12 @@ def _seen(request: Request) -> dict[str, list[str]]:
     """What a method used beyond pairs; nothing of one that saw pairs alone, or of a control."""
     beyond = sorted(request.needs & set(CLASS_OF))
     return {"needs": list(beyond)} if beyond else {}
+
+
+def _excused(request: Request) -> dict[str, dict[str, str]]:
+    """The checks that a method says it cannot pass, with its reasons; nothing where it has none."""
+    reasons = {name: str(reason) for name, reason in request.method.excused.items()}
+    return {"excused": reasons} if reasons else {}
 
 
 def changed_settings(request: Request) -> dict[str, dict[str, Any]]:

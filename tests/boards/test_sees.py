@@ -17,6 +17,7 @@ import cwbench
 from cwbench.boards.costs import Cost, break_even
 from cwbench.boards.frames import selected
 from cwbench.boards.overview import classed, looks_of, nfe_figure
+from cwbench.boards.page import _data
 
 Cwbench = Callable[..., Result]
 Write = Callable[..., Path]
@@ -62,6 +63,24 @@ def test_a_class_stands_apart_and_can_be_chosen(mixed: object, cli: Cwbench, res
     assert "guided" in chosen and "worse" not in chosen and "oracle-gaussian" in chosen
     pairs = cli("leaderboard", "--results", results, "--sees", "pairs", "--format", "md").stdout
     assert "guided" not in pairs and "worse" in pairs and "sees" not in pairs
+
+
+def test_a_row_names_the_checks_that_its_method_cannot_pass(
+    write: Write, cli: Cwbench, results: Path
+) -> None:
+    """A method's alone: what a control cannot pass, it is not meant to."""
+    excused = {"excused": {"own-y": "it is a bound"}}
+    for name, part in (("odd", {}), ("bound", {"role": "upper"}), ("good", {})):
+        said = excused if name != "good" else {}
+        write({"ew2sq": np.linspace(1, 2, 40)}, method=name, method_part=part | said)
+    named = "excused from the check own-y: it is a bound"
+    for form in ("table", "md", "json"):
+        text = cli("leaderboard", "--results", results, "--format", form).stdout
+        assert text.count(named) == 1, form
+    (board,) = selected(results).boards
+    (shown,) = _data([board], looks_of([board]))["boards"]
+    notes = {row["label"]: row["note"] for row in shown["rows"]}
+    assert notes == {"odd": named, "good": "", "bound": ""}
 
 
 def test_boards_of_one_class_say_nothing_of_it(five: object, cli: Cwbench, results: Path) -> None:

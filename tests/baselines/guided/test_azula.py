@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Generator, Tensor
 
+import cwbench
 from cwbench.api import load_method, load_task
 from cwbench.check.independence import independent_draws
 from cwbench.check.method_subject import MethodSubject
@@ -197,6 +199,18 @@ def test_dps_of_azula_is_asked_for_one_number_of_draws_at_a_time() -> None:
     few, many = (method.sample(y, n, seeded(2)) for n in (50, 120))
     assert torch.equal(few, many[:, :50])
     assert len(many.flatten(0, 1).unique(dim=0)) == 120
+
+
+def test_the_row_of_azula_s_dps_names_the_check_that_it_fails(tmp_path: Path) -> None:
+    for method in ("azula-dps", "azula-mmps"):
+        cwbench.run(
+            "gaussian-linear", method, preset="smoke", results=tmp_path, figures=False, quiet=True,
+            settings={"denoiser": "exact", "method.steps": 3},
+        )  # fmt: skip
+    notes = cwbench.leaderboard(results=tmp_path).groupby("method")["note"].first()
+    named = "excused from the check independent-draws: azula's step has one norm for all"
+    assert [bool(note) for note in notes] == [True, False]
+    assert notes.iloc[0].startswith(named)
 
 
 def test_dps_of_azula_fails_the_check_that_its_title_names() -> None:
