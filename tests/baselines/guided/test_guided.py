@@ -147,7 +147,7 @@ def test_one_dimension_follows_the_recursion(
     assert (gain, variance) == pytest.approx(wanted, rel=1e-4)
 
 
-@pytest.mark.parametrize(("steps", "variance"), [(50, 0.150), (200, 0.183)])
+@pytest.mark.parametrize(("steps", "variance"), [(50, 0.150), (200, 0.183), (1_000, 0.196)])
 def test_mmps_has_the_measured_variances_and_the_exact_mean(steps: int, variance: float) -> None:
     method = sampler(line(), "mmps", steps=steps, alpha_min=ALPHA_MIN)
     gain, found = gain_and_variance(method, steps)
@@ -158,6 +158,7 @@ def test_mmps_has_the_measured_variances_and_the_exact_mean(steps: int, variance
 def test_the_variance_error_of_mmps_falls_like_one_over_steps() -> None:
     errors = [EXACT_VARIANCE - recursion(steps, mmps_pull)[1] for steps in (1_000, 2_000, 4_000)]
     assert errors[0] == pytest.approx(0.004, abs=5e-4)
+    assert recursion(10_000, mmps_pull)[1] == pytest.approx(0.200, abs=5e-4)
     assert errors[0] / errors[1] == pytest.approx(2, rel=0.05)
     assert errors[1] / errors[2] == pytest.approx(2, rel=0.05)
 
