@@ -85,6 +85,8 @@ def against(board: Board, a: Row, b: Row, column: Column) -> Comparison:
         reason = f"not all seeds have a value ({lost})" + (f"; {reason}" if reason else "")
         if called == ("better" if a in bad else "worse") or len(bad) == 2:
             called = "no verdict"  # a method gains nothing by the seeds it failed on
+    if a.calls and b.calls and a.calls != b.calls:
+        reason = "; ".join(filter(None, (reason, f"at {a.calls:,} and {b.calls:,} calls a draw")))
     old = explained([board.older, column.older, a.older, b.older]).removeprefix(f"{MARK} ")
     reason = "; ".join(filter(None, (reason, old)))
     return Comparison(

@@ -145,6 +145,7 @@ def test_a_filter_shows_the_row_itself(sample: Sample, results: Path, cli: Cwben
     assert "| m (steps=20) | + operator, 20 calls | **2.0" in shown.stdout
     pair = cwbench.compare("m (steps=20)", "m", results=results)
     assert pair["difference"].item() == pytest.approx(1.0)
+    assert pair["reason"].item() == "at 20 and 100 calls a draw"
 
 
 def test_100_calls_stand_beside_no_nfe_below_them(
