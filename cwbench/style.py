@@ -69,6 +69,12 @@ def style() -> Iterator[None]:
         yield
 
 
+def tint(strength: float) -> tuple[float, float, float]:
+    """The exact posterior's blue, mixed with white."""
+    red, green, blue = (1 - strength * (1 - channel) for channel in EXACT)
+    return red, green, blue
+
+
 def open_frame(ax: Axes, *, left: bool = True) -> None:
     """Leave the lines below and, unless told otherwise, to the left of a panel."""
     ax.spines[["top", "right"]].set_visible(False)

@@ -194,10 +194,10 @@ class NoisyFactors(ExactPrior):
         self.noted(len(x_t), drawn)
         return drawn
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """Logarithm of p(x) with shape `(n,)` of x with shape `(n, d)`."""
+    def joint_log_density(self, x: Tensor) -> Tensor:
+        """Logarithm of p(x, component k) with shape `(n, K)` of x with shape `(n, d)`."""
         _, joint, _ = self._level(1.0, 0.0).given(x)
-        return joint.logsumexp(-1) - self.size * math.log(2 * math.pi) / 2
+        return joint - self.size * math.log(2 * math.pi) / 2
 
     def standardised(self, mean: Tensor, deviation: Tensor) -> NoisyFactors:
         """The prior of u, with x = mean + deviation u; both have shape `(d,)`."""

@@ -65,8 +65,16 @@ class ExactPrior(ABC):
         """One draw of X_0 | x_t for each x_t, from `uniform` `(n,)` and `normal` `(n, d)`."""
 
     @abstractmethod
+    def joint_log_density(self, x: Tensor) -> Tensor:
+        """Logarithm of p(x, component k) with shape `(n, K)` of x with shape `(n, d)`."""
+
     def log_density(self, x: Tensor) -> Tensor:
         """Logarithm of p(x) with shape `(n,)` of x with shape `(n, d)`."""
+        return self.joint_log_density(x).logsumexp(-1)
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """p(component k | x) with shape `(n, K)` of x with shape `(n, d)`."""
+        return self.joint_log_density(x).softmax(-1)
 
     @abstractmethod
     def standardised(self, mean: Tensor, deviation: Tensor) -> ExactPrior:
@@ -179,8 +187,8 @@ class NoisyPrior(ExactPrior):
         self.noted(len(x_t), moved)
         return self.prior.means[k] + torch.einsum("nde,ne->nd", self.eigen[1][k], moved)
 
-    def log_density(self, x: Tensor) -> Tensor:
-        """Logarithm of p(x) with shape `(n,)` of x with shape `(n, d)`.
+    def joint_log_density(self, x: Tensor) -> Tensor:
+        """Logarithm of p(x, component k) with shape `(n, K)` of x with shape `(n, d)`.
 
         Raises:
             ContractError: if a component is degenerate: it then has no density.
@@ -190,7 +198,7 @@ class NoisyPrior(ExactPrior):
             raise ContractError("a covariance of the prior mixture is singular: it has no density")
         along = self._into(x.double()) - self._means
         fit = -(along.square() / values + (2 * math.pi * values).log()).sum(-1) / 2
-        return (self.prior.weights.log() + fit).logsumexp(-1)
+        return self.prior.weights.log() + fit
 
     def standardised(self, mean: Tensor, deviation: Tensor) -> NoisyPrior:
         """The prior of u, with x = mean + deviation u; both have shape `(d,)`."""

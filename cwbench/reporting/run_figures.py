@@ -28,7 +28,6 @@ from cwbench.records.frame import rows
 from cwbench.records.record import Record
 from cwbench.records.storage import load_model, load_samples
 from cwbench.reporting.figures import (
-    ExactImages,
     class_grid,
     corner,
     flow_film,
@@ -36,7 +35,9 @@ from cwbench.reporting.figures import (
     metric_against_nfe,
     metric_during_fit,
     posterior_images,
+    posterior_structure,
 )
+from cwbench.reporting.scene import EXACT_DRAWS, Scene
 from cwbench.running.named import NOTHING, Named
 from cwbench.running.remade import remade_method, remade_task
 from cwbench.settings import validated
@@ -44,8 +45,6 @@ from cwbench.style import saved
 from cwbench.task import Task
 
 OBSERVATIONS = 3
-EXACT_DRAWS = 4_000
-EXACT_IMAGES = 24
 REDRAWN = 500
 GRID_COLUMNS = 16
 DISTANCES = ("fd-", "fid-")
@@ -58,29 +57,6 @@ class Subject(NamedTuple):
 
     task: Task
     method: Method | None
-
-
-class Scene(NamedTuple):
-    """An observation: `x` with shape `x_shape`, `y` `y_shape`, `samples` `(n, *x_shape)`."""
-
-    task: Task
-    number: int
-    x: Tensor
-    y: Tensor
-    samples: Tensor | None
-
-    def exact_draws(self, n: int) -> Tensor:
-        """Draws of the exact posterior with shape `(n, *x_shape)`, the same for every method."""
-        generator = stream("figure", self.task.info.name, self.number)
-        return self.task.sample_posterior(self.y[None], n, generator)[0]
-
-    def exact_images(self) -> ExactImages:
-        """The exact posterior's moments at each pixel, and draws."""
-        mean, covariance = (part[0] for part in self.task.posterior_moments(self.y[None]))
-        sd = covariance.diagonal().clamp(min=0).sqrt()
-        shape = self.task.x_shape
-        draws = self.exact_draws(EXACT_IMAGES).numpy()
-        return ExactImages(mean.reshape(shape).numpy(), sd.reshape(shape).numpy(), draws)
 
 
 def _preset(record: Record) -> Preset:
@@ -217,7 +193,7 @@ def _of_points(
 def _of_images(
     scene: Scene, paths: Tensor | None, about: str, at_nfe: str
 ) -> Iterator[tuple[str, Figure]]:
-    """Moments and draws as images, and the film of the flow."""
+    """Moments and draws as images, directions and modes, and the film of the flow."""
     truth = scene.x.numpy()
     if scene.samples is not None:
         figure = posterior_images(
@@ -228,6 +204,11 @@ def _of_images(
             title=f"{about}{at_nfe}",
         )
         yield "posterior", figure
+        if scene.task.has_posterior:
+            both = scene.exact_draws(EXACT_DRAWS), scene.samples
+            directions, modes = scene.directions(*both), scene.modes(*both)
+            heading = f"{about}{at_nfe}"
+            yield "structure", posterior_structure(directions, modes, truth=truth, title=heading)
     if paths is not None:
         yield "paths", flow_film(paths.numpy(), truth=truth, title=about)
 

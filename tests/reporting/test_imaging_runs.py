@@ -13,7 +13,8 @@ from cwbench.judging.judge import Judge
 from cwbench.records.runs import read
 from cwbench.records.storage import SAMPLES, load_samples
 from cwbench.reporting.figures import flow_film, posterior_images
-from cwbench.reporting.run_figures import Scene, draw, subject_of
+from cwbench.reporting.run_figures import draw, subject_of
+from cwbench.reporting.scene import Scene
 
 SIZES = {"preset.training_pairs": 200, "preset.steps": 5, "preset.samples": 10,
          "preset.observations": 4, "preset.width": 8}  # fmt: skip
@@ -47,7 +48,8 @@ def run_on(tmp_path, task, **settings):
 def test_a_run_is_drawn_from_its_own_samples_and_the_exact_posterior(tmp_path, task, drawn):
     record = run_on(tmp_path, task)
     paths = draw(read(record.directory))
-    names = {"posterior-1.png", "posterior-2.png", "posterior-3.png", "paths-1.png"}
+    kinds = ("posterior", "structure")
+    names = {f"{kind}-{k}.png" for kind in kinds for k in (1, 2, 3)} | {"paths-1.png"}
     assert {path.name for path in paths} == names
     problem = load_task(task)
     preset = problem.info.presets["smoke"].model_copy(update={"observations": 4})

@@ -10,12 +10,15 @@ from cwbench.reporting.figures.fit import metric_during_fit
 from cwbench.reporting.figures.imaging import ExactImages, posterior_images
 from cwbench.reporting.figures.nfe import metric_against_nfe
 from cwbench.reporting.figures.posterior import corner, flow_paths
+from cwbench.reporting.figures.structure import Directions, Modes, posterior_structure
 from cwbench.reporting.figures.summary import heat_map, vote_matrix
 from cwbench.style import DPI
 
 __all__ = [
     "DPI",
+    "Directions",
     "ExactImages",
+    "Modes",
     "class_grid",
     "corner",
     "flow_film",
@@ -24,5 +27,6 @@ __all__ = [
     "metric_against_nfe",
     "metric_during_fit",
     "posterior_images",
+    "posterior_structure",
     "vote_matrix",
 ]

@@ -59,9 +59,9 @@ class Page:
         """A line of text above a panel."""
         self._text(left, baseline, text, fontsize=7.5, ha=align, va="baseline", color=colour)
 
-    def caption(self, middle: float, baseline: float, text: str) -> None:
+    def caption(self, middle: float, baseline: float, text: str, colour: Colour = _PALE) -> None:
         """A line of text below a panel."""
-        self._text(middle, baseline, text, fontsize=6.5, ha="center", va="baseline", color=_PALE)
+        self._text(middle, baseline, text, fontsize=6.5, ha="center", va="baseline", color=colour)
 
     def _text(self, left: float, top: float, text: str, **looks: Any) -> None:
         self.figure.text(left / self.width, 1 - top / self.height, text, **looks)

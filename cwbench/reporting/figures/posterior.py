@@ -19,7 +19,7 @@ from matplotlib.ticker import (
 from numpy.typing import ArrayLike, NDArray
 
 from cwbench.errors import UsageError
-from cwbench.style import DPI, EXACT, GREY, MODEL, empty, open_frame, style
+from cwbench.style import DPI, GREY, MODEL, empty, open_frame, style, tint
 
 MAX_COORDINATES = 6
 MAX_POINTS = 2_000
@@ -70,12 +70,12 @@ def corner(
         figure = Figure(figsize=(size + 0.7, size + 0.5), dpi=DPI, layout="constrained")
         figure.suptitle(title)
         grid = figure.add_gridspec(shown, shown)
-        limits = [_limits(model_points[:, i], exact_points[:, i]) for i in range(shown)]
+        limits = [limits_of(model_points[:, i], exact_points[:, i]) for i in range(shown)]
         for column, row in combinations_with_replacement(range(shown), 2):
             ax = figure.add_subplot(grid[row, column])
             ax.set_xlim(limits[column])
             if row == column:
-                _marginal(ax, model_points[:, row], exact_points[:, row], limits[row])
+                marginal(ax, model_points[:, row], exact_points[:, row], limits[row])
             else:
                 pair = [column, row]
                 _joint(ax, model_points[:, pair], exact_points[:, pair])
@@ -89,10 +89,12 @@ def corner(
     return figure
 
 
-def _marginal(ax: Axes, model: Array, exact: Array, limits: tuple[float, float]) -> None:
+def marginal(
+    ax: Axes, model: Array, exact: Array, limits: tuple[float, float], bins: int = 40
+) -> None:
     """Densities of one coordinate as histograms on common bins: nothing is smoothed away."""
-    edges = np.linspace(*limits, 41).tolist()
-    ax.hist(exact, edges, density=True, color=_tint(0.4), histtype="stepfilled", linewidth=0)
+    edges = np.linspace(*limits, bins + 1).tolist()
+    ax.hist(exact, edges, density=True, color=tint(0.4), histtype="stepfilled", linewidth=0)
     ax.hist(model, edges, density=True, color=MODEL, histtype="step", linewidth=1.3)
     ax.set_ylim(bottom=0)
 
@@ -118,7 +120,7 @@ def _regions(ax: Axes, exact: Array) -> None:
     """Filled regions of highest density with 50 and 95 % of the mass; points if degenerate."""
     spread = exact.std(axis=0)
     if len(exact) < 20 or (spread <= 1e-9 * np.abs(exact).max(axis=0)).any():
-        ax.scatter(exact[:, 0], exact[:, 1], s=9, color=_tint(0.5), linewidths=0, zorder=1)
+        ax.scatter(exact[:, 0], exact[:, 1], s=9, color=tint(0.5), linewidths=0, zorder=1)
         return
     from scipy.ndimage import gaussian_filter  # slow to import; few figures need it
 
@@ -131,7 +133,7 @@ def _regions(ax: Axes, exact: Array) -> None:
     density = gaussian_filter(counts, bandwidth / (high - low) * GRID)
     levels = _mass_levels(density, (0.95, 0.5))
     centres = ((edges[1:] + edges[:-1]) / 2 for edges in (x, y))
-    ax.contourf(*centres, density.T, [*levels, np.inf], colors=[_tint(0.25), _tint(0.5)], zorder=1)
+    ax.contourf(*centres, density.T, [*levels, np.inf], colors=[tint(0.25), tint(0.5)], zorder=1)
 
 
 def _mass_levels(density: Array, masses: Sequence[float]) -> list[float]:
@@ -140,12 +142,6 @@ def _mass_levels(density: Array, masses: Sequence[float]) -> list[float]:
     share = ordered.cumsum() / ordered.sum()
     levels = [float(ordered[np.searchsorted(share, mass)]) for mass in masses]
     return [level * (1 + 1e-9 * i) for i, level in enumerate(levels)]
-
-
-def _tint(strength: float) -> tuple[float, float, float]:
-    """The exact posterior's blue, mixed with white."""
-    red, green, blue = (1 - strength * (1 - channel) for channel in EXACT)
-    return red, green, blue
 
 
 def _truth(ax: Axes, x: float, y: float | None) -> None:
@@ -173,7 +169,7 @@ def _corner_legend(owner: Figure | Axes, dropped: int, *, truth: bool, note: str
     """Below a single panel, else in the empty corner."""
     model = "model" + (f" ({dropped} not finite, not shown)" if dropped else "")
     handles: list[Any] = [
-        Patch(color=_tint(0.4), linewidth=0, label="exact posterior"),
+        Patch(color=tint(0.4), linewidth=0, label="exact posterior"),
         Line2D([], [], color=MODEL, marker="o", markersize=3.5, label=model),
     ]
     if truth:
@@ -230,7 +226,7 @@ def flow_paths(paths: ArrayLike, exact: ArrayLike, *, title: str) -> Figure:
         shown, n = drawn.shape[1], lines.shape[1]
         paths_label = "path, sample" + (f" ({shown} of {n})" if shown < n else "")
         handles = [
-            Patch(color=_tint(0.4), linewidth=0, label="exact posterior"),
+            Patch(color=tint(0.4), linewidth=0, label="exact posterior"),
             Line2D([], [], color=GREY, marker="o", markersize=3, linestyle="", label="latent"),
             Line2D([], [], color=MODEL, marker="o", markersize=3.5, label=paths_label),
         ]
@@ -266,7 +262,7 @@ def _marginal_strip(ax: Axes, exact: Array) -> None:
     density, edges = np.histogram(exact, bins=40, density=True)
     width = 0.25 * density / density.max()
     ax.stairs(1 + width, edges, baseline=1, orientation="horizontal", fill=True,
-              color=_tint(0.4))  # fmt: skip
+              color=tint(0.4))  # fmt: skip
     ax.set_xlim(-0.05, 1.3)
 
 
@@ -320,7 +316,7 @@ def _names(names: Sequence[str] | None, d: int) -> Sequence[str]:
     return names
 
 
-def _limits(model: Array, exact: Array) -> tuple[float, float]:
+def limits_of(model: Array, exact: Array) -> tuple[float, float]:
     """A range that holds all exact samples and all but the model's farthest 1 %, with a margin."""
     low = min(exact.min(), np.quantile(model, 0.005))
     high = max(exact.max(), np.quantile(model, 0.995))
