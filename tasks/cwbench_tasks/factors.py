@@ -89,8 +89,9 @@ class FactorMixture:
         parts = (weights, means, factors, levels, deviations)
         if not all(part.isfinite().all() for part in parts):
             raise UsageError("a mixture of factor analysers holds NaN or infinite numbers")
-        if not (weights >= 0).all() or not ((levels > 0).all() and (deviations > 0).all()):
-            raise UsageError("weights are at least 0, noise levels and deviations above 0")
+        sound = (weights >= 0).all() and weights.sum() > 0
+        if not (sound and (levels > 0).all() and (deviations > 0).all()):
+            raise UsageError("weights are at least 0 and not all 0, levels and deviations above 0")
         weights, means, factors, levels, deviations = (part.double() for part in parts)
         V, narrowed = means.new_zeros(d, 0), means.new_zeros(K, 0)
         share = weights / weights.sum()

@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from pathlib import Path
@@ -90,7 +91,7 @@ def cifar(folder: Path, *, colour: bool) -> Data:
     if (folder / CIFAR10.base_folder).is_dir():
         images = CIFAR10(str(folder), train=True).data.transpose(0, 3, 1, 2)
         return _split(images if colour else _grey(images))
-    paths = image_files(folder)
+    paths = image_files(folder) if folder.is_dir() else []
     if not paths:
         raise UsageError(f"neither {CIFAR10.base_folder} nor an image in {str(folder)!r}")
     return _split(np.stack(read_all(paths, size=SIDE, colour="rgb" if colour else "grey")))
@@ -185,8 +186,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for line in search(data):
             print(line, flush=True)  # noqa: T201 - a script
         return
-    shape = data.training.shape[1:]
-    found = fit(dequantised(np.concatenate(data)), *SIZE)
+    shape, images = data.training.shape[1:], np.concatenate(data)
+    if len(images) < 2 * SIZE.components:
+        raise UsageError(
+            f"{len(images)} images in {str(given.folder)!r} are too few for {SIZE.components} "
+            f"components; at least {2 * SIZE.components} are needed"
+        )
+    found = fit(dequantised(images), *SIZE)
     written = factors_content(found.mixture, shape)
     path = cached_path(given.name)
     if given.directory:
@@ -196,4 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UsageError as error:
+        sys.exit(f"fit_large_priors: {error}")

@@ -118,7 +118,15 @@ def image_prior(name: PriorName, *, colour: bool = False) -> ImagePrior:
             f"the prior {stem!r} is not shipped; fit it to your copy of the images, once, by\n"
             f"  python -m cwbench_tasks.fit_large_priors {stem} FOLDER"
         )
-    return load_prior(path.read_bytes(), stem, f"Delete {str(path)!r} and fit it again.")
+    remedy = f"Delete {str(path)!r} and fit it again."
+    prior = load_prior(path.read_bytes(), stem, remedy)
+    wanted = 3 if colour else 1
+    if prior.shape[0] != wanted:
+        raise CorruptFileError(
+            f"the image prior {stem!r} has {prior.shape[0]} channels, not {wanted}: the file is "
+            f"another prior's. {remedy}"
+        )
+    return prior
 
 
 def stem_of(name: PriorName, *, colour: bool) -> str:
@@ -150,7 +158,7 @@ def load_prior(content: bytes, name: str, remedy: str) -> ImagePrior:
     try:
         stored = {key: value.double() for key, value in load(content).items()}
         law, shape = _factored(stored) if "levels" in stored else _dense(stored)
-    except (SafetensorError, KeyError, RuntimeError, UsageError) as error:
+    except (SafetensorError, LookupError, RuntimeError, ValueError, UsageError) as error:
         raise CorruptFileError(
             f"the image prior {name!r} is no mixture: {error}. {remedy}"
         ) from None

@@ -182,7 +182,8 @@ def selection(shape: tuple[int, int], seen: Tensor) -> Operator:
     (index,) = seen.flatten().nonzero(as_tuple=True)
     if not 0 < len(index) < prod(shape):
         raise UsageError(
-            f"{len(index)} of the {prod(shape)} pixels are seen; at least one is, and one is not"
+            f"{len(index)} of the {prod(shape)} pixels are seen; at least one is, and one is "
+            "not: choose another share or hole, e.g. --set task.seen=0.2 or --set task.hole=0.6"
         )
 
     def adjoint(y: Tensor) -> Tensor:

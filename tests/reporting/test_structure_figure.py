@@ -137,8 +137,11 @@ def words_of(figure: Figure) -> str:
 def below(figure: Figure, picture: Any) -> list[str]:
     """The words below a picture, up to the next one."""
     box = picture.axes.get_position()
-    near = [t for t in figure.texts if t.get_ha() == "center" and box.x0 - 0.01 < t.get_position()[0] < box.x1 + 0.01
-            and box.y0 - 0.2 < t.get_position()[1] < box.y0]  # fmt: skip
+    near = []
+    for t in figure.texts:
+        x, y = t.get_position()
+        if t.get_ha() == "center" and box.x0 < x < box.x1 and box.y0 - 0.2 < y < box.y0:
+            near.append(t)
     return [t.get_text() for t in sorted(near, key=lambda t: t.get_position()[0])][:2]
 
 

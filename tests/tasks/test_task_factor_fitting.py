@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import runpy
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -125,6 +127,32 @@ def test_idx_files_are_read_and_damaged_ones_told(tmp_path: Path) -> None:
             fit_large_priors.digits_like(tmp_path)
     with pytest.raises(UsageError, match="no file like t10k-images"):
         fit_large_priors.digits_like(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "told"),
+    [
+        ("cifar", "absent", "neither cifar-10-batches-py nor an image in"),
+        ("mnist", "absent", "no file like t10k-images-idx3-ubyte.gz in"),
+        ("mnist", ".", "30 images in .* are too few for 100 components; at least 200 are needed"),
+    ],
+)
+def test_the_command_says_what_it_cannot_fit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    folder: str,
+    told: str,
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (30, 4, 5), dtype=np.uint8)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(images))
+    typed = ["fit_large_priors", name, str(tmp_path / folder), str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", typed)
+    with pytest.raises(SystemExit, match=told):  # a message and no traceback
+        runpy.run_path(fit_large_priors.__file__, run_name="__main__")
+    assert not list(tmp_path.glob("*.safetensors"))
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("colour", [False, True])

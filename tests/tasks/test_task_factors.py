@@ -164,6 +164,7 @@ def test_what_is_no_mixture_is_told() -> None:
     assert "do not fit 4 components" in refused(0, parts.weights[:3])
     assert "NaN" in refused(1, parts.means * torch.nan)
     assert "above 0" in refused(3, 0 * parts.levels)
+    assert "not all 0" in refused(0, 0 * parts.weights)
 
 
 def test_operators_and_directions_that_do_not_fit_are_told(prior: FactorMixture) -> None:

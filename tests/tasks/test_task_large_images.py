@@ -150,12 +150,20 @@ def test_what_is_not_shipped_is_to_be_fitted_and_known_by_its_content(cached: Ca
     assert made("super-resolution", prior="cifar").fingerprint() != first
 
 
+def test_a_cached_file_of_other_channels_is_refused(cached: Callable) -> None:
+    cached(channels=3)
+    with pytest.raises(CorruptFileError, match=r"has 3 channels, not 1.* Delete .* and fit it"):
+        load_task("super-resolution", prior="cifar")
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         (lambda s: s | {"factors": s["factors"][..., :0]}, "rank of at least 1"),
         (lambda s: s | {"weights": s["weights"][:2]}, "do not fit 3 components"),
         (lambda s: s | {"shape": torch.tensor([1, 4, 5])}, "16 numbers are no image of 4x5"),
+        (lambda s: s | {"shape": torch.tensor([4, 4])}, "is no mixture"),
+        (lambda s: s | {"means": s["means"][0]}, "is no mixture"),
         (lambda s: s | {"levels": -s["levels"]}, "above 0"),
         (lambda s: {k: v for k, v in s.items() if k != "means"}, "means"),
     ],
