@@ -22,6 +22,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
+from cwbench.dimensions import HUNDREDS
 from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec, State, some_of
 from cwbench.ot.scaling import Scaling
 from cwbench.preset import NFE
@@ -33,8 +34,8 @@ from cwbench_baselines.entrywise import inverted
 CHUNK = 2_000
 """Rows that are sampled at a time."""
 
-WIDEST = 2_048
-"""Units of a hidden layer at most."""
+NARROWEST, WIDEST = 8, 2_048
+"""Units of a hidden layer, of large images at least and of all at most."""
 
 
 class NeuralPosteriorParams(Params):
@@ -108,10 +109,28 @@ class NeuralPosteriorEstimation(Method):
 
     @classmethod
     def unsupported(cls, spec: ProblemSpec) -> str | None:
-        """Images by class: their convolutional networks are smaller than any spline flow."""
-        if spec.num_classes is not None and len(spec.x_shape) == 3:
+        """Images whose convolutional networks are smaller than a spline flow that sees anything."""
+        if len(spec.x_shape) != 3:
+            return None
+        if spec.num_classes is not None:
             return "its flow on pixels cannot be as small as the networks on images by class"
-        return None
+        return cls._too_narrow(spec) if spec.x_size >= HUNDREDS else None
+
+    @classmethod
+    def _too_narrow(cls, spec: ProblemSpec) -> str | None:
+        """Why not, where hidden layers would have next to no units at the size of the network."""
+        with torch.random.fork_rng():
+            params, goal = cls.Params.model_validate({}), _goal(spec)
+        outputs = params.transforms * spec.x_size * (3 * params.bins - 1)  # of the last layers
+        width = max(1, goal // outputs - 1)
+        if width >= NARROWEST:
+            return None
+        return (
+            f"at the size of the network on these images ({goal:,} parameters) a spline flow on "
+            f"{spec.x_size} entries of x has hidden layers of {width}; at least {NARROWEST} are "
+            "needed. Choose another method, e.g. fm, smaller images, e.g. --set prior=digits, or a "
+            "larger network, e.g. --set preset.network=unet-small"
+        )
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
         """Maximise the likelihood of training pairs."""
@@ -134,7 +153,7 @@ class NeuralPosteriorEstimation(Method):
     def _flow(self) -> PosteriorFlow:
         """A flow with about as many parameters as the network of the preset."""
         condition = Condition.of(self.spec)
-        goal = _size(self.spec.network((self.spec.x_size, condition.size), self.spec.x_size))
+        goal = _goal(self.spec)
         low, high = 1, WIDEST
         while high - low > 1:
             middle = (low + high) // 2
@@ -161,6 +180,11 @@ class NeuralPosteriorEstimation(Method):
         with torch.random.fork_rng():
             self.flow = self._flow().to(self.spec.device)
         self.flow.load_state_dict(dict(state))
+
+
+def _goal(spec: ProblemSpec) -> int:
+    """Parameters of the preset's network; it is drawn from the global stream."""
+    return _size(spec.network((spec.x_size, Condition.of(spec).size), spec.x_size))
 
 
 def _size(network: nn.Module) -> int:

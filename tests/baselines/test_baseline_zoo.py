@@ -8,9 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cwbench.api import load_method, load_task
 from cwbench.ot import MinibatchOT, calibrate_beta, energy_distance
+from cwbench.running.request import problem_spec
+from cwbench.training.networks import Meter
 from cwbench_baselines.diffusion import HEUN_FROM, heun
 from cwbench_baselines.energy_generator import energy_score
+from cwbench_baselines.npe import NeuralPosteriorEstimation
 from cwbench_baselines.rcgan import GAIN_DB, GAUSSIAN_WEIGHT, SpreadWeight, supervised
 
 LARGE = {"training_pairs": 3_000, "batch_size": 100}
@@ -188,6 +192,33 @@ def test_the_flow_of_npe_is_a_density_of_what_it_draws(bench, seeded) -> None:
     assert float(density.sum() * step) == pytest.approx(1, abs=1e-3)
     mean = float((density * grid[:, 0]).sum() * step)
     assert float(drawn.mean()) == pytest.approx(mean, abs=0.05)
+
+
+def bound_to_images(preset: str, **settings: str) -> NeuralPosteriorEstimation:
+    """`npe` on super-resolution."""
+    task, chosen = load_task("super-resolution", **settings), load_method("npe")
+    sizes, cpu = task.info.presets[preset], torch.device("cpu")
+    spec = problem_spec(task, chosen.cls, chosen.params, sizes, Meter(), cpu)
+    return NeuralPosteriorEstimation(chosen.params, spec)
+
+
+def test_npe_is_refused_where_its_hidden_layers_would_have_a_unit() -> None:
+    small, large = bound_to_images("quick"), bound_to_images("quick", prior="patches")
+    for method, refused in ((small, False), (large, True)):
+        with torch.random.fork_rng():
+            flow = method._flow().flow
+        width = flow.transform.transforms[0].hyper[0].out_features
+        assert (width < 8) == refused
+        told = method.unsupported(method.spec)
+        if refused:
+            assert "on 256 entries of x has hidden layers of 1;" in told
+            assert width == 1
+            assert "e.g. fm" in told
+        else:
+            assert told is None
+    before = torch.get_rng_state()
+    assert "on 784 entries" in str(large.unsupported(bound_to_images("quick", prior="mnist").spec))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_budget_of_npe_is_counted(bench) -> None:
