@@ -28,6 +28,8 @@ DIAGNOSED_PAIRS = 4_000
 
 PATHS, PATH_STEPS = 256, 32
 """Latents from which the fitted flow's paths are diagnosed, and the Euler steps of each."""
+HELD_NUMBERS = 2**25
+"""Of paths that are held at a time."""
 
 Latents = Callable[[int, Generator], Tensor]
 """Draws latents, `(n, generator) -> (n, *x_shape)`."""
@@ -134,10 +136,13 @@ def path_facts(
     generator = context.generator("paths")
     chosen = torch.randint(len(data), (PATHS,), generator=generator)  # type: ignore[arg-type]
     z, y = latents(PATHS, generator), take(data, chosen).y
-    points = solved(z, y, PATH_STEPS).cpu().double()
-    steps = (points.diff(dim=0) * PATH_STEPS).flatten(2)
-    energy = float(steps.square().sum(2).mean())
-    displacement = float((points[-1] - points[0]).flatten(1).square().sum(1).mean())
+    size = max(1, HELD_NUMBERS // (PATH_STEPS * z[0].numel()))
+    parts = []
+    for some in zip(z.split(size), y.split(size), strict=True):
+        points = solved(*some, PATH_STEPS).cpu().double()
+        steps = (points.diff(dim=0) * PATH_STEPS).flatten(2).square().sum(2)
+        parts.append((steps, (points[-1] - points[0]).flatten(1).square().sum(1)))
+    energy, displacement = (float(torch.cat(part, -1).mean()) for part in zip(*parts, strict=True))
     if not math.isfinite(energy) or energy == 0:
         return {"path_energy": None, "straightness": None}
     return {"path_energy": energy, "straightness": displacement / energy}

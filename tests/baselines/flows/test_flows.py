@@ -8,6 +8,7 @@ from torch import Tensor
 
 from cwbench.ot import label_leak, label_statistic
 from cwbench.ot.leak import Batch
+from cwbench_baselines.flows import diagnosis
 from cwbench_baselines.flows.diagnosis import pair_facts
 from cwbench_baselines.flows.pairing import Matched, Pairing, bijection
 
@@ -263,3 +264,29 @@ def test_fm_converges_to_the_closed_forms(bench, seeded) -> None:
     assert (many.mean(1) - mean).square().sum(1).mean() < 0.05 * trace
     spread = torch.stack([sample.T.cov() for sample in many]).mean(0)
     assert torch.allclose(spread, covariance[0], atol=0.1 * trace)
+
+
+@pytest.mark.parametrize("held", [2**12, None])
+def test_paths_of_large_pictures_are_diagnosed_some_at_a_time(
+    bench, monkeypatch, held: int | None
+) -> None:
+    shape = (3, 4)
+    held = held or diagnosis.HELD_NUMBERS
+    monkeypatch.setattr(diagnosis, "HELD_NUMBERS", held)
+    sizes: list[int] = []
+
+    def solved(z: Tensor, _: Tensor, steps: int) -> Tensor:
+        """Along z with speed 1 to the middle, then with speed 3."""
+        sizes.append(steps * z.numel())
+        t = torch.linspace(0, 1, steps + 1)
+        return z + torch.stack([z * s for s in torch.maximum(t, 3 * t - 1)])
+
+    small = bench()
+    facts = diagnosis.path_facts(
+        solved, lambda n, _: torch.ones(n, *shape), small.data, small.context()
+    )
+    assert max(sizes) <= held
+    assert (len(sizes) == 1) == (held > 2**12)  # vectors and small images at once, as ever
+    assert sum(sizes) == 256 * 32 * torch.Size(shape).numel()
+    assert facts["path_energy"] == pytest.approx(5 * torch.Size(shape).numel())  # (1 + 9) / 2
+    assert facts["straightness"] == pytest.approx(4 / 5)
