@@ -10,13 +10,12 @@ from cwbench.known.factors import noisy_prior
 from cwbench.machine.streams import stream
 from cwbench.metrics.mixture import responsibilities
 from cwbench.reporting.figures import Directions, ExactImages, Modes
+from cwbench.reporting.figures.structure import LEAST_WEIGHT
 from cwbench.task import Task
 
 EXACT_DRAWS = 4_000
 EXACT_IMAGES = 24
 LEADING = 8
-LEAST_WEIGHT = 0.01
-"""Of a component that counts as a mode."""
 
 
 class Scene(NamedTuple):

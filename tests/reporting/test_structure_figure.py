@@ -177,11 +177,20 @@ def test_what_does_not_fit_is_summed_up() -> None:
     along, modes, truth = given(k=20)
     figure = drawn(along, modes, truth)
     order = np.argsort(-np.asarray(modes.weights))[7:]
+    assert modes.weights[order[0]] > 0.01
     words = words_of(figure)
     assert len(pictures(figure)) == 8 + 7
     assert "13 others" in words
     assert f"{modes.weights[order].sum():.1%}" in words
     assert f"{modes.shares[:, order].sum(1).mean():.1%}" in words
+
+
+def test_components_of_next_to_no_weight_have_no_picture() -> None:
+    along, modes, truth = given(k=3)
+    figure = drawn(along, modes._replace(weights=np.array([0.6, 0.005, 0.395])), truth)
+    assert len(pictures(figure)) == 8 + 2
+    assert "1 other" in words_of(figure)
+    assert "0.5%" in words_of(figure)
 
 
 def test_without_modes_their_strip_is_left_out() -> None:

@@ -33,6 +33,8 @@ from cwbench.reporting.figures.posterior import limits_of, marginal
 from cwbench.style import EXACT, MODEL, empty, style, tint
 
 COLUMNS = 8
+LEAST_WEIGHT = 0.01
+"""Of a component that counts as a mode, and has enough draws for a mean."""
 _SIDE, _PLOT, _NUMBERS = 0.86, 0.3, 0.16  # inches
 _BINS = 24
 _NORMAL = 1.96  # deviations on either side of a 95 % interval
@@ -80,8 +82,8 @@ def posterior_structure(
 ) -> Figure:
     """The leading directions of an exact posterior of images and, where it has some, its modes.
 
-    Draws of the model that are not finite are left out, and the figure says so. Of more than eight
-    components the last place holds what is left.
+    Draws of the model that are not finite are left out, and the figure says so. The last
+    place holds what is left of components: beyond the eighth, and those lighter than 1 %.
 
     Args:
         directions: at most eight are shown.
@@ -148,18 +150,19 @@ def _weighed(given: Modes, finite: Mask, grey: Scale) -> list[_Column]:
     """The heaviest components first; those beyond the last column together, by their numbers."""
     weights, shares = np.asarray(given.weights), np.asarray(given.shares)[finite]
     order = np.argsort(-weights, kind="stable")
-    named = order[: COLUMNS - 1] if len(order) > COLUMNS else order
-    groups = [*named.reshape(-1, 1), *([order[len(named) :]] if len(order) > COLUMNS else [])]
+    heavy = order[weights[order] >= LEAST_WEIGHT]
+    named = heavy if len(heavy) == len(order) <= COLUMNS else heavy[: COLUMNS - 1]
+    groups = [*named.reshape(-1, 1), *([order[len(named) :]] if len(named) < len(order) else [])]
     longest = 1.25 * float(max(weights[named].max(), shares[:, named].mean(0).max()))
     columns = []
-    for own in groups:
+    for index, own in enumerate(groups):
         weight, share = float(weights[own].sum()), shares[:, own].sum(1)
         numbers = f"{weight:.1%}", f"{share.mean():.1%}"
-        if len(own) == 1:
+        if index < len(named):
             picture = picture_of(np.asarray(given.means)[own[0]])
             columns.append(_Column(picture, grey, _bars(weight, share, longest), *numbers))
         else:
-            columns.append(_Column(f"{len(own)} others", grey, None, *numbers))
+            columns.append(_Column(f"{len(own)} other{'s' * (len(own) > 1)}", grey, None, *numbers))
     return columns
 
 
