@@ -23,6 +23,7 @@ import pandas as pd
 import cwbench
 from cwbench import registry
 
+COMMITTED = Path(__file__).parents[1] / "results" / "defaults.csv"
 TASKS = ("gaussian-mixture-informative", "deblurring")
 RATES = (3e-4, 1e-3, 3e-3, 1e-2)
 WEIGHTS = (0.01, 0.1, 1.0, 10.0)
@@ -94,7 +95,7 @@ def main() -> None:
     """Run what is lacking and write the table, after each setting."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--output", type=Path, default=Path("results/defaults.csv"))
+    parser.add_argument("--output", type=Path, default=COMMITTED)
     parser.add_argument("--task", nargs="*", default=TASKS)
     parser.add_argument("--method", nargs="*", default=list(GRIDS))
     parser.add_argument("--jobs", type=int)
@@ -113,7 +114,7 @@ def main() -> None:
             table.to_csv(arguments.output, index=False, float_format="%.6g")
     means = (  # what diverged is no choice
         table.fillna({"scaled": float("inf")})
-        .groupby(["method", "setting", "value"], sort=False)["scaled"]
+        .groupby(["method", "version", "setting", "value"], sort=False)["scaled"]
         .mean()
     )
     print(table.to_string(index=False), means.to_string(), sep="\n\n")

@@ -22,7 +22,7 @@ LARGE = {"training_pairs": 3_000, "batch_size": 100}
 
 @pytest.mark.parametrize("method", ["ot-fm", "c2ot", "sinkhorn-fm", "w-cfm", "sd-fm"])
 def test_flows_tell_their_transport_and_their_paths(bench, method) -> None:
-    settings = {"potential_steps": 50} if method == "sd-fm" else {}  # of 1,500
+    settings = {"potential_steps": 50} if method == "sd-fm" else {}  # of 5,000
     facts = bench(**LARGE).fitted(method, **settings).diagnostics()
     assert 0 < facts["straightness"] <= 1
     assert facts["path_energy"] > 0

@@ -50,7 +50,7 @@ class SemidiscreteParams(FlowParams):
         "labels only; auto calibrates it",
     )
     leak: float = Field(0.001, gt=0, lt=1, description="label leak that beta = auto allows")
-    potential_steps: int = Field(1500, ge=1, description="steps of ascent on the potentials")
+    potential_steps: int = Field(5000, ge=1, description="steps of ascent on the potentials")
     labels: Labels = Field("source", description="condition the network is fed after pairing")
 
     @field_validator("beta")
@@ -77,7 +77,7 @@ class SemidiscreteFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="sd-fm",
-        version=2,
+        version=3,
         title="Semidiscrete flow matching",
         citation="mousavihosseini2025flow",
         nfe=True,
