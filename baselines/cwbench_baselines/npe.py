@@ -22,7 +22,6 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.utils.data import Dataset
 
-from cwbench.dimensions import HUNDREDS
 from cwbench.method import FitContext, Method, MethodInfo, ProblemSpec, State, some_of
 from cwbench.ot.scaling import Scaling
 from cwbench.preset import NFE
@@ -36,6 +35,9 @@ CHUNK = 2_000
 
 NARROWEST, WIDEST = 8, 2_048
 """Units of a hidden layer, of large images at least and of all at most."""
+
+LARGE = 256
+"""Entries of x from which an image is large."""
 
 
 class NeuralPosteriorParams(Params):
@@ -114,7 +116,7 @@ class NeuralPosteriorEstimation(Method):
             return None
         if spec.num_classes is not None:
             return "its flow on pixels cannot be as small as the networks on images by class"
-        return cls._too_narrow(spec) if spec.x_size >= HUNDREDS else None
+        return cls._too_narrow(spec) if spec.x_size >= LARGE else None
 
     @classmethod
     def _too_narrow(cls, spec: ProblemSpec) -> str | None:
