@@ -10,6 +10,7 @@ from there on.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -39,9 +40,16 @@ def main() -> None:
     parser.add_argument("--preset", default="standard")
     arguments = parser.parse_args()
     found = prices(arguments.results, arguments.preset)
+    if found.empty:
+        sys.exit(
+            f"{arguments.results}: no run at preset {arguments.preset!r} with default settings "
+            "says what it cost (cost.processor_seconds, on record since 0.2.0); another preset is "
+            "--preset quick"
+        )
     table = found.pivot_table(index="method", columns="task", values="core_minutes")
     print(table.sort_values(table.columns[0]).to_string(float_format="{:.2f}".format, na_rep=""))
-    print(f"\nall {len(found)} runs: {found['core_minutes'].sum() / 60:.1f} core-hours")
+    told = f"all {len(found)} runs with default settings at preset {arguments.preset!r}"
+    print(f"\n{told}: {found['core_minutes'].sum() / 60:.2f} core-hours")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,12 @@ def test_a_price_is_what_the_processor_spent_and_a_top_up_adds_to_it(results: Pa
     ]
 
 
+def test_no_price_is_told_in_a_sentence(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["prices", str(results)])
+    with pytest.raises(SystemExit, match="no run at preset 'standard' with default settings"):
+        prices.main()
+
+
 BELONGS_TO_THE_PAPER = {("c2ot", "ot_batch")}
 """An OT batch of 2 is ahead by an eighth, but is refused where a network batch has 100 pairs."""
 

@@ -30,11 +30,17 @@ def level(evaluations: float) -> int:
     return next(kept, round(evaluations))
 
 
+def at(evaluations: float, number: int) -> bool:
+    """Whether these are that many, within a tenth."""
+    return number <= BEYOND * evaluations and evaluations <= BEYOND * number
+
+
 def beside(rows: Iterable[Row]) -> dict[int, dict[int, Row]]:
     """By the place of a judged row the same sampler at other numbers of calls, by their number.
 
     The same sampler differs in numbers alone, of which each has to differ in the fewest from the
-    other: none is chosen among several that are equally near.
+    other: none is chosen among several that are equally near. What takes fewer calls than it stands
+    at is left out where another takes them.
     """
     kinds: dict[tuple[Any, ...], dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -42,13 +48,19 @@ def beside(rows: Iterable[Row]) -> dict[int, dict[int, Row]]:
             kinds[_kind(row)][row.calls].append(row)
     found: dict[int, dict[int, Row]] = {}
     for kind in kinds.values():
-        judged = kind.pop(JUDGED, [])
-        for calls, others in kind.items():
+        by_number = {number: _full(rows) for number, rows in kind.items()}
+        judged = by_number.pop(JUDGED, [])
+        for calls, others in by_number.items():
             for row in judged:
                 other = _nearest(row, others)
                 if other is not None and _nearest(other, judged) is row:
                     found.setdefault(row.place, {})[calls] = other
     return found
+
+
+def _full(rows: list[Row]) -> list[Row]:
+    """Those that take the calls at which they stand, if any does."""
+    return [row for row in rows if not row.fewer] or rows
 
 
 def _kind(row: Row) -> tuple[Any, ...]:

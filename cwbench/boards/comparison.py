@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
+from cwbench.boards import calls
 from cwbench.boards.board import Board, Column
 from cwbench.boards.cells import Cell
 from cwbench.boards.costs import repaid
@@ -85,8 +86,9 @@ def against(board: Board, a: Row, b: Row, column: Column) -> Comparison:
         reason = f"not all seeds have a value ({lost})" + (f"; {reason}" if reason else "")
         if called == ("better" if a in bad else "worse") or len(bad) == 2:
             called = "no verdict"  # a method gains nothing by the seeds it failed on
-    if a.calls and b.calls and a.calls != b.calls:
-        reason = "; ".join(filter(None, (reason, f"at {a.calls:,} and {b.calls:,} calls a draw")))
+    if a.used and b.used and not calls.at(a.used, round(b.used)):
+        told = f"at {a.used:,.0f} and {b.used:,.0f} calls a draw"
+        reason = "; ".join(filter(None, (reason, told)))
     old = explained([board.older, column.older, a.older, b.older]).removeprefix(f"{MARK} ")
     reason = "; ".join(filter(None, (reason, old)))
     return Comparison(

@@ -60,7 +60,7 @@ Value = tuple[str, Callable[[Row], Cell | None]]
 def values_shown(board: Board, columns: Sequence[Column], key: Column | None) -> list[Value]:
     """The columns of a table; beside `key` the same samplers at few calls, where there are any."""
     shown: list[Value] = [(heading(board, c), partial(board.cell, column=c)) for c in columns]
-    if key and key in columns and any(calls.SECOND in others for others in board.beside.values()):
+    if key and key in columns and any(_second(board, key, row) for row in board.lines(key)):
         second = f"{key.metric}, {calls.SECOND} calls", partial(_second, board, key)
         shown.insert(columns.index(key) + 1, second)
     return shown
@@ -103,8 +103,9 @@ LEGEND = (
 )
 
 CALLS = (
-    "\nCalls: network evaluations a draw of a sampler whose settings say how many. It is ranked at "
-    f"{calls.JUDGED};\nat other numbers it stands beside that row, or apart where there is none."
+    "\nCalls: network evaluations a draw of a sampler whose settings say how many. It ranks among "
+    f"those of at most\n{calls.JUDGED}; at {calls.SECOND} it stands beside that row, or apart "
+    "where there is none."
 )
 
 
@@ -166,7 +167,7 @@ def _marked(cell: Cell | None) -> Text:
 def _facts(row: Row, cell: Cell | None) -> list[str]:
     """Scaled score, logarithm, 90th percentile, seeds, seconds of the fit."""
     p90 = f"{cell.p90:.3g}" if cell and cell.p90 is not None else ""
-    count = cell.seeds if cell else f"0/{len(row.attempted)}"
+    count = row.seeds(cell.seeds if cell else None)
     fit = seconds(row.cost("fit_seconds"))
     return [
         share(cell.scaled if cell else None),
@@ -220,7 +221,7 @@ def markdown_table(board: Board, columns: Sequence[Column], key: Column | None) 
         values = (_bold(value(row), plain, "**{}**") for _, value in shown)
         label = markdown_text(row.marked)
         name = label if row.role == "method" else f"*{label}*"
-        seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
+        seeds = row.seeds(cell.seeds if cell else None)
         scaled = share(cell.scaled if cell else None)
         told = [longer.get(row.place, "")] * bool(longer)
         seen = [row.among] * board.mixed
@@ -264,7 +265,7 @@ def _latex_table(board: Board, sort: str) -> str:
         previous = _group(row)
         cell = board.cell(row, key)
         values = [_latex_cell(value(row)) for _, value in shown]
-        seeds = cell.seeds if cell else f"0/{len(row.attempted)}"
+        seeds = row.seeds(cell.seeds if cell else None)
         rank = rank_text(cell).replace("-", "--")
         scaled = share(cell.scaled if cell else None).replace("-", "$-$")
         label = latex_text(row.label) + LATEX_MARK * bool(row.older)

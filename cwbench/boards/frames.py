@@ -100,10 +100,22 @@ def compared(
     if not found:
         measured = {c.name for board in chosen.boards for c in board.columns}
         where = f" in {metric or 'the metric that ranks'}{f' at NFE {nfe}' if nfe else ''}"
+        kinds = {
+            name: {(board.track, board.preset) for board in chosen.boards
+                   if any(row.label == name for row in board.rows)}
+            for name in (a, b)
+        }  # fmt: skip
+        if not kinds[a] & kinds[b]:
+            each = (f"{name!r} is on {_told(kinds[name])}" for name in (a, b))
+            raise UsageError(f"{' and '.join(each)}: numbers of these are never compared")
         raise UsageError(
             f"{a!r} and {b!r} meet on no task{where}; on record: {', '.join(sorted(measured))}"
         )
     return found, chosen.problems
+
+
+def _told(kinds: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"track {track!r} at preset {preset!r}" for track, preset in sorted(kinds))
 
 
 def selected(
@@ -232,7 +244,7 @@ def note(row: Row) -> str:
         return f"skipped: {row.skipped}"
     lost = [f"seed {run.seed} {run.status}: {run.error}" for run in row.failures]
     edited = [f"seed {run.seed}: edited by hand" for run in row.runs if run.content["edited"]]
-    return "; ".join([*lost, *edited, *[row.excused] * bool(row.excused)])
+    return "; ".join(filter(None, [*lost, *edited, row.fewer, row.excused]))
 
 
 def comparison_row(one: Comparison) -> dict[str, object]:

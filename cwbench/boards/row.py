@@ -77,11 +77,29 @@ class Row:
         return sees(self.method.get("needs", ()))
 
     @cached_property
-    def calls(self) -> int | None:
-        """The number of evaluations a draw that it stands at, where its settings say how many."""
+    def used(self) -> float | None:
+        """Network evaluations a draw, as counted, where its settings say how many."""
         own = self.role == "method" and self.sees != "pairs" and self.one_shot
         used = self.sampling("", "evaluations") if own else None
-        return calls.level(used) if used and used > calls.ONE_SHOT else None
+        return used if used and used > calls.ONE_SHOT else None
+
+    @cached_property
+    def calls(self) -> int | None:
+        """The number of them that it stands at."""
+        return calls.level(self.used) if self.used else None
+
+    @property
+    def fewer(self) -> str:
+        """How many it takes, where that is not the number that it stands at."""
+        if self.used is None or calls.at(self.used, cast("int", self.calls)):
+            return ""
+        return f"takes {self.used:,.0f} calls a draw"
+
+    def seeds(self, valued: str | None) -> str:
+        """How many of the seeds have a value, where one has; none is missed that was not asked."""
+        if valued is not None:
+            return valued
+        return f"0/{len(self.attempted)}" if self.failures or not self.attempted else "–"
 
     @property
     def apart(self) -> int:

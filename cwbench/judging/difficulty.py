@@ -50,8 +50,8 @@ class Difficulty:
 
     @property
     def nearly_gaussian(self) -> bool:
-        """Whether two moments are nearly the answer."""
-        return self.gaussian_gap < LEAST_GAP
+        """Whether two moments are nearly the answer, told by more than the gap's error."""
+        return self.gaussian_gap + self.gaussian_gap_error < LEAST_GAP
 
 
 def difficulty(task: Task, preset: Preset, cache: Path | None = None) -> Difficulty:

@@ -91,8 +91,8 @@ def _modes_text(found: Difficulty) -> str:
         text = f"\n  modes        {found.modes:.1f}: effective ones, 1 / sum of squared weights"
     if found.nearly_gaussian:
         text += (
-            f"\nwarning: nearly Gaussian: the gap is below {LEAST_GAP:.2f}, so two moments are "
-            "nearly the answer and these settings say little of methods"
+            f"\nwarning: nearly Gaussian: the gap is below {LEAST_GAP:.2f} by more than its error, "
+            "so two moments are nearly the answer and these settings say little of methods"
         )
     return text
 

@@ -128,6 +128,37 @@ def test_none_is_chosen_of_two_that_are_equally_near(sample: Sample, results: Pa
     assert len(lines(board)) == 3
 
 
+def test_what_takes_fewer_calls_dissolves_nothing_and_says_how_many(
+    sample: Sample, results: Path
+) -> None:
+    sample("m", 100, 1.0)
+    sample("m", 20, 2.0, steps=20)
+    sample("m", 37, 1.5, steps=37)
+    (board,) = judged(results)
+    assert lines(board) == [("m", "+ operator"), ("m (steps=37)", "+ operator")]
+    (judged_row,) = [row for row in board.rows if row.label == "m"]
+    assert board.beside[judged_row.place][20].label == "m (steps=20)"
+    notes = cwbench.leaderboard(results=results).set_index("method")["note"]
+    assert notes["m (steps=37)"] == "takes 37 calls a draw"
+    assert notes["m"] == notes["m (steps=20)"] == ""
+    pair = cwbench.compare("m (steps=37)", "m", results=results)
+    assert pair["reason"].item() == "at 37 and 100 calls a draw"
+
+
+def test_a_column_without_these_samplers_counts_no_failed_seed(
+    five: object, sample: Sample, results: Path, cli: Cwbench
+) -> None:
+    sample("costly", 100, 1.0)
+    sample("costly", 20, 2.0, steps=20)
+    shown = cli(
+        "leaderboard", "--results", results, "--sort", "ew2sq@nfe=3", "--format", "md"
+    ).stdout
+    assert "20 calls" not in shown
+    (line,) = [line for line in shown.splitlines() if line.startswith("|  | costly ")]
+    assert line.rstrip(" |").endswith("–")
+    assert "0/3" not in shown
+
+
 def test_a_setting_in_words_and_another_class_make_another_sampler(
     sample: Sample, results: Path
 ) -> None:

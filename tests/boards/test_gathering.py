@@ -243,6 +243,12 @@ def test_unknown_names_are_told_with_those_on_record(results: Path, five: object
         cwbench.compare("a", "b", results, metric="energy")
 
 
+def test_what_is_never_compared_is_told_by_track(results: Path, five: object, write: Write) -> None:
+    write({"ew2sq": NOISE[0]}, method="outside", track="external")
+    with pytest.raises(UsageError, match=r"'outside' is on track 'external' .* never compared"):
+        cwbench.compare("outside", "a", results=results)
+
+
 def test_filters(results: Path, five: object, write: Write) -> None:
     write({"ew2sq": NOISE[0]}, task="u", preset="standard", changed={"p": 1, "q": 2})
     table = cwbench.leaderboard(results)

@@ -223,7 +223,7 @@ def test_pictures_of_128_pixels_in_colour_take_the_new_operators(tmp_path: Path)
 
 def test_describe_says_the_modes_and_warns_where_a_gaussian_is_nearly_the_answer() -> None:
     task = load_task("inpainting", mask="hole")
-    for gap, warned in ((0.02, True), (0.2, False)):
+    for gap, warned in ((0.02, True), (0.095, False), (0.2, False)):
         told = difficulty_text(task, Difficulty(gap, 0.01, 0.6, 1.7, 20, 500))
         assert "modes        1.7: effective ones" in told
         assert ("warning: nearly Gaussian" in told) == warned

@@ -39,7 +39,8 @@
   const rankText = cell => !cell || cell[RANK] == null ? ""
     : cell[RANK] === cell[RANKS] ? String(cell[RANK]) : `${cell[RANK]}\u2013${cell[RANKS]}`;
   const seedsText = (row, cell) => {
-    const runs = row.runs.filter(run => run[STATUS] !== "skipped").length;
+    const tried = row.runs.filter(run => run[STATUS] !== "skipped"), runs = tried.length;
+    if (!cell && runs && tried.every(run => run[STATUS] === "ok")) return "\u2013";
     const [some, all] = cell ? [cell[SEEDS], cell[RUNS]] : [0, runs];
     return some === all ? String(all) : `${some}/${all}`;
   };
@@ -49,7 +50,7 @@
     { id: "method", title: "Method", key: r => r.row.label, left: true },
     { id: "value", title: () => heading(), key: r => shown(r.cell)[0] },
     { id: "bar", title: "" },
-    { id: "second", title: () => `${board().second} calls`, wide: true, key: r => shown(second(r.row))[0], text: r => second(r.row) ? valueText(second(r.row)).join("") : "", shown: b => b.rows.some(row => b.second in row.beside) },
+    { id: "second", title: () => `${board().second} calls`, wide: true, key: r => shown(second(r.row))[0], text: r => second(r.row) ? valueText(second(r.row)).join("") : "", shown: b => b.rows.some(second) },
     { id: "scaled", title: "scaled", wide: true, down: true, key: r => r.cell && r.cell[SCALED], text: r => r.cell && r.cell[SCALED] != null ? fixed(r.cell[SCALED], 2) : "" },
     { id: "p90", title: "p90", wide: true, key: r => r.cell && r.cell[P90], text: r => short(r.cell && r.cell[P90]) },
     { id: "seeds", title: "seeds", down: true, key: r => r.cell ? r.cell[SEEDS] : 0, text: r => seedsText(r.row, r.cell) },

@@ -153,7 +153,8 @@ def _weighed(given: Modes, finite: Mask, grey: Scale) -> list[_Column]:
     heavy = order[weights[order] >= LEAST_WEIGHT]
     named = heavy if len(heavy) == len(order) <= COLUMNS else heavy[: COLUMNS - 1]
     groups = [*named.reshape(-1, 1), *([order[len(named) :]] if len(named) < len(order) else [])]
-    longest = 1.25 * float(max(weights[named].max(), shares[:, named].mean(0).max()))
+    ends = (shares[:, own].mean() + _half_interval(shares[:, own]) for own in named)
+    longest = 1.05 * float(max(weights[named].max(), *ends))
     columns = []
     for index, own in enumerate(groups):
         weight, share = float(weights[own].sum()), shares[:, own].sum(1)
@@ -168,15 +169,20 @@ def _weighed(given: Modes, finite: Mask, grey: Scale) -> list[_Column]:
 
 def _bars(weight: float, share: Array, longest: float) -> Callable[[Axes], None]:
     """The exact weight over the model's, with a 95 % interval."""
-    error = _NORMAL * share.std(ddof=min(1, len(share) - 1)) / len(share) ** 0.5
 
     def plot(ax: Axes) -> None:
         ax.barh([1, 0], [weight, share.mean()], height=0.8, color=[tint(0.4), MODEL], linewidth=0)
+        error = _half_interval(share)
         ax.errorbar(share.mean(), 0, xerr=error, color="0.15", linewidth=0.7, capsize=1.5)
         ax.set(xlim=(0, longest), ylim=(-0.6, 1.6), xticks=[], yticks=[])
         ax.spines[["top", "right", "bottom"]].set_visible(False)
 
     return plot
+
+
+def _half_interval(share: Array) -> float:
+    """Half the 95 % interval of the mean of a share, by draws `(n,)`."""
+    return float(_NORMAL * share.std(ddof=min(1, len(share) - 1)) / len(share) ** 0.5)
 
 
 def _note(finite: Mask, grey: Scale, modes: Modes | None, channels: int) -> str:
