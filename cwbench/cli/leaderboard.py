@@ -92,6 +92,8 @@ def leaderboard(
     chosen = {"task": task, "preset": preset, "method": method, "track": track, "sees": sees}
     found = selected(results, **chosen, metrics=metrics)
     _tell_skipped(found.problems, results)
+    if results is not None and not results.exists():
+        click.echo(f"cwbench: there is no {str(results)!r}; its records are not shown", err=True)
     if sort and not any(_has(board, sort) for board in found.boards):
         every = selected(results, **chosen, metrics=None).boards
         measured = sorted({column.name for board in every for column in board.columns})
@@ -113,9 +115,19 @@ def leaderboard(
 
 
 def _form(output: Path | None, against: Path | None) -> str:
-    """The format of a file of that name, else the default."""
+    """The format of a file of that name, else the default.
+
+    Raises:
+        UsageError: if its ending is that of another kind of file.
+    """
     default = "md" if against else "table"
-    return SUFFIXES.get(output.suffix.lower(), default) if output else default
+    ending = output.suffix.lower() if output else ""
+    if ending in ("", ".txt"):
+        return default
+    if ending not in SUFFIXES:
+        known = ", ".join(sorted(SUFFIXES))
+        raise UsageError(f"--output {str(output)!r}: end it in {known} or .txt, or give --format")
+    return SUFFIXES[ending]
 
 
 def _told(found: Boards, form: str, sort: str, output: Path | None) -> str:

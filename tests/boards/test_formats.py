@@ -233,3 +233,13 @@ def test_latex_compiles(
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "t.pdf").stat().st_size > 1000
     assert "root:" not in table
+
+
+def test_an_ending_of_another_kind_of_file_and_a_folder_that_is_not_there_are_told(
+    results: Path, tmp_path: Path, cli: Cwbench
+) -> None:
+    wrong = cli("leaderboard", "--results", results, "--output", tmp_path / "board.pdf")
+    assert "end it in .csv, .htm, .html, .json, .md, .tex or .txt" in wrong.stderr
+    assert not (tmp_path / "board.pdf").exists()
+    nowhere = cli("leaderboard", "--results", tmp_path / "nowhere")
+    assert "there is no" in nowhere.stderr and "nowhere" in nowhere.stderr
