@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from cwbench.boards.across import one_a_task
@@ -28,12 +28,13 @@ TABLE = re.compile(
 )
 """A place for a table: a task, and the method that the others are compared with."""
 DIFFERENCE = re.compile(r"−?\d*\.\d+ ± \d*\.\d+")
-EVALUATIONS = ("1", "3", "10", "adaptive")
+EVALUATIONS = ("1", "3", "10", "20", "adaptive")
+"""Of which a table has those that the task was run at."""
 
 
-def refreshed(page: str, shown: Iterable[Board]) -> str:
+def refreshed(page: str, boards: Sequence[Board]) -> str:
     """The page with all its tables as these boards have them."""
-    by_title = {board.title: board for board in shown}
+    by_title = {board.title: board for board in [*boards, *one_a_task(boards)]}
 
     def table(place: re.Match[str]) -> str:
         rows = _table(by_title[place["task"]], place["base"])
@@ -44,13 +45,14 @@ def refreshed(page: str, shown: Iterable[Board]) -> str:
 
 def _table(board: Board, base: str) -> str:
     """Methods by NFE: the paired difference from `base` and what it says."""
-    head = ["method", *(f"NFE {nfe}" for nfe in EVALUATIONS)]
+    labels = sorted(row.label for row in board.rows if row.role == "method" and row.label != base)
+    pairs = {nfe: [_at(board, label, base, nfe) for label in labels] for nfe in EVALUATIONS}
+    pairs = {nfe: column for nfe, column in pairs.items() if any(column)}
+    head = ["method", *(f"NFE {nfe}" for nfe in pairs)]
     lines = [head, ["---"] * len(head)]
-    for row in sorted(board.rows, key=lambda row: row.label):
-        if row.role == "method" and row.label != base:
-            pairs = [_at(board, row.label, base, nfe) for nfe in EVALUATIONS]
-            if any(pairs):
-                lines.append([f"`{markdown_text(row.label)}`", *map(_cell, pairs)])
+    for label, cells in zip(labels, zip(*pairs.values(), strict=True), strict=True):
+        if any(cells):
+            lines.append([f"`{markdown_text(label)}`", *map(_cell, cells)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -83,7 +85,7 @@ def unfounded(page: str) -> list[str]:
 
 
 def main() -> None:
-    page = refreshed(PAGE.read_text(), one_a_task(found(ROOT / "results")))
+    page = refreshed(PAGE.read_text(), found(ROOT / "results"))
     write_atomically(PAGE, page.encode())
 
 
