@@ -10,11 +10,13 @@ the mean and the spread of their logarithms, and moves each towards s0^2:
 Here t^2 is never below the method's own s^2. What a seed does to all methods alike cancels in their
 differences, so it is taken off before: s^2 is of a method's means by seed less their mean over
 methods, which weighs them by 1 / t^2 (a method that jumps from seed to seed says little of it).
+The first mean is a median: equal weights would lend a part of the method that jumps to all others,
+whose variances would then look alike and leave the weights as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,16 +52,24 @@ def moderated(means: Array) -> Moderated | None:
     if len(means) < LEAST_METHODS:
         return None
     freedom, groups = np.isfinite(means).sum(1) - 1.0, list(_groups(means))
-    weights = np.ones(len(means))
-    for _ in range(ROUNDS + 1):
-        own = own_variances(groups, weights)
-        least = SMALLEST * np.median(own)
-        if not least > 0:
+    own = own_variances(groups)
+    for _ in range(ROUNDS):
+        found = shrunk(own, freedom)
+        if found is None:
             return None
-        d0, s0 = prior(np.maximum(own, least), freedom)
-        shrunk = (d0 * s0 + freedom * own) / (d0 + freedom) if np.isfinite(d0) else 0 * own + s0
-        weights = 1 / shrunk
-    return Moderated(np.maximum(shrunk, own), d0 + freedom)
+        own = own_variances(groups, 1 / found.variance)
+    found = shrunk(own, freedom)
+    return found and Moderated(np.maximum(found.variance, own), found.freedom)
+
+
+def shrunk(own: Array, freedom: Array) -> Moderated | None:
+    """Variances moved towards s0^2; None where most are 0."""
+    least = SMALLEST * np.median(own)
+    if not least > 0:
+        return None
+    d0, s0 = prior(np.maximum(own, least), freedom)
+    moved = (d0 * s0 + freedom * own) / (d0 + freedom) if np.isfinite(d0) else 0 * own + s0
+    return Moderated(moved, d0 + freedom)
 
 
 class Group(NamedTuple):
@@ -83,7 +93,7 @@ def _groups(means: Array) -> Iterator[Group]:
         yield Group(peers, (present[peers] == seeds).all(1), centred)
 
 
-def own_variances(groups: Iterable[Group], weights: Array) -> Array:
+def own_variances(groups: Sequence[Group], weights: Array | None = None) -> Array:
     """Each method's variance between seeds, less what its seeds do to all methods that have them.
 
     With shares w of the weights, Var(x_a - sum w x) = (1 - w_a) Var(x_a) where they are the inverse
@@ -91,10 +101,14 @@ def own_variances(groups: Iterable[Group], weights: Array) -> Array:
 
     Args:
         groups: of all k methods.
-        weights: of the methods in the mean over them, positive, `(k,)`.
+        weights: of the methods in the mean over them, positive, `(k,)`; without them a median.
     """
-    found = np.empty(len(weights))
+    found = np.empty(sum(int(group.own.sum()) for group in groups))
     for peers, own, centred in groups:
+        if weights is None:
+            rest = centred - np.median(centred, 0)
+            found[peers[own]] = (rest**2).sum(1)[own] / (centred.shape[1] - 1)
+            continue
         share = weights[peers] / weights[peers].sum()
         share = np.minimum(share, MOST_WEIGHT) if len(share) > 1 else np.zeros(1)
         rest = centred - share @ centred

@@ -88,6 +88,17 @@ def test_a_variance_is_never_below_its_own() -> None:
         assert found.variance[largest] > least
 
 
+def test_one_method_that_jumps_widens_nothing_for_others() -> None:
+    """Its part in an equal mean, (1/5)^2 of 10^4, would make every other variance about 400."""
+    rng = np.random.default_rng(7)
+    calm = []
+    for _ in range(200):
+        found = moderated([[1], [1], [1], [1], [100]] * rng.normal(size=(5, 3)))
+        assert found is not None
+        calm.append(found.variance[:4])
+    assert 0.5 < np.median(calm) < 2
+
+
 def test_too_few_methods_and_methods_that_do_not_vary_moderate_nothing() -> None:
     rng = np.random.default_rng(5)
     assert moderated(rng.normal(size=(LEAST_METHODS - 1, 3))) is None
