@@ -100,6 +100,12 @@ def run(
     request = resolve(
         task, method, preset=preset, seed=seed, given=settings, nfe=nfe, metrics=metrics
     )
+    if nfe is not None and request.nfe == (None,):
+        name = request.method.info.name
+        warnings.warn(
+            f"{name} is drawn once, whatever nfe asks for; see `cwbench describe {name}`",
+            stacklevel=3,
+        )
     request = longer_of(request) if longer else request
     group = joined(device)
     chosen_device, listeners = group.device or device_of(device), checked(callbacks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -63,3 +64,17 @@ def pairs(task: cwbench.Task) -> cwbench.JointSamples:
 def test_usage_errors_are_value_errors() -> None:
     assert issubclass(UsageError, CwbenchError)
     assert issubclass(UsageError, ValueError)
+
+
+def test_an_nfe_that_a_sampler_does_not_have_is_told(tmp_path: Path) -> None:
+    """The number of evaluations of `dps` is `steps`; at --nfe 20 it would silently stay at 100."""
+    with pytest.warns(UserWarning, match="oracle is drawn once, whatever nfe asks for"):
+        cwbench.run(
+            "gaussian-linear",
+            "oracle",
+            "smoke",
+            nfe=[20],
+            results=tmp_path,
+            figures=False,
+            quiet=True,
+        )
