@@ -56,9 +56,6 @@ class ConditionalWassersteinGAN(OnePassGenerator):
         citation="adler2018deep",
     )
     Params: ClassVar[type[WassersteinGANParams]] = WassersteinGANParams
-    excused: ClassVar[Mapping[str, str]] = {
-        "own-y": "the check's budget is nine generator steps, too few for an adversarial fit",
-    }
     params: WassersteinGANParams
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
