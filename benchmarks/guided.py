@@ -1,19 +1,21 @@
 """The search behind the settings of samplers that know the operator: up to twelve trials, on `dev`.
 
-    python -m benchmarks.guided RESULTS --output results/guided-defaults.csv
+    python -m benchmarks.guided RESULTS
 
 Each trial is a run of preset `quick` with twelve held-out observations of split `dev`, 2 x 40 draws
 each, on the learned prior that all of a task share, at about 100 calls of the denoiser a draw
-(`dps` at 20 as well, `latent-mcmc` at about 1,000; `npe-importance` has no denoiser). `pigdm` has
-four trials, as it has one setting besides its steps. A method takes the setting with the lowest
-mean over tasks of `scaled`, its `ew2sq` over that of `prior`.
+(`dps` at 20 as well, `latent-mcmc` at about 1,000). `pigdm` has four trials, as it has one setting
+besides its steps. Where the best setting lies at the end of its grid there is a second round of up
+to twelve beyond that end. A method takes the setting with the lowest mean over tasks of `scaled`,
+its `ew2sq` over that of `prior`. `npe-importance` takes what `benchmarks.defaults` finds for `npe`.
+What stands in the output is not run again, so that a search may be stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ import pandas as pd
 
 import cwbench
 
+COMMITTED = Path(__file__).parents[1] / "results" / "guided-defaults.csv"
+COLUMNS = ["search", "setting", "task", "status", "ew2sq", "scaled"]
 TASKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gaussian-linear", {}),
     ("gaussian-mixture-informative", {}),
@@ -71,9 +75,22 @@ SEARCH: dict[str, tuple[str, list[Trial]]] = {
     "latent-mcmc": ("latent-mcmc", grid(
         moves__ode_steps=((201, 5), (100, 10), (49, 20), (24, 40)), sigma_max=(3.0, 10.0, 30.0),
     )),
-    "npe-importance": ("npe-importance", [
-        *grid(learning_rate=(3e-4, 1e-3, 3e-3, 1e-2)), *grid(transforms=(1, 2, 5)),
-    ]),
+    "langevin-2": ("langevin", grid(
+        levels__steps=((100, 1),), step=(0.5, 1.0, 1.5), sigma_max=(10.0, 30.0),
+        sigma_min=(0.1, 0.3),
+    )),
+    "daps-2": ("daps", grid(
+        steps__ode_steps=((50, 2), (100, 1)), step=(0.5, 1.0), sigma_max=(3.0, 5.0, 10.0),
+    )),
+    "pnp-dm-2": ("pnp-dm", grid(
+        steps__inner=((50, 2), (33, 3), (100, 1)), rho_max=(1.0, 3.0), rho_min=(0.01, 0.03),
+    )),
+    "tds-2": ("tds", grid(
+        steps__particles=((20, 5), (25, 4), (33, 3)), alpha_min=(0.03, 0.06, 0.1, 0.2),
+    )),
+    "mcgdiff-2": ("mcgdiff", grid(
+        steps__particles=((20, 5), (25, 4), (33, 3)), alpha_min=(0.03, 0.06, 0.1, 0.2),
+    )),
 }  # fmt: skip
 """A name of each search, its method, and at most twelve trials."""
 
@@ -88,33 +105,38 @@ def value(task: str, method: str, given: Mapping[str, Any], results: Path) -> tu
     return record.status, next(entries, None)
 
 
-def searched(name: str, results: Path) -> list[dict[str, Any]]:
-    """The rows of a search."""
+def searched(name: str, results: Path, known: set[tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+    """The rows of a search but those whose search, setting and task are known."""
     method, trials = SEARCH[name]
-    rows = []
     for task, changed in TASKS:
-        _, prior = value(task, "prior", SMALL | changed, results)
         for trial in trials:
+            setting = " ".join(f"{key}={v}" for key, v in trial.items())
+            if (name, setting, task) in known:
+                continue
+            _, prior = value(task, "prior", SMALL | changed, results)
             given = SMALL | changed | {f"method.{key}": v for key, v in trial.items()}
             status, found = value(task, method, given, results)
-            setting = " ".join(f"{key}={v}" for key, v in trial.items())
             scaled = None if found is None else found / prior
-            rows.append({"search": name, "setting": setting, "task": task, "status": status,
-                         "ew2sq": found, "scaled": scaled})  # fmt: skip
             print(name, setting, task, status, scaled, flush=True)
-    return rows
+            yield {"search": name, "setting": setting, "task": task, "status": status,
+                   "ew2sq": found, "scaled": scaled}  # fmt: skip
 
 
 def main() -> None:
-    """Run all trials and write their table."""
+    """Run the trials that are lacking and write the table after each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--output", type=Path, default=Path("results/guided-defaults.csv"))
+    parser.add_argument("--output", type=Path, default=COMMITTED)
     parser.add_argument("--only", nargs="*", default=list(SEARCH), choices=SEARCH)
     arguments = parser.parse_args()
-    rows = [row for name in arguments.only for row in searched(name, arguments.results)]
-    table = pd.DataFrame(rows)
-    table.to_csv(arguments.output, index=False, float_format="%.4g")
+    table = pd.DataFrame(columns=COLUMNS)
+    if arguments.output.exists():
+        table = pd.read_csv(arguments.output)
+    known = set(table[COLUMNS[:3]].itertuples(index=False, name=None))
+    for name in arguments.only:
+        for row in searched(name, arguments.results, known):
+            table = pd.concat([table, pd.DataFrame([row])]) if len(table) else pd.DataFrame([row])
+            table.to_csv(arguments.output, index=False, float_format="%.4g")
     means = table.groupby(["search", "setting"], sort=False)["scaled"].mean()
     print(means.to_string())
 
