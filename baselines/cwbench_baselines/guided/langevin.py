@@ -32,8 +32,8 @@ class LangevinParams(GuidedParams):
 
     levels: int = Field(100, ge=1, description="of noise; times steps: calls of the denoiser")
     steps: int = Field(1, ge=1, description="at each level")
-    step: float = Field(0.5, gt=0, le=2, description="h over k^2 / 2")
-    sigma_max: float = Field(30.0, gt=0, description="first level")
+    step: float = Field(1.5, gt=0, le=2, description="h over k^2 / 2")
+    sigma_max: float = Field(10.0, gt=0, description="first level")
     sigma_min: float = Field(0.1, gt=0, description="last level")
 
 
@@ -42,7 +42,7 @@ class AnnealedLangevin(GuidedSampler):
 
     info = MethodInfo(
         name="langevin",
-        version=2,
+        version=3,
         title="Annealed Langevin dynamics",
         citation="jalal2021robust",
     )

@@ -29,8 +29,8 @@ EARLIEST = 1e-2
 class PnPFlowParams(GuidedParams):
     """Settings of PnP-Flow."""
 
-    steps: int = Field(20, ge=1, description="times average: calls of the denoiser")
-    average: int = Field(5, ge=1, description="noises that a step averages over")
+    steps: int = Field(100, ge=1, description="times average: calls of the denoiser")
+    average: int = Field(1, ge=1, description="noises that a step averages over")
     step: float = Field(1.0, gt=0, le=2, description="of the gradient, over its curvature")
     exponent: float = Field(0.5, ge=0, le=2, description="a, by which the step falls")
 
@@ -40,7 +40,7 @@ class PnPFlow(GuidedSampler):
 
     info = MethodInfo(
         name="pnp-flow",
-        version=1,
+        version=2,
         title="Plug-and-play flow matching (PnP-Flow)",
         citation="martin2025pnp",
         notes="A point estimator: it bounds what ignoring the spread of the posterior costs.",
