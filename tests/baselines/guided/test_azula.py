@@ -45,9 +45,9 @@ def seeded(seed: int) -> Generator:
 
 
 class Twisted:
-    """A denoiser whose Jacobian is not symmetric, as that of a learned one."""
+    """A denoiser whose Jacobian is not symmetric, as that of a learned one, nor negative."""
 
-    matrix = torch.randn(SIZE, SIZE, generator=seeded(0)).double() / 2
+    matrix = torch.randn(SIZE, SIZE, generator=seeded(0)).double().triu(1) / 2
 
     def denoise(self, x_t: Tensor, alpha: float, sigma: float) -> Tensor:
         x, k = x_t / alpha, sigma / alpha

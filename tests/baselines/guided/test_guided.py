@@ -181,9 +181,17 @@ def test_pigdm_is_mmps_for_a_standard_normal_prior() -> None:
 def test_gmres_solves_systems_that_are_not_symmetric() -> None:
     matrices = torch.randn(7, 5, 5, generator=seeded(0)).double() + 3 * torch.eye(5).double()
     b = torch.randn(7, 5, generator=seeded(1)).double()
-    u = gmres(lambda u: (matrices @ u[..., None])[..., 0], b, 1e-12)
+    u = gmres(lambda u: (matrices @ u[..., None])[..., 0], b, 1e-12, 0.0)
     torch.testing.assert_close(u, torch.linalg.solve(matrices, b), rtol=1e-8, atol=1e-8)
-    assert not gmres(lambda u: u, torch.zeros(2, 3).double(), 1e-6).any()
+    assert not gmres(lambda u: u, torch.zeros(2, 3).double(), 1e-6, 0.0).any()
+
+
+def test_gmres_ends_where_a_learned_covariance_is_negative() -> None:
+    """(1, .5, -1e6) solves the first row: k^2 of an eigenvalue below 0 nearly cancels s^2."""
+    diagonal = torch.tensor([[1.0, 2.0, -1e-6], [1.0, 2.0, 1.0]], dtype=torch.float64)
+    u = gmres(lambda u: diagonal * u, torch.ones(2, 3).double(), 1e-6, 0.1)
+    assert u[0].norm() < 2
+    torch.testing.assert_close(u[1], torch.tensor([1.0, 0.5, 1.0], dtype=torch.float64))
 
 
 def prior_pull(alpha: float, sigma: float) -> tuple[float, float]:
