@@ -31,8 +31,8 @@ def trained_in_batches() -> set[str]:
 
 
 def games() -> set[str]:
-    """The methods that say why they may collapse at one observation: two networks in a game."""
-    return {name for name, cls in methods().items() if "own-y" in cls.excused}
+    """The methods that are two networks in a game, which may collapse at one observation."""
+    return {name for name, cls in methods().items() if has(cls, "critic_steps")}
 
 
 def has(cls: type[Method], setting: str) -> bool:

@@ -199,7 +199,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(
     longer: list[cwbench.Record], fixtures: pytest.FixtureRequest, tmp_path: Path, name: str
 ) -> None:
     address = fixtures.getfixturevalue("cluster").address if name == "ray" else "local"
-    options = EngineOptions(name, address=address, timeout=600, grace=120, jobs=2)
+    options = EngineOptions(name, address=address, timeout=600, grace=500, jobs=2)
 
     def sweep() -> Sweep:
         runs = request(tmp_path, "fm", seeds="0-3", set=LONGER).planned()
@@ -217,7 +217,8 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(
     with pytest.raises(SweepInterruptedError):
         first.carry_out()
     stopped = [r for r in cwbench.records.runs.iterate(tmp_path) if r.status == "interrupted"]
-    assert any(r.error.startswith("stopped at step") for r in stopped)
+    errors = [r.error for r in stopped]
+    assert any(error.startswith("stopped at step") for error in errors), errors
     again = sweep().carry_out()
     assert numbers(again) == numbers(longer)
     assert any("resuming at step" in (r.directory / "log.txt").read_text() for r in again)
