@@ -6,9 +6,11 @@ Each trial is a run of preset `quick` with twelve held-out observations of split
 each, on the learned prior that all of a task share, at about 100 calls of the denoiser a draw
 (`dps` at 20 as well, `latent-mcmc` at about 1,000). `pigdm` has four trials, as it has one setting
 besides its steps. Where the best setting lies at the end of its grid there is a second round of up
-to twelve beyond that end. A method takes the setting with the lowest mean over tasks of `scaled`,
-its `ew2sq` over that of `prior`. `npe-importance` takes what `benchmarks.defaults` finds for `npe`.
-What stands in the output is not run again, so that a search may be stopped.
+to twelve beyond that end. What counts is the mean over tasks of `scaled`, a method's `ew2sq` over
+that of `prior`: a default stands unless another setting is ahead by more than a tenth, and then it
+is the lowest. `npe-importance` takes what `benchmarks.defaults` finds for `npe`. What stands in the
+output is not run again, so that a search may be stopped; rows of a method that was changed have to
+be taken out of it first.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ SEARCH: dict[str, tuple[str, list[Trial]]] = {
     "dps-20": ("dps", grid(steps=(20,), zeta=ZETAS)),
     "langevin": ("langevin", grid(
         levels__steps=((100, 1), (50, 2), (20, 5)), step=(0.25, 0.5), sigma_min=(0.01, 0.1),
+        sigma_max=(30.0,),
     )),
     "daps": ("daps", grid(
         steps__ode_steps=((20, 5), (50, 2)), step=(0.1, 0.5), sigma_max=(10.0, 30.0, 100.0),

@@ -23,6 +23,7 @@ from cwbench.running.needs import unsupported
 from cwbench.running.request import problem_spec
 from cwbench.task import Task
 from cwbench.training.networks import Meter
+from cwbench_baselines.guided import mmps
 from cwbench_baselines.guided.latent_mcmc import gained
 from cwbench_baselines.guided.mcgdiff import potential, towards
 from cwbench_baselines.guided.mmps import gmres
@@ -192,6 +193,14 @@ def test_gmres_ends_where_a_learned_covariance_is_negative() -> None:
     u = gmres(lambda u: diagonal * u, torch.ones(2, 3).double(), 1e-6, 0.1)
     assert u[0].norm() < 2
     torch.testing.assert_close(u[1], torch.tensor([1.0, 0.5, 1.0], dtype=torch.float64))
+
+
+def test_no_covariance_of_the_exact_denoiser_ends_a_solve(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = load_task("deblurring", noise=0.2)
+    y, method = task.evaluation_set(3, seeded(1)).y, sampler(task, "mmps", steps=20, tolerance=1e-6)
+    found = method.sample(y, 10, seeded(2))
+    monkeypatch.setattr(mmps, "LEAST", -1e9)
+    assert torch.equal(found, method.sample(y, 10, seeded(2)))
 
 
 def prior_pull(alpha: float, sigma: float) -> tuple[float, float]:
