@@ -20,7 +20,7 @@ SIZES = ("standard", "quick")
 """The presets that tables are made of, the preferred one first."""
 MOST_VOTES = 16
 """Methods that votes are counted of at most."""
-LONGEST = 28
+LONGEST = 34
 """Characters of a name in a figure."""
 
 
