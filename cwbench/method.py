@@ -161,8 +161,9 @@ class FitContext(Protocol):
 
         Methods of one distribution share it, or those of one file as long as that does not change.
 
-        `name` holds a version: raise it where its numbers move. `fit` may use `batches` and
-        nothing of the method's settings. Its cost is in the record of the run that fitted it.
+        `name` holds a version, which is raised where its numbers move, and each setting of the
+        method that `fit` uses beside `batches`. Its cost is in the record of the run that fitted
+        it; leaderboards count it in full for every method that shares it.
         """
 
     @property

@@ -14,6 +14,7 @@ as built by zuko
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -135,7 +136,12 @@ class NeuralPosteriorEstimation(Method):
         )
 
     def fit(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> None:
-        """Maximise the likelihood of training pairs."""
+        """Maximise the likelihood of training pairs; methods of equal settings share the flow."""
+        settings = (getattr(self.params, name) for name in NeuralPosteriorParams.model_fields)
+        name = "-".join(map(str, ("posterior-flow-1", *settings)))
+        self.load_state_dict(context.shared(name, partial(self._fitted, data, context)))
+
+    def _fitted(self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> State:
         some = some_of(data)
         with torch.random.fork_rng():  # zuko initialises from the global stream
             torch.manual_seed(context.generator("init").initial_seed())
@@ -151,6 +157,7 @@ class NeuralPosteriorEstimation(Method):
         context.save({"trainer": trainer})
         for x, y in context.batches():
             trainer.step(-density(x.flatten(1), y).mean())
+        return self.flow.state_dict()
 
     def _flow(self) -> PosteriorFlow:
         """A flow with about as many parameters as the network of the preset."""

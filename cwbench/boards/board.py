@@ -249,6 +249,14 @@ class Board:
         """By the place of a row the same sampler at other numbers of calls, by their number."""
         return calls.beside(self.rows)
 
+    @cached_property
+    def shared_fits(self) -> dict[str, float]:
+        """Seconds that it took to fit what several runs share, by what it is."""
+        found: dict[str, float] = {}
+        for run in (run for row in self.rows for run in row.runs if run.shared_fit):
+            found[run.shared_fit] = max(found.get(run.shared_fit, 0.0), run.fit_seconds or 0.0)
+        return found
+
     def lines(self, column: Column | None) -> list[Row]:
         """As `ordered`, without what stands beside another row."""
         placed = {row.place for others in self.beside.values() for row in others.values()}

@@ -15,7 +15,7 @@ import math
 from typing import NamedTuple
 
 from cwbench.boards.board import Board
-from cwbench.boards.row import Row, Run
+from cwbench.boards.row import Row
 
 
 class Cost(NamedTuple):
@@ -59,29 +59,22 @@ def _at(row: Row, seeds: set[int]) -> Row:
 
 
 def cost_of(board: Board, row: Row, nfe: str) -> Cost | None:
-    """What a row costs, the mean over its seeds; a prior that several share counts in full."""
-    if not row.runs:
-        return None
-    fits = [fit for run in row.runs if (fit := _fit_seconds(board, run)) is not None]
-    seconds = row.sampling(nfe, "seconds")
-    if not fits or seconds is None:
+    """What a row costs, the mean over its seeds."""
+    fit, seconds = fit_seconds(board, row), row.sampling(nfe, "seconds")
+    if fit is None or seconds is None:
         return None
     observations = row.runs[0].content["preset_values"]["observations"]
-    return Cost(sum(fits) / len(fits), seconds / observations)
+    return Cost(fit, seconds / observations)
 
 
-def _fit_seconds(board: Board, run: Run) -> float | None:
-    """Of a run; those of the run that fitted the prior, where it found one that was fitted."""
-    if run.content["status"] != "ok":
-        return None
-    prior = _prior(run)
-    alike = [run] if prior is None else [
-        each for row in board.rows for each in row.runs if _prior(each) == prior
-    ]  # fmt: skip
-    found = [each.content["cost"].get("fit_seconds") for each in alike]
-    return max((seconds for seconds in found if seconds is not None), default=None)
+def fit_seconds(board: Board, row: Row) -> float | None:
+    """Of the fit, the mean over seeds; what several methods share counts in full for each.
 
-
-def _prior(run: Run) -> str | None:
-    prior: str | None = run.content["diagnostics"].get("prior_sha256")
-    return prior
+    A run that found it fitted counts as the one that fitted it.
+    """
+    fits = [
+        max(seconds, board.shared_fits.get(run.shared_fit, 0.0))
+        for run in row.runs
+        if (seconds := run.fit_seconds) is not None
+    ]
+    return sum(fits) / len(fits) if fits else None

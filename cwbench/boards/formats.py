@@ -19,6 +19,7 @@ from rich.text import Text
 from cwbench.boards import calls, convergence
 from cwbench.boards.board import Board, Column
 from cwbench.boards.cells import Cell
+from cwbench.boards.costs import fit_seconds
 from cwbench.boards.digits import parts, plain, rank_text, seconds, share
 from cwbench.boards.frames import frame, note
 from cwbench.boards.markup import latex_text, markdown_text
@@ -146,7 +147,7 @@ def _table(board: Board, sort: str) -> TextTable:
         table.add([
             rank_text(board.cell(row, key)), brief(row.marked), *[row.among] * board.mixed,
             *(_marked(cell(row)) for _, cell in shown),
-            *_facts(row, board.cell(row, key)), *[longer.get(row.place, "")] * bool(longer),
+            *_facts(board, row, board.cell(row, key)), *[longer.get(row.place, "")] * bool(longer),
             row.origin,
         ])  # fmt: skip
         if following and _group(row) != _group(following):
@@ -164,11 +165,11 @@ def _marked(cell: Cell | None) -> Text:
     return Text(mark + plain(cell), style="bold" if mark else "")
 
 
-def _facts(row: Row, cell: Cell | None) -> list[str]:
+def _facts(board: Board, row: Row, cell: Cell | None) -> list[str]:
     """Scaled score, logarithm, 90th percentile, seeds, seconds of the fit."""
     p90 = f"{cell.p90:.3g}" if cell and cell.p90 is not None else ""
     count = row.seeds(cell.seeds if cell else None)
-    fit = seconds(row.cost("fit_seconds"))
+    fit = seconds(fit_seconds(board, row))
     return [
         share(cell.scaled if cell else None),
         share(cell.log_ratio if cell else None),
@@ -340,7 +341,7 @@ def _row_json(board: Board, row: Row) -> dict[str, Any]:
         "origin": row.origin,
         "note": note(row), "older": row.older, **_relative_json(board, row),
         "runs": [run.content["run_id"] for run in row.runs],
-        "fit_seconds": row.cost("fit_seconds"),
+        "fit_seconds": fit_seconds(board, row),
         "cells": {
             column.name + _apart(board, column): _cell_json(cell)
             for column, cell in cells.items()

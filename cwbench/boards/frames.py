@@ -12,6 +12,7 @@ from cwbench.boards.board import Board, Column
 from cwbench.boards.cells import empty
 from cwbench.boards.comparison import Comparison, comparisons
 from cwbench.boards.convergence import convergence
+from cwbench.boards.costs import fit_seconds
 from cwbench.boards.gathering import Boards, boards
 from cwbench.boards.relative import Unit, relative, unit_of
 from cwbench.boards.row import Row
@@ -213,7 +214,7 @@ def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
         "scaled_high": scaled[2], "log_ratio": log[0], "log_ratio_low": log[1],
         "log_ratio_high": log[2], "evaluations": row.sampling(column.nfe, "evaluations"),
         "sampling_seconds": row.sampling(column.nfe, "seconds"),
-        "fit_seconds": row.cost("fit_seconds"), "note": note(row),
+        "fit_seconds": fit_seconds(board, row), "note": note(row),
         "older": ", ".join(filter(None, (board.older, row.older, column.older))),
         "metric_source": column.source, "sees": row.sees,
         "jacobians": row.sampling(column.nfe, "jacobians"),

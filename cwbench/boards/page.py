@@ -29,6 +29,7 @@ from matplotlib.figure import Figure
 from cwbench.boards import calls, convergence
 from cwbench.boards.across import stages
 from cwbench.boards.board import Board, Column
+from cwbench.boards.costs import fit_seconds
 from cwbench.boards.first import First, first
 from cwbench.boards.frames import note
 from cwbench.boards.gallery import Gallery
@@ -158,7 +159,7 @@ def _board(
         "main": place.get(board.main) if board.main else None,
         "columns": [_column(board, column) for column in columns],
         "rows": [
-            _row(row, columns, cells, shared)
+            _row(board, row, columns, cells, shared)
             | {"look": looks[row.label], "converged": longer.get(row.place, "")}
             | {"beside": {n: index[other.place] for n, other in _beside(board, row)}}
             | gallery.entry(row)
@@ -183,7 +184,9 @@ def _column(board: Board, column: Column) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _row(row: Row, columns: Sequence[Column], cells: str, shared: Shared) -> dict[str, Any]:
+def _row(
+    board: Board, row: Row, columns: Sequence[Column], cells: str, shared: Shared
+) -> dict[str, Any]:
     runs = sorted(row.runs, key=lambda run: run.seed)
     nfe = list(dict.fromkeys(column.nfe for column in columns))
     evaluations, seconds = (
@@ -196,7 +199,7 @@ def _row(row: Row, columns: Sequence[Column], cells: str, shared: Shared) -> dic
         "note": note(row), "older": row.older,
         "version": row.method["version"], "from": row.method.get("distribution", ""),
         "params": row.method["params"], "cells": cells, "costs": costs,
-        "oneShot": row.one_shot, "fit": _short(row.cost("fit_seconds")),
+        "oneShot": row.one_shot, "fit": _short(fit_seconds(board, row)),
         "parameters": row.cost("parameters"), "skipped": bool(row.skipped),
         "runs": [_run(run, shared) for run in runs],
         "diagnostics": _diagnostics(runs, shared),

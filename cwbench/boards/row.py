@@ -46,6 +46,17 @@ class Run:
         return brief(str(self.content["environment"].get("cwbench")), 40)
 
     @property
+    def fit_seconds(self) -> float | None:
+        """Of the fit, next to none where it found what it needed; None without a result."""
+        return self.content["cost"].get("fit_seconds") if self.status == "ok" else None
+
+    @property
+    def shared_fit(self) -> str:
+        """What it shares with other runs of its seed, `""` for nothing."""
+        diagnostics = self.content["diagnostics"]
+        return str(diagnostics.get("prior_sha256") or diagnostics.get("shared_fit") or "")
+
+    @property
     def error(self) -> str:
         """What went wrong, the first line."""
         return (self.content["error"] or "").partition("\n")[0]

@@ -30,7 +30,7 @@ from cwbench.running.request import Request, problem_spec
 from cwbench.running.shared import Shelf
 from cwbench.samples import JointSamples
 from cwbench.task import Task, checked_pairs
-from cwbench.training.context import Progress, TrainingContext, unshared
+from cwbench.training.context import Progress, TrainingContext
 from cwbench.training.following import Following
 from cwbench.training.networks import Meter, networks_of
 
@@ -118,13 +118,15 @@ def fit(
 
 
 def _train_and_keep(bound: Bound, place: Place, outcome: Outcome, follow: Follow) -> str | None:
-    outcome.cost, following, stepped = train(bound, place, follow)
+    outcome.cost, following, stepped, shared = train(bound, place, follow)
     if not stepped and is_longer(bound.request):
         return NO_STEPS
     trained = dict(bound.method.state_dict())
     outcome.cost["parameters"] = sum(v.numel() for v in trained.values() if isinstance(v, Tensor))
     outcome.cost["sampling"] = {}
     outcome.diagnostics = recordable(bound.method.diagnostics(), "diagnostics of the method")
+    if shared:
+        outcome.diagnostics["shared_fit"] = shared
     if following:
         outcome.diagnostics["followed"] = finite(following.facts())
     facts = {"cost": outcome.cost, "diagnostics": outcome.diagnostics}
@@ -139,6 +141,8 @@ class Trained(NamedTuple):
     cost: dict[str, Any]
     following: Following | None
     stepped: bool
+    shared: str
+    """What it shares with other runs: fitted in one of them, whose record has the cost."""
 
 
 def train(bound: Bound, place: Place, follow: Follow = lambda: None) -> Trained:
@@ -146,12 +150,12 @@ def train(bound: Bound, place: Place, follow: Follow = lambda: None) -> Trained:
     request, key = bound.request, _key(bound.request)
     data = training_data(request.task, request.preset, request.seed)
     following = follow()
-    keep = Shelf.of(place.cache, request).state if place.cache else unshared
+    kept = Shelf.of(place.cache, request) if place.cache else None
     shared: list[str] = []
 
     def shelf(name: str, fit: Callable[[], State]) -> State:
-        shared.append(name)  # another run may have taken its steps
-        return keep(name, fit)
+        shared.append(kept.place(name).name if kept else "")  # another may have taken its steps
+        return kept.state(name, fit) if kept else fit()
 
     context = TrainingContext(
         data,
@@ -173,7 +177,8 @@ def train(bound: Bound, place: Place, follow: Follow = lambda: None) -> Trained:
     with single_threaded(), seeded_globals(*key, "fit"):
         bound.method.fit(HandedData(data), context)
     context.seconds["fit"] = context.seconds["fit"] or time.perf_counter() - started
-    return Trained(context.costs(), following, bool(context.step or shared))
+    stepped = bool(context.step or shared)
+    return Trained(context.costs(), following, stepped, ", ".join(filter(None, shared)))
 
 
 def _key(request: Request) -> tuple[str | int, ...]:

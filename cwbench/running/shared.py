@@ -35,11 +35,17 @@ class Shelf:
         decisive = (*task.identity, keyed_preset(request.preset), request.seed, *code)
         return cls(cache / "shared", decisive)
 
+    def place(self, name: str) -> Path:
+        """Where the state of that name is kept."""
+        return self.directory / f"{name}-{self._key(name)[:16]}"
+
+    def _key(self, name: str) -> str:
+        text = json.dumps([name, self.decisive], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def state(self, name: str, fit: Callable[[], State]) -> State:
         """The state of that name, fitted if there is none that can be used."""
-        text = json.dumps([name, self.decisive], sort_keys=True, default=str)
-        key = hashlib.sha256(text.encode()).hexdigest()
-        place = self.directory / f"{name}-{key[:16]}"
+        key, place = self._key(name), self.place(name)
         if (place / beside.MODEL).is_file():
             try:
                 return storage.load_model(place, key)[0]

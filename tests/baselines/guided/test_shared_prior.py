@@ -39,6 +39,28 @@ def test_one_prior_serves_all_samplers_of_a_seed(tmp_path: Path) -> None:
     assert again["cost"]["network_passes"] == passes[0]
 
 
+def test_the_flow_of_npe_is_corrected_as_it_is(tmp_path: Path) -> None:
+    """Whichever comes first fits it, to the same; another transform is another flow."""
+    alone = record(tmp_path / "alone", "npe-importance")
+    plain = record(tmp_path, "npe")
+    after = record(tmp_path, "npe-importance")
+    assert alone["cost"]["network_passes"] == plain["cost"]["network_passes"] > 0
+    assert after["cost"]["network_passes"] == after["cost"]["steps"] == 0
+    assert after["metrics"] == alone["metrics"] != plain["metrics"]
+    assert after["diagnostics"] == alone["diagnostics"]
+    assert plain["diagnostics"]["shared_fit"] == after["diagnostics"]["shared_fit"]
+    assert record(tmp_path, "npe", transforms=1)["cost"]["network_passes"] > 0
+    other = record(tmp_path, "npe-importance", seed=1)
+    assert other["cost"]["network_passes"] > 0
+
+    rows = cwbench.leaderboard(tmp_path, preset="smoke")
+    fits = rows.set_index("method")["fit_seconds"].groupby(level=0).first()
+    seconds = [each["cost"]["fit_seconds"] for each in (plain, after, other)]
+    assert seconds[1] < seconds[0] / 2  # it was found
+    assert fits["npe"] == seconds[0]
+    assert fits["npe-importance"] == pytest.approx((seconds[0] + seconds[2]) / 2)
+
+
 OWN = """
 import torch
 from cwbench import Method, MethodInfo
