@@ -1,7 +1,9 @@
 """Writes the tables of `findings.md` from the committed records: `python -m docs.findings`.
 
-A table holds what `cwbench compare METHOD BASE --results results --preset quick --nfe NFE` says of
-every method, on one task, at every number of evaluations. Nothing is fitted.
+A table of differences holds what `cwbench compare METHOD BASE --results results --preset quick
+--nfe NFE` says of every method, on one task, at every number of evaluations; one of values holds
+the judged value of every method on several tasks, as `cwbench leaderboard --preset PRESET` has it.
+Nothing is fitted.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from cwbench.boards.across import one_a_task
+from cwbench.boards.across import by_place, one_a_task
 from cwbench.boards.board import Board
+from cwbench.boards.cells import Cell
 from cwbench.boards.comparison import Comparison, comparisons
 from cwbench.boards.markup import markdown_text
 from cwbench.boards.statistics import Interval
@@ -27,6 +30,11 @@ TABLE = re.compile(
     re.DOTALL,
 )
 """A place for a table: a task, and the method that the others are compared with."""
+VALUES = re.compile(
+    r"(<!-- values: (?P<preset>\S+) / (?P<tasks>.+?) -->\n)(?P<rows>.*?)(<!-- end of values -->)",
+    re.DOTALL,
+)
+"""A place for a table of values: a preset, and tasks between semicolons."""
 DIFFERENCE = re.compile(r"−?\d*\.\d+ ± \d*\.\d+")
 EVALUATIONS = ("1", "3", "10", "20", "adaptive")
 """Of which a table has those that the task was run at."""
@@ -40,7 +48,35 @@ def refreshed(page: str, boards: Sequence[Board]) -> str:
         rows = _table(by_title[place["task"]], place["base"])
         return f"{place[1]}\n{rows}\n\n{place[5]}"
 
-    return TABLE.sub(table, page)
+    def values(place: re.Match[str]) -> str:
+        titles = place["tasks"].split("; ")
+        chosen = [b for t in titles for b in boards if (b.title, b.preset) == (t, place["preset"])]
+        return f"{place[1]}\n{_values(chosen)}\n\n{place[5]}"
+
+    return VALUES.sub(values, TABLE.sub(table, page))
+
+
+def _values(boards: Sequence[Board]) -> str:
+    """Methods by tasks: the judged value; bold is the best of what sees the same, with its ties."""
+    lines = [["method", "sees", *(f"`{markdown_text(board.title)}`" for board in boards)]]
+    lines.append(["---"] * len(lines[0]))
+    rows = [{row.label: row for row in board.rows} for board in boards]
+    for label in by_place(boards, controls=True):
+        found = next(rows_of[label] for rows_of in rows if label in rows_of)
+        cells = [
+            board.cell(its[label], board.main) if label in its else None
+            for board, its in zip(boards, rows, strict=True)
+        ]
+        sees = found.among if found.role == "method" else "control"
+        lines.append([f"`{markdown_text(label)}`", sees, *map(_value, cells)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _value(cell: Cell | None) -> str:
+    if cell is None or cell.mean is None or cell.low is None or cell.high is None:
+        return "–"
+    text = written(Interval(cell.mean, cell.low, cell.high))
+    return f"**{text}**" if cell.tied else text
 
 
 def _table(board: Board, base: str) -> str:
@@ -79,9 +115,11 @@ def written(difference: Interval) -> str:
 
 
 def unfounded(page: str) -> list[str]:
-    """The differences in the page's sentences that stand in none of its tables."""
-    rows = "".join(place["rows"] for place in TABLE.finditer(page))
-    return [one for one in DIFFERENCE.findall(TABLE.sub("", page)) if one not in rows]
+    """The differences and values in the page's sentences that stand in none of its tables."""
+    rows = "".join(place["rows"] for kind in (TABLE, VALUES) for place in kind.finditer(page))
+    return [
+        one for one in DIFFERENCE.findall(VALUES.sub("", TABLE.sub("", page))) if one not in rows
+    ]
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ The main metric of each task, mean ± half the 95 % interval over seeds and obse
 better, 0 is exact. One-shot samplers have one value. **Bold**: the best at that NFE and what cannot
 be told from it. Rank and scaled score are at the NFE that is judged, by which the rows are sorted.
 """
-DRAWN = re.compile(r"(relative|votes)-.*|.*-(smoke|quick|standard|paper)(-open|-external)?")
+DRAWN = re.compile(r"(relative|votes)-.*|.*-(smoke|quick|ladder|standard|paper)(-open|-external)?")
 """Names of the figures that this makes; others are left alone."""
 
 

@@ -18,6 +18,8 @@ from cwbench.boards.row import Row
 
 SIZES = ("standard", "quick")
 """The presets that tables are made of, the preferred one first."""
+LADDER = "ladder"
+"""The preset at which samplers that know the operator meet; its boards join no others."""
 MOST_VOTES = 16
 """Methods that votes are counted of at most."""
 LONGEST = 34
@@ -37,10 +39,10 @@ def one_a_task(boards: Sequence[Board]) -> list[Board]:
     """For each task as it ships the board that stands for it, by title.
 
     It is the one that ranks most methods, `standard` before `quick` before all others, of those
-    with two methods or more.
+    with two methods or more. Those of the ladder stand among themselves.
     """
     found: dict[str, list[Board]] = {}
-    for board in boards:
+    for board in [board for board in boards if board.preset != LADDER] or boards:
         if board.track == "fixed" and not board.task.get("changed") and _methods(board) > 1:
             found.setdefault(board.title, []).append(board)
     return [max(_preferred(members), key=ranked) for _, members in sorted(found.items())]

@@ -200,6 +200,17 @@ def test_a_task_stands_once_at_the_preset_that_ranks_most(two: Path, write: Writ
     assert chosen() == ["t standard", "u quick"]
 
 
+def test_boards_of_the_ladder_join_no_others(two: Path, write: Write) -> None:
+    """Not even for a task that is nowhere else; alone they have a table of their own."""
+    for task in ("t", "v"):
+        for name in ("good", "bad"):
+            write({"ew2sq": 9 + NOISE[0]}, task=task, method=name, preset="ladder")
+    found = judged(two)
+    assert [board.name for board in one_a_task(found)] == ["t / quick", "u / quick"]
+    ladder = [board for board in found if board.preset == "ladder"]
+    assert [board.name for board in one_a_task(ladder)] == ["t / ladder", "v / ladder"]
+
+
 def test_every_form_opens_with_the_table_then_the_votes_then_the_boards(two: Path) -> None:
     found = judged(two)
     text = TEXTS["md"](found, "")
