@@ -77,7 +77,11 @@ def metric_against_nfe(
             look = index if looks is None else looks[method]
             _curve(ax, rows[rows["method"] == method], ticks, shift, look)
         _floor(ax, rows)
-        names = [name + "\n(ranked)" * (name == _label(main_nfe)) for name in ticks]
+        narrow = [name.replace(" ", "\n") for name in ticks]  # "one shot", beside the tick of 1
+        names = [
+            name + "\n(ranked)" * (tick == _label(main_nfe))
+            for name, tick in zip(narrow, ticks, strict=True)
+        ]
         ax.set_xticks(list(ticks.values()), names)
         room = 0.45 if len(ticks) > 1 else 1.5
         ax.set_xlim(min(ticks.values()) - room, max(ticks.values()) + room)
