@@ -67,6 +67,25 @@ def parse(assignments: Iterable[str]) -> dict[str, str]:
     return settings
 
 
+class Several(tuple[Any, ...]):
+    """Places typed for one setting: each record takes the one that leads to its own data."""
+
+    __slots__ = ()
+
+
+def parse_places(assignments: Iterable[str]) -> dict[str, Any]:
+    """As `parse`, of places: a key that is given again has `Several`.
+
+    Raises:
+        UsageError: if one has no `=`.
+    """
+    places: dict[str, list[str]] = {}
+    for assignment in assignments:
+        ((key, place),) = parse([assignment]).items()
+        places.setdefault(key, []).append(place)
+    return {key: found[0] if len(found) == 1 else Several(found) for key, found in places.items()}
+
+
 def split(
     settings: Mapping[str, Any], owners: Mapping[str, Iterable[str]]
 ) -> dict[str, dict[str, Any]]:

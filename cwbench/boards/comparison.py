@@ -142,13 +142,14 @@ def comparisons(
         if a in rows and b in rows:
             found += [
                 against(board, rows[a], rows[b], column)
-                for column in _columns(board, metric, nfe)
+                for column in columns_asked(board, metric, nfe)
                 if all(board.cell(rows[name], column) for name in (a, b))
             ]
     return found
 
 
-def _columns(board: Board, metric: str, nfe: str) -> list[Column]:
+def columns_asked(board: Board, metric: str, nfe: str) -> list[Column]:
+    """Where two methods are compared, with what is empty as in `comparisons`."""
     name = metric or board.main_metric
     grid = [nfe] if nfe else [None, board.task["second_nfe"]]
     found = [board.column(name, each) for each in grid]

@@ -16,7 +16,8 @@ from cwbench.boards.costs import fit_seconds
 from cwbench.boards.gathering import Boards, boards
 from cwbench.boards.relative import Unit, relative, unit_of
 from cwbench.boards.row import Row
-from cwbench.errors import UsageError, unknown
+from cwbench.boards.unmet import unmet
+from cwbench.errors import unknown
 from cwbench.known.classes import CLASSES
 from cwbench.records.shipped import sources
 
@@ -99,24 +100,8 @@ def compared(
             raise unknown("method on record", name, labels)
     found = comparisons(chosen.boards, a, b, metric, nfe)
     if not found:
-        measured = {c.name for board in chosen.boards for c in board.columns}
-        where = f" in {metric or 'the metric that ranks'}{f' at NFE {nfe}' if nfe else ''}"
-        kinds = {
-            name: {(board.track, board.preset) for board in chosen.boards
-                   if any(row.label == name for row in board.rows)}
-            for name in (a, b)
-        }  # fmt: skip
-        if not kinds[a] & kinds[b]:
-            each = (f"{name!r} is on {_told(kinds[name])}" for name in (a, b))
-            raise UsageError(f"{' and '.join(each)}: numbers of these are never compared")
-        raise UsageError(
-            f"{a!r} and {b!r} meet on no task{where}; on record: {', '.join(sorted(measured))}"
-        )
+        raise unmet(chosen.boards, a, b, metric, nfe)
     return found, chosen.problems
-
-
-def _told(kinds: Iterable[tuple[str, str]]) -> str:
-    return ", ".join(f"track {track!r} at preset {preset!r}" for track, preset in sorted(kinds))
 
 
 def selected(

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from cwbench.check.outcome import NotApplicableError
-from cwbench.judging.by_observation import as_samples
+from cwbench.judging.taken import Taken, taken
 from cwbench.machine.cpu import single_threaded
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.method import Method
@@ -217,27 +217,28 @@ class Fitting:
         with single_threaded(), seeded_globals(*key, "global"), self._at_work("sample"):
             return chosen.sample(y, n, stream(*key), self.nfe)
 
-    def as_tensor(self, output: Any, m: int, n: int) -> Tensor:
-        """Samples as the harness takes them: float32 with shape `(m, n, *x_shape)`.
+    def _taken(self, y: Tensor, n: int, seed: int = 0, method: Method | None = None) -> Taken:
+        """`draw` as the harness takes it: float32 with shape `(m, n, *x_shape)`.
 
         Raises:
-            ContractError: if they are not real floating numbers of that shape.
+            ContractError: if it is no real floating numbers of that shape.
         """
-        return as_samples(output, (m, n, *self.task.x_shape), f"sample of {self.cls.info.name}")
+        output = self.draw(y.clone(), n, seed, method)
+        return taken(output, (len(y), n, *self.task.x_shape), f"sample of {self.cls.info.name}")
 
     @cached_property
-    def _drawn(self) -> Tensor | Exception:
+    def _drawn(self) -> Taken | Exception:
         try:
-            return self.sampled(self.y, self.preset.samples)
+            return self._taken(self.y, self.preset.samples)
         except Exception as error:  # noqa: BLE001 - `shapes` and `dtypes` tell it
             return error
 
     def sampled(self, y: Tensor, n: int, seed: int = 0, method: Method | None = None) -> Tensor:
         """`draw` as a tensor with shape `(m, n, *x_shape)`."""
-        return self.as_tensor(self.draw(y.clone(), n, seed, method), len(y), n)
+        return self._taken(y, n, seed, method).samples
 
     @property
-    def drawn(self) -> Tensor:
+    def drawn(self) -> Taken:
         """The preset's samples for all observations, drawn once, `(m, n, *x_shape)`.
 
         Raises:
@@ -254,9 +255,9 @@ class Fitting:
         Raises:
             NotApplicableError: if they are not, which `finite` tells.
         """
-        if not self.drawn.isfinite().all():
+        if self.drawn.fault:
             raise NotApplicableError("samples are not finite: see finite")
-        return self.drawn
+        return self.drawn.samples
 
 
 @contextmanager

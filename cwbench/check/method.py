@@ -128,8 +128,8 @@ def device(subject: MethodSubject) -> None:
 def finite(subject: MethodSubject) -> None:
     """Samples are finite numbers."""
     for fitting in subject.supported:
-        bad = int((~fitting.drawn.isfinite()).sum())
-        require(not bad, f"{fitting.task.info.name}: {bad} of {fitting.drawn.numel()} are not")
+        fault = fitting.drawn.fault
+        require(not fault, f"{fitting.task.info.name}: {fault}")
 
 
 def same_seed(subject: MethodSubject) -> None:

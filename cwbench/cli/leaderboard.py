@@ -281,16 +281,18 @@ def verify(
     Key, track, intervals, floors and counts have to follow from settings and values. Samples that
     are stored are scored again; a stored model is scored on fresh observations, and a gap above
     three standard errors is flagged. What came from a file is named again, by --task, --method or
-    --metrics, and has to be what is on record. What cannot be checked is counted apart. DIRECTORY
-    is a results directory.
+    --metrics, and has to be what is on record. Folders and files lie where --set says, once for
+    each: a record is held against its own, is not rescored where only those of other records are
+    given, and is refused by one that no record was made of. What cannot be checked is counted
+    apart. DIRECTORY is a results directory.
     """
     from cwbench.running.named import named
-    from cwbench.settings import parse
+    from cwbench.settings import parse_places
     from cwbench.verifying.verify import chosen_seed
     from cwbench.verifying.verify import verify as verify_all
 
     seed = chosen_seed() if fresh_seed is None else fresh_seed
-    given, files = parse(assignments), named(tasks, methods, metrics)
+    given, files = parse_places(assignments), named(tasks, methods, metrics)
     found = list(verify_all(directory, fresh=fresh, settings=given, files=files, fresh_seed=seed))
     if as_json:
         told = [one.as_json() | {"fresh_seed": seed if fresh else None} for one in found]

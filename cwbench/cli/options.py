@@ -66,7 +66,8 @@ where_option = click.option(
     "assignments",
     multiple=True,
     metavar="KEY=PATH",
-    help="Where a folder or file lies that records name by its content, e.g. root=FOLDER.",
+    help="Where a folder or file lies that records name by its content, e.g. root=FOLDER; again "
+    "for further ones, of which each record takes its own.",
 )
 metrics_option = click.option(
     "--metrics",

@@ -53,7 +53,7 @@ def plot(
     from cwbench.reporting.run_figures import draw, subject_of
     from cwbench.running.named import named, refuse_unasked
     from cwbench.running.remade import refuse_other_settings
-    from cwbench.settings import parse
+    from cwbench.settings import parse_places
 
     tasks = [task] if run is not None and task is not None and registry.in_file(task) else []
     task = None if tasks else task
@@ -66,7 +66,7 @@ def plot(
         _plot_sweep(file, output or file.with_name(f"{file.stem}-figures"), results)
         return
     record = find_record(str(run), results_directory(results))
-    given, files = parse(assignments), named(tasks, methods)
+    given, files = parse_places(assignments), named(tasks, methods)
     refuse_other_settings([record], given, files)
     refuse_unasked([record], files)
     named_here = given or tasks or methods

@@ -182,14 +182,14 @@ def score(
     from cwbench.running.named import named, refuse_unasked
     from cwbench.running.remade import refuse_other_settings
     from cwbench.running.score import score as score_one
-    from cwbench.settings import parse
+    from cwbench.settings import parse_places
 
     use_inception_weights(inception_weights)
     for metric in metrics:
         registry.load("metric", metric)
     place = found_results(results)
     chosen = {record.directory: record for record in (find_record(run, place) for run in runs)}
-    given, files = parse(assignments), named(tasks, methods)
+    given, files = parse_places(assignments), named(tasks, methods)
     refuse_other_settings(chosen.values(), given, files)
     refuse_unasked(chosen.values(), files)
     failed = False

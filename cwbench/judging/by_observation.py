@@ -22,15 +22,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from cwbench.door import copied, copying
 from cwbench.errors import ContractError
 from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quantile
+from cwbench.judging.taken import taken
 from cwbench.judging.uniformity import highest, uniformity
 from cwbench.judging.units import distance_units
 from cwbench.machine import tensors
@@ -53,31 +52,6 @@ from cwbench.task import Task, checked_finite
 
 SLICE = 4
 """Observations handed to a metric at a time, in parallel threads."""
-
-
-def as_samples(output: Any, shape: tuple[int, ...], origin: str) -> Tensor:
-    """A sampler's output as float32 on the CPU, a copy that no later call can change.
-
-    Raises:
-        ContractError: if it is no dense real floating tensor or array with that shape.
-    """
-    if not isinstance(output, Tensor):
-        try:
-            output = torch.as_tensor(np.array(output) if isinstance(output, np.ndarray) else output)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ContractError(f"{origin} returned {type(output).__name__}: {error}") from None
-    if output.layout is not torch.strided or output.is_nested or output.is_meta:
-        kind = "nested" if output.is_nested else "meta" if output.is_meta else output.layout
-        raise ContractError(f"{origin} returned a {kind} tensor; a dense one is needed")
-    if not output.dtype.is_floating_point:
-        raise ContractError(f"{origin} returned {output.dtype}; real floating numbers are needed")
-    if tuple(output.shape) != shape:
-        raise ContractError(
-            f"{origin} returned shape {tuple(output.shape)}; (observations, samples, *x_shape) = "
-            f"{shape} is needed"
-        )
-    samples: Tensor = output.detach().to("cpu", torch.float32, copy=True)
-    return samples
 
 
 class ObservationJudge:
@@ -128,9 +102,11 @@ class ObservationJudge:
         y, n = self.observations.y, self.preset.samples
         draws = self.task.sample_posterior(y, 2 * n, stream(*self.key, "reference"))
         shape = (len(y), 2 * n, *self.task.x_shape)
-        halves = as_samples(draws, shape, f"sample_posterior of {self.task.info.name}").double()
-        if not halves.isfinite().all():
-            raise ContractError(f"sample_posterior of {self.task.info.name} is not finite")
+        origin = f"sample_posterior of {self.task.info.name}"
+        found = taken(draws, shape, origin)
+        if found.fault:
+            raise ContractError(f"{origin} is {found.fault}")
+        halves = found.samples.double()
         return halves[:, :n], halves[:, n:]
 
     @cached_property

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from cwbench.door import copied
 from cwbench.errors import CwbenchError, UsageError
-from cwbench.judging.by_observation import as_samples
 from cwbench.judging.judge import Judge
+from cwbench.judging.taken import as_samples
 from cwbench.machine.cpu import single_threaded
 from cwbench.machine.files import switched_directory, writable_directory
 from cwbench.machine.guests import step_by_step, visiting

@@ -62,9 +62,18 @@ def stored_sampler(
         preset: says how many observations and samples.
 
     Raises:
-        UsageError: if the file cannot be read as such; nothing in it is executed.
+        UsageError: if the file cannot be read as real floating numbers of that shape; nothing in
+            it is executed.
     """
     samples = _read_samples(path)
+    if not samples.is_floating_point():
+        kind, real = str(samples.dtype).removeprefix("torch."), ".real" * samples.is_complex()
+        typed = f'numpy.save(path, x{real}.astype("float32"))'
+        if path.suffix != ".npy":
+            typed = f'save_file({{"samples": x{real}.float().contiguous()}}, path)'
+        raise UsageError(
+            f"{path} holds {kind}; real floating numbers are needed. Save float32: {typed}"
+        )
     wanted = (preset.observations, 2 * preset.samples, *task.x_shape)
     if tuple(samples.shape) != wanted:
         raise UsageError(

@@ -6,17 +6,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from torch import Tensor
 
 from cwbench.door import copied
 from cwbench.errors import ContractError, CwbenchError, DivergedError, Interrupted
 from cwbench.judging.by_image import RealImages
-from cwbench.judging.by_observation import as_samples
 from cwbench.judging.failing import Failed, attempt
 from cwbench.judging.judge import Judge
 from cwbench.judging.measured import Measured
+from cwbench.judging.taken import Taken, taken
 from cwbench.machine.cpu import single_threaded
 from cwbench.machine.streams import seeded_globals, stream
 from cwbench.metric import Metric
@@ -27,26 +26,30 @@ from cwbench.records.record import Record
 from cwbench.running.fitting import Bound, Place
 from cwbench.running.outcome import Outcome, missing
 from cwbench.running.recorded import metric_id, score_table, suffixed
-from cwbench.running.request import Request
+from cwbench.running.request import Drawn, Request
 from cwbench.training.context import Progress
 from cwbench.training.following import Following
 
 
 def draw(bound: Bound, y: Tensor, n: int, nfe: NFE | None, purpose: str) -> Tensor:
     """Samples `(m, n, *x_shape)` with the same latents at every NFE, others for each purpose."""
+    return _taken(bound, y, n, nfe, purpose).samples
+
+
+def _taken(bound: Bound, y: Tensor, n: int, nfe: NFE | None, purpose: str) -> Taken:
     task, method = bound.request.task, bound.request.method.info.name
     key = (task.info.name, task.info.version, bound.request.seed, purpose)
     with single_threaded(), seeded_globals(*key, "global"):
         output = bound.method.sample(copied(y), n, stream(*key), nfe)
-    return as_samples(output, (len(y), n, *task.x_shape), f"sample of {method}")
+    return taken(output, (len(y), n, *task.x_shape), f"sample of {method}")
 
 
-def counted_draw(bound: Bound, y: Tensor, n: int, nfe: NFE | None) -> tuple[Tensor, dict[str, Any]]:
+def counted_draw(bound: Bound, y: Tensor, n: int, nfe: NFE | None) -> Drawn:
     """The samples that are judged, and what they cost: seconds, and evaluations a sample."""
     if nfe in bound.request.drawn:
         return bound.request.drawn[nfe]
     before, started = bound.meter.counts(), time.perf_counter()
-    samples = draw(bound, y, n, nfe, "sampling")
+    samples = _taken(bound, y, n, nfe, "sampling")
     seconds, draws = time.perf_counter() - started, len(y) * n
     used = [(now - then) / draws for now, then in zip(bound.meter.counts(), before, strict=True)]
     evaluations, _, jacobians, operators = used
@@ -190,8 +193,10 @@ def _fill(
     judge.settle()
     n = 2 * bound.request.preset.samples
     drawn, cost = counted_draw(bound, judge.observations.y, n, nfe)
-    samples[suffixed("samples", nfe)] = drawn
+    samples[suffixed("samples", nfe)] = drawn.samples
     outcome.cost["sampling"][str(nfe) if nfe else "1"] = cost
+    if drawn.fault:
+        outcome.faults[nfe] = drawn.fault
 
 
 def _failure(draw: Callable[[], None]) -> Failed | None:

@@ -7,7 +7,7 @@ whose hash has to be the one on record.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -22,6 +22,19 @@ SHORT = 8
 
 class OtherDataError(CwbenchError):
     """What was named, data or source, is not what the record was made of."""
+
+    def __init__(
+        self, text: str, owner: Owner = "task", tried: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Keep what was tried.
+
+        Args:
+            text: the message.
+            owner: whose files or folders they are.
+            tried: these by setting, each of which leads to other data.
+        """
+        super().__init__(text)
+        self.owner, self.tried = owner, tried
 
 
 class OtherSourceError(OtherDataError):

@@ -11,7 +11,7 @@ from cwbench.metric import Metric
 from cwbench.preset import NFE
 from cwbench.records.entry import Entry
 from cwbench.records.record import Record, Status
-from cwbench.running.recorded import metric_id
+from cwbench.running.recorded import metric_id, suffixed
 from cwbench.running.request import Request
 
 
@@ -24,6 +24,8 @@ class Outcome:
     diagnostics: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 by name of what is written and not on record yet (`cwbench.records.beside`)."""
+    faults: dict[NFE | None, str] = field(default_factory=dict)
+    """What is wrong with the samples at an NFE: how many numbers are not finite, and why."""
     begun: float = field(default_factory=time.process_time)
 
     def processor_seconds(self, kept: Record | None) -> float:
@@ -65,9 +67,9 @@ def is_present(
     return (entry["version"], entry["source_sha256"]) == (metric.info.version, source)
 
 
-def verdict(request: Request, metrics: Mapping[str, Entry]) -> tuple[Status, str | None]:
+def verdict(request: Request, outcome: Outcome) -> tuple[Status, str | None]:
     """Ok, unless the main metric has no value at the NFE that is judged: it failed, or diverged."""
-    main, info = request.task.main_metric, request.task.info
+    main, info, metrics = request.task.main_metric, request.task.info, outcome.metrics
     identifiers = [i for i in metrics if i.partition("@")[0] == main]
     judged = [i for i in identifiers if i.endswith(f"@nfe={info.main_nfe}")] or identifiers
     lacking = [i for i in judged if metrics[i].value is None]
@@ -75,5 +77,7 @@ def verdict(request: Request, metrics: Mapping[str, Entry]) -> tuple[Status, str
         if metrics[identifier].error:
             return "failed", f"{identifier}: {metrics[identifier].error}"
     if lacking:
-        return "diverged", "samples are not finite; the main metric has no value"
+        faults = (f for nfe, f in outcome.faults.items() if suffixed(main, nfe) in lacking)
+        fault = next(faults, "not finite")
+        return "diverged", f"samples are {fault}; the main metric has no value"
     return "ok", None

@@ -88,7 +88,8 @@ def _digest(request: Request, known: dict[NFE | None, Drawn | None]) -> str:
     digest = hashlib.sha256()
     for nfe in request.nfe:
         drawn = known.get(nfe)
-        digest.update(f"{nfe} {'failed' if drawn is None else tuple(drawn[0].shape)}\n".encode())
-        if drawn is not None:
-            digest.update(drawn[0].contiguous().numpy().tobytes())
+        samples = drawn[0].samples if drawn else None
+        digest.update(f"{nfe} {'failed' if samples is None else tuple(samples.shape)}\n".encode())
+        if samples is not None:
+            digest.update(samples.contiguous().numpy().tobytes())
     return digest.hexdigest()

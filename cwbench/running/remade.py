@@ -7,9 +7,11 @@ task or method that is not installed (`cwbench.running.named`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from cwbench import registry, settings
 from cwbench.errors import CwbenchError, UsageError, unknown
@@ -17,6 +19,10 @@ from cwbench.records.record import Record
 from cwbench.running.named import NOTHING, Named, OtherDataError, Owner, origin_of
 from cwbench.running.request import ConfiguredMethod, method_from, task_from
 from cwbench.task import Task
+
+T = TypeVar("T")
+Places = Mapping[str, Any]
+"""Files or folders by the setting that names them."""
 
 
 def remade_task(
@@ -26,19 +32,24 @@ def remade_task(
 
     Args:
         record: says its settings.
-        given: where its files or folders lie, by setting: `{"root": "pictures"}`.
+        given: where its files or folders lie, by setting: `{"root": "pictures"}`; of
+            `cwbench.settings.Several` it takes those that lead to its data. A setting that it has
+            not on record is meant for other records.
         files: of tasks that are not installed.
 
     Raises:
         CwbenchError: if the task cannot be made, or a path or file that it needs is not given.
-        OtherDataError: if a path or file that is given leads to other data or another source.
+        OtherDataError: if what is given leads to other data or another source.
     """
     part, origin = record.task, origin_of("task", record.task, files)
-    places = _places("task", origin, given)
-    task = task_from(origin, _values("task", origin, part, places))
-    if places and task.fingerprint() != part.get("fingerprint"):
-        raise OtherDataError(_other(places, part.get("fingerprint"), task.fingerprint()))
-    return task, origin
+
+    def made(places: Places) -> tuple[Task, registry.Loaded]:
+        task = task_from(origin, _values("task", origin, part, places))
+        if places and task.fingerprint() != part.get("fingerprint"):
+            raise _other("task", places, part.get("fingerprint"), task.fingerprint())
+        return task, origin
+
+    return _fitting(_ways("task", origin, part, given), made)
 
 
 def remade_method(
@@ -46,15 +57,53 @@ def remade_method(
 ) -> ConfiguredMethod:
     """The method of a record; as `remade_task`."""
     part, origin = record.method, origin_of("method", record.method, files)
-    places = _places("method", origin, given)
-    found = method_from(origin, _values("method", origin, part, places))
-    contents = settings.changed(found.params)
-    for name in places:
-        if contents.get(name) != part["changed"].get(name):
-            raise OtherDataError(
-                _other({name: places[name]}, part["changed"].get(name), contents.get(name))
-            )
-    return found
+
+    def made(places: Places) -> ConfiguredMethod:
+        method = method_from(origin, _values("method", origin, part, places))
+        contents = settings.changed(method.params)
+        for name, place in places.items():
+            found, recorded = (values.get(name) for values in (contents, part["changed"]))
+            if found != recorded:
+                raise _other("method", {name: place}, recorded, found)
+        return method
+
+    return _fitting(_ways("method", origin, part, given), made)
+
+
+def fits(record: Record, owner: Owner, places: Places, files: Named = NOTHING) -> bool:
+    """Whether these files or folders are those that a record's task or method was made of."""
+    remade = remade_task if owner == "task" else remade_method
+    with suppress(CwbenchError):
+        part = getattr(record, owner)
+        if places.keys() <= own_places(origin_of(owner, part, files), part):
+            remade(record, {f"{owner}.{name}": place for name, place in places.items()}, files)
+            return True
+    return False
+
+
+def _fitting(ways: Iterable[Places], made: Callable[[Places], T]) -> T:
+    """What is made in the first way that leads to the data on record.
+
+    Raises:
+        OtherDataError: if none does.
+        CwbenchError: if nothing can be made.
+    """
+    others: list[OtherDataError] = []
+    failed: list[CwbenchError] = []
+    for places in ways:
+        try:
+            return made(places)
+        except OtherDataError as error:
+            others.append(error)
+        except CwbenchError as error:
+            failed.append(error)
+    if not others:
+        raise failed[0]
+    raise OtherDataError(
+        f"{'; '.join(map(str, others))}; name the one it was made of, wherever it lies now",
+        others[0].owner,
+        [places for error in others for places in error.tried],
+    )
 
 
 def other_distributions(
@@ -106,20 +155,36 @@ def _keys(record: Record, files: Named) -> set[str]:
     )  # fmt: skip
     for owner, part in parts:
         with suppress(CwbenchError):
-            fields = settings.path_fields(origin_of(owner, part, files).cls.Params)
+            fields = own_places(origin_of(owner, part, files), part)
             found |= {key for field in fields for key in (field, f"{owner}.{field}")}
     return found
 
 
-def _places(owner: Owner, origin: registry.Loaded, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the given settings that name a file or folder of a plugin, by field."""
-    fields = settings.path_fields(origin.cls.Params)
-    found = {}
+def own_places(origin: registry.Loaded, part: Mapping[str, Any]) -> frozenset[str]:
+    """The settings by which files or folders came into what is on record.
+
+    Those that were set, by what the record says; those that are never on record, or have a file or
+    folder by default, always.
+    """
+    fields = origin.cls.Params.model_fields
+    return frozenset(
+        name
+        for name in settings.path_fields(origin.cls.Params)
+        if name in part["changed"] or fields[name].exclude or fields[name].default
+    )
+
+
+def _ways(
+    owner: Owner, origin: registry.Loaded, part: Mapping[str, Any], given: Mapping[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """The given files and folders by own setting, each with each where several are given."""
+    own, typed = own_places(origin, part), defaultdict[str, list[Any]](list)
     for key, value in given.items():
         whose, _, field = key.rpartition(".")
-        if whose in ("", owner) and field in fields:
-            found[field] = value
-    return found
+        if whose in ("", owner) and field in own:
+            typed[field] += value if isinstance(value, settings.Several) else [value]
+    for places in itertools.product(*typed.values()):
+        yield dict(zip(typed, places, strict=True))
 
 
 def _values(
@@ -142,9 +207,11 @@ def _values(
     return values
 
 
-def _other(places: Mapping[str, Any], recorded: Any, found: Any) -> str:
+def _other(owner: Owner, places: Places, recorded: Any, found: Any) -> OtherDataError:
     typed = ", ".join(f"{name}={str(value)!r}" for name, value in places.items())
-    return (
+    return OtherDataError(
         f"{typed} leads to other data than the record was made of (fingerprint {found}, on record "
-        f"{recorded}); name the one it was made of, wherever it lies now"
+        f"{recorded})",
+        owner,
+        [places],
     )

@@ -10,13 +10,13 @@ from typing import Any, ParamSpec, cast
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor
 
 from cwbench import registry, settings
 from cwbench.declared import NAME
 from cwbench.door import Behind, copied, copying
 from cwbench.errors import ContractError, CwbenchError, UsageError, message_of, unknown
 from cwbench.judging.choice import chosen_metrics, sized
+from cwbench.judging.taken import Taken
 from cwbench.known.classes import Need
 from cwbench.known.known import known_of
 from cwbench.machine import processes
@@ -33,7 +33,7 @@ from cwbench.samples import ImageSet, Part
 from cwbench.task import Task, checked_pairs, checked_shapes, checked_tensor
 from cwbench.training.networks import Meter, networks_of
 
-Drawn = tuple[Tensor, dict[str, Any]]
+Drawn = tuple[Taken, dict[str, Any]]
 """Samples `(m, 2n, *x_shape)`, and what they cost."""
 
 P = ParamSpec("P")

@@ -303,7 +303,7 @@ class Runner:
             outcome.diagnostics |= gap_facts(request.task, request.preset, self._cache)
             outcome.diagnostics |= variance_facts(judge)
             measured.append(bound.method)
-            return ("ok", None) if kept else verdict(request, outcome.metrics)
+            return ("ok", None) if kept else verdict(request, outcome)
 
         status, error = ended(work, say)
         error = error and shown(error)
@@ -330,7 +330,7 @@ class Runner:
         outcome.metrics = {i: e for i, e in previous.metrics.items() if kept or i not in measurable}
         with visiting():
             self._measure(bound, self._judge(), place, outcome, kept)
-        status, error = ("ok", None) if kept else verdict(request, outcome.metrics)
+        status, error = ("ok", None) if kept else verdict(request, outcome)
         record = replace(
             previous, status=status, error=error, metrics=outcome.metrics,
             cost=finite(previous.cost | {"sampling": outcome.cost["sampling"]}),

@@ -178,7 +178,7 @@ def data(record: Record) -> Iterator[Finding]:
     except CwbenchError:
         return
     ours = is_ours("task", record.task) and loaded.distribution == "cwbench"
-    if ours and not settings.path_fields(type(task.params)):
+    if ours and not settings.paths(task.params):  # a folder's are in no record
         said = record.task.get("fingerprint")
         if record.task["version"] == task.info.version and task.fingerprint() != said:
             yield Problem(

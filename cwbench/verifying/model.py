@@ -36,7 +36,8 @@ class StoredModel:
     @plain_torch()
     def as_judged(self, y: Tensor, nfe: NFE | None) -> tuple[Tensor, dict[str, Any]]:
         """Its draws with the stream of its seed, `(m, 2n, *x_shape)`, and what they cost."""
-        return counted_draw(self.bound, y, self.n, nfe)
+        drawn, cost = counted_draw(self.bound, y, self.n, nfe)
+        return drawn.samples, cost
 
     @plain_torch()
     def afresh(self, y: Tensor, nfe: NFE | None, purpose: str) -> Tensor:

@@ -38,6 +38,7 @@ from cwbench.verifying.found import Finding, Problem, Unchecked, Verified
 from cwbench.verifying.fresh import redrawn
 from cwbench.verifying.model import StoredModel
 from cwbench.verifying.neighbours import Neighbours
+from cwbench.verifying.places import GivenPlaces
 
 __all__ = ["Verified", "chosen_seed", "verify"]
 
@@ -60,7 +61,9 @@ def verify(
     Args:
         results: the directory that holds `runs`.
         fresh: score stored models on fresh observations.
-        settings: where files or folders of tasks and methods lie, `{"root": "pictures"}`.
+        settings: where files or folders of tasks and methods lie, `{"root": "pictures"}`; of
+            `cwbench.settings.Several` each record takes its own. One that no record was made of
+            refuses those that have nothing else.
         files: of tasks, methods and metrics that came from files.
         fresh_seed: of the fresh observations, to repeat those of before; default a new one.
 
@@ -79,7 +82,8 @@ def verify(
         refuse_other_settings(_readable(directories), given, files)
     refuse_unasked(_readable(directories), files)
     seed = chosen_seed() if fresh_seed is None else fresh_seed
-    one = _Verification(given, files, seed if fresh else None)
+    places = GivenPlaces(given, files, lambda: _readable(directories))
+    one = _Verification(places, files, seed if fresh else None)
     for directory in directories:
         yield one.verified(directory)
         yield from _strays(records.inside(directory))
@@ -106,8 +110,8 @@ class _Verification:
     `seed` is that of fresh observations, None where none are drawn.
     """
 
-    def __init__(self, given: Mapping[str, Any], files: Named, seed: int | None) -> None:
-        self.given, self.files, self.seed = given, files, seed
+    def __init__(self, places: GivenPlaces, files: Named, seed: int | None) -> None:
+        self.places, self.files, self.seed = places, files, seed
         self.neighbours, self.fits, self.gaps = Neighbours(), Fits(), scoring.Gaps()
 
     def verified(self, directory: Path) -> Verified:
@@ -162,25 +166,36 @@ class _Verification:
             found.take(_told(scoring.below_exact, record, request))
             self._again(record, request, values, found)
 
-    def _request(self, record: Record, found: Verified) -> Request | None:
+    def _request(
+        self, record: Record, found: Verified, given: Mapping[str, Any] | None = None
+    ) -> Request | None:
         """What measures it again; metrics that its preset lists and nobody can make are told.
 
-        A file that was edited since contradicts nothing: it is told, too.
+        A file that was edited since contradicts nothing: it is told, too. So are files and folders
+        of other records, where those of this one are not given.
         """
+        given = self.places.given if given is None else given
         try:
             apart: list[str] = []
             with contained():
-                request = request_of(record, settings=self.given, files=self.files, apart=apart)
+                request = request_of(record, settings=given, files=self.files, apart=apart)
             found.take([Unchecked(f"not checked: {text}") for text in apart])
             return request
         except OtherSourceError as error:
             found.take([Unchecked(f"not rescored: {error}")])
         except OtherDataError as error:
-            found.take([Problem(str(error))])
+            if not self.places.of_others(error):
+                found.take([Problem(str(error))])
+                return None
+            again = "rescored" if error.owner == "task" else "redrawn"
+            others = "by one more --set; what is given is of other records here"
+            found.take([Unchecked(f"not {again}: {error}, {others}")])
+            if error.owner == "method":  # its samples can be scored without it
+                return self._request(record, found, self.places.of_tasks)
         except CwbenchError as error:
             if record.preset_values.get("metrics"):
                 values = record.preset_values | {"metrics": []}
-                without = self._request(replace(record, preset_values=values), found)
+                without = self._request(replace(record, preset_values=values), found, given)
                 if without:
                     text = f"not checked: metrics that its preset lists: {brief(str(error))}"
                     found.take([Unchecked(text)])

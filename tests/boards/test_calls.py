@@ -22,6 +22,7 @@ from cwbench.boards.page import _data
 Cwbench = Callable[..., Result]
 Write = Callable[..., Path]
 Sample = Callable[..., None]
+RECORDS = Path(__file__).parents[2] / "results"
 NOISE = np.random.default_rng(0).normal(size=(3, 40))
 NOISE -= NOISE.mean()
 
@@ -227,3 +228,28 @@ def test_tidy_tables_have_every_row_with_its_calls(
     assert table["calls"].to_dict() == {"m": 100, "m (steps=20)": 20}
     (board,) = json.loads(cli("leaderboard", "--results", results, "--format", "json").stdout)
     assert {row["method"]: row["calls"] for row in board["rows"]} == {"m": 100, "m (steps=20)": 20}
+
+
+def test_what_takes_too_many_calls_for_an_nfe_is_told_why_and_where_they_meet(
+    five: object, sample: Sample, results: Path, cli: Cwbench
+) -> None:
+    """The others are on record at NFE 3, and 20 calls are too many for it."""
+    sample("m", 20, 2.0, steps=20)
+    asked = ("compare", "m (steps=20)", "a", "--results", results, "--nfe")
+    refused = cli(*asked, "3")
+    assert refused.exit_code == 2
+    assert "'m (steps=20)' has no NFE to ask for and takes 20 calls a draw" in refused.stderr
+    assert "'a' has" not in refused.stderr and "on record" not in refused.stderr
+    told = "they meet at NFE adaptive: leave --nfe out, or type --nfe adaptive"
+    assert refused.stderr.strip().endswith(told)
+    assert cli(*asked, "adaptive").exit_code == cli(*asked[:-1]).exit_code == 0
+
+
+def test_of_the_records_that_ship_the_one_without_a_value_is_named(cli: Cwbench) -> None:
+    asked = ("compare", "dps (steps=20, zeta=1.5)", "fm", "--task", "super-resolution",
+             "--results", RECORDS, "--preset", "quick", "--nfe")  # fmt: skip
+    refused = cli(*asked, "3")
+    assert (refused.exit_code, "on record" in refused.stderr) == (2, False)
+    assert "'dps (steps=20, zeta=1.5)' has no NFE to ask for and takes 20 calls" in refused.stderr
+    assert "they meet at NFE 20: leave --nfe out, or type --nfe 20" in refused.stderr
+    assert cli(*asked, "20").exit_code == 0

@@ -243,6 +243,29 @@ def test_unknown_names_are_told_with_those_on_record(results: Path, five: object
         cwbench.compare("a", "b", results, metric="energy")
 
 
+def test_each_that_lacks_a_value_is_told_with_what_it_has(
+    results: Path, five: object, write: Write
+) -> None:
+    def refused(b: str, **asked: Any) -> str:
+        with pytest.raises(UsageError) as error:
+            cwbench.compare("a", b, results, **asked)
+        return str(error.value)
+
+    write({"ew2sq@nfe=10": NOISE[0]}, method="late")
+    write({}, method="lost", status="failed", error="boom\nfar away")
+    write({}, method="unable", status="skipped", error="it needs a likelihood")
+    write({"ew2sq@nfe=3": NOISE[0]}, task="u", method="elsewhere")
+    at_7 = refused("b", nfe=7)
+    each = ", ".join(f"'{name}' has ew2sq at NFE 3, adaptive alone" for name in ("a", "b"))
+    assert f"at NFE 7; t / quick: {each}, they meet" in at_7
+    assert "they meet at NFE 3, adaptive: leave --nfe out, or type --nfe adaptive" in at_7
+    late = refused("late")
+    assert late.endswith("t / quick: 'late' has ew2sq at NFE 10 alone")
+    assert refused("lost").endswith("'lost' has no result there (seed 0 failed: boom)")
+    assert refused("unable").endswith("'unable' was skipped there (it needs a likelihood)")
+    assert refused("elsewhere").endswith("'a' is on t / quick; 'elsewhere' is on u / quick")
+
+
 def test_what_is_never_compared_is_told_by_track(results: Path, five: object, write: Write) -> None:
     write({"ew2sq": NOISE[0]}, method="outside", track="external")
     with pytest.raises(UsageError, match=r"'outside' is on track 'external' .* never compared"):

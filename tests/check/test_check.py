@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import check_metric_plugins as broken_metrics
 import check_plugins as broken
 import check_task_plugins as broken_tasks
 import pytest
 import torch
+from torch import Generator, Tensor
 
 from cwbench.check import check
 from cwbench.check.calibration import rank_p_values
@@ -77,6 +79,15 @@ def test_every_check_has_a_name_and_says_what_it_expects() -> None:
         for each in checks:
             assert expectation(each).endswith("."), each
             assert 20 < len(expectation(each)) < 110, each
+
+
+def test_numbers_beyond_float32_are_told_as_that() -> None:
+    def sample(self: Any, y: Tensor, n: int, generator: Generator, nfe: Any = None) -> Tensor:
+        return broken.Good.sample(self, y, n, generator).double() * 1e200
+
+    cls = type("Mine", (broken.Good,), {"__doc__": "x", "sample": sample})
+    found = failures(METHOD_CHECKS, MethodSubject(cls))
+    assert "numbers lie beyond its largest, 3.4e+38" in found["finite"]
 
 
 def test_an_excuse_needs_a_reason_and_a_check() -> None:

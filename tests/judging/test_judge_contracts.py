@@ -12,9 +12,9 @@ from torch import Generator, Tensor
 
 from cwbench.errors import ContractError
 from cwbench.judging import by_observation as evaluation
-from cwbench.judging.by_observation import as_samples
 from cwbench.judging.choice import chosen_metrics, offers
 from cwbench.judging.judge import Judge
+from cwbench.judging.taken import as_samples
 from cwbench.metric import SplitMetric
 from cwbench.metrics.mixture import ModeWeights
 from cwbench.metrics.moments import CovarianceError, MeanError
@@ -73,6 +73,15 @@ def test_a_posterior_that_is_not_finite_is_an_error_of_the_task() -> None:
 
     with pytest.raises(ContractError, match="sample_posterior of shifted is not finite"):
         _ = Judge(Broken(), PRESET).reference
+
+
+def test_a_posterior_beyond_float32_is_told_as_that() -> None:
+    class Far(Shifted):
+        def sample_posterior(self, y: Tensor, n: int, generator: Generator) -> Tensor:
+            return super().sample_posterior(y, n, generator).double() * 0 + 1e39
+
+    with pytest.raises(ContractError, match=r"not finite in float32: .* beyond its largest, 3\.4e"):
+        _ = Judge(Far(), PRESET).reference
 
 
 def test_a_metric_of_the_wrong_shape_is_refused(judge, samples) -> None:

@@ -236,15 +236,62 @@ def test_a_file_that_holds_no_such_samples_is_refused(content: str, tmp_path: Pa
     assert not (tmp_path / "r").exists()
 
 
-def test_samples_of_another_type_are_a_line_without_frames(
+SMOKE = ("evaluate", "--task", "gaussian-linear", "--preset", "smoke", "--samples")
+
+
+@pytest.mark.parametrize("kind", ["int16", "int64", "bool", "complex64"])
+@pytest.mark.parametrize("ending", ["npy", "safetensors"])
+def test_samples_of_another_type_are_refused_before_anything_is_written(
+    kind: str, ending: str, tmp_path: Path, results: Path, cli: Callable
+) -> None:
+    """As a wrong shape is; what is to be typed makes a file that is taken."""
+    path, x = tmp_path / f"mine.{ending}", np.zeros((8, 200, 5), dtype=kind)
+    if ending == "npy":
+        np.save(path, x)
+    else:
+        save_file({"samples": torch.from_numpy(x)}, path)
+    done = cli(*SMOKE, path)
+    assert done.exit_code == 2
+    assert "Traceback" not in done.stderr
+    assert f"holds {kind}; real floating numbers are needed" in done.stderr
+    assert not results.exists()
+    typed = done.stderr.partition("Save float32: ")[2].strip()
+    given = x if ending == "npy" else torch.from_numpy(x)
+    names = {"numpy": np, "save_file": save_file, "path": path, "x": given}
+    eval(typed, names)  # noqa: S307 - the words of the error
+    assert cli(*SMOKE, path, "--no-figures").exit_code == 0
+
+
+def test_finite_numbers_beyond_float32_are_told_as_that(
     tmp_path: Path, results: Path, cli: Callable
 ) -> None:
-    """What is ours says what is needed; frames would hide it."""
-    np.save(tmp_path / "mine.npy", np.zeros((8, 200, 5), dtype="int64"))
-    done = cli(
-        "evaluate", "--samples", tmp_path / "mine.npy", "--task", "gaussian-linear", "--preset",
-        "smoke",
-    )  # fmt: skip
-    assert done.exit_code == 1
-    assert "Traceback" not in done.stderr
-    assert "returned torch.int64; real floating numbers are needed" in done.stderr
+    """`numpy.isfinite` of the file is true; float32 ends at 2**128 (1 - 2**-24)."""
+    x = np.zeros((8, 200, 5))
+    x[0], x[1, 0] = 1e300, -(2.0**128)
+    x[2, 0] = 2.0**128 - 2.0**104
+    for name, text in (
+        ("far", "1,005 of 8,000 numbers lie beyond its largest, 3.4e+38;"),
+        ("mixed", "1,005 of 8,000 numbers lie beyond its largest, 3.4e+38, 2 are NaN or infinite;"),
+    ):
+        np.save(tmp_path / f"{name}.npy", x)
+        done = cli(*SMOKE, tmp_path / f"{name}.npy")
+        assert done.exit_code == 1
+        told = f"diverged: samples are not finite in float32: {text} the main metric has no value"
+        assert told in done.stderr
+        x[7, 0, :2] = np.nan, np.inf
+    x[:2] = np.nan
+    np.save(tmp_path / "nan.npy", x)
+    assert "samples are not finite: 2,002 of 8,000 numbers;" in cli(
+        *SMOKE, tmp_path / "nan.npy"
+    ).stderr  # fmt: skip
+
+
+def test_each_nfe_says_what_is_wrong_with_its_own_samples(results: Path) -> None:
+    def flow(y: Tensor, n: int, generator: Generator, nfe: int) -> Tensor:
+        x = exact(y, n, generator).double()
+        x[0, 0, :nfe] = math.nan if nfe == 1 else 1e39
+        return x
+
+    record = evaluate(flow, nfe=[1, 3], settings={"preset.observations": 3})
+    assert record.status == "diverged"
+    assert "not finite: 1 of 3,000 numbers" in str(record.error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,18 @@ from cwbench.boards.gathering import boards
 from cwbench.errors import CwbenchError, UsageError
 from cwbench.records import runs as records
 from cwbench.records.record import Record, without_paths
+from cwbench.running.named import named
 from cwbench.running.recorded import identity_of
 from cwbench.running.recorded import without_paths as text_without_paths
 from cwbench.running.request import resolve
 from cwbench.running.score import score
+from cwbench.settings import Several
 from cwbench.sweeping.job import run_name
 from cwbench.sweeping.request import sweep_request
 from cwbench.sweeping.worker import lost_record
 from cwbench.task import Params
+from cwbench.verifying import identity
+from cwbench.verifying.found import Problem, Verified
 from cwbench.verifying.verify import verify
 
 Cwbench = Callable[..., Result]
@@ -236,7 +241,7 @@ class Mine(cwbench.Method):
         pass
 
     def sample(self, y, n, generator, nfe=None):
-        return torch.zeros(len(y), n, *self.problem.x_shape)
+        return torch.zeros(len(y), n, *self.spec.x_shape)
 
     def state_dict(self):
         return {}
@@ -290,3 +295,114 @@ def test_a_file_of_a_task_counts_by_its_content(tmp_path: Path) -> None:
 def test_the_task_is_still_told_that_it_needs_a_folder(run: Run) -> None:
     with pytest.raises(UsageError, match="needs a folder"):
         run("prior", "deblurring", settings={"prior": "images"})
+
+
+@pytest.fixture
+def mixed(folder: Path, tmp_path: Path, run: Run) -> dict[str, Record]:
+    """Runs of two folders, and one of the same task whose prior is no folder."""
+    made = {
+        "ours": on(folder, run),
+        "theirs": on(images(tmp_path / "others", 1), run),
+        "digits": run("linear-gaussian", "deblurring", settings={"preset.observations": 3}),
+    }
+    assert all(record.status == "ok" for record in made.values())
+    return made
+
+
+def verified(results: Path, made: dict[str, Record], *roots: object) -> dict[str, Verified]:
+    settings = {"root": Several(roots) if len(roots) > 1 else roots[0]}
+    found = {one.directory.resolve(): one for one in verify(results, settings=settings)}
+    return {name: found[Path(str(each.directory)).resolve()] for name, each in made.items()}
+
+
+def test_a_folder_is_for_the_records_it_was_made_of_and_for_no_others(
+    mixed: dict[str, Record], folder: Path, tmp_path: Path, results: Path, cli: Cwbench
+) -> None:
+    found = verified(results, mixed, folder)
+    assert not any(one.problems for one in found.values())
+    assert [found[name].verdict for name in mixed] == ["ok", "hashes only", "ok"]
+    (said,) = found["theirs"].unchecked
+    assert said.startswith(f"not rescored: root={str(folder)!r} leads to other data than the")
+    assert mixed["theirs"].task["fingerprint"] in said
+    others = tmp_path / "others"
+    shown = cli("verify", results, "--set", f"root={others}", "--set", f"root={folder}")
+    assert shown.exit_code == 0
+    assert "3 runs, 0 with problems; scored again from samples: 3" in shown.output
+    for order in ([folder, others], [others, folder]):
+        assert all(one.rescored for one in verified(results, mixed, *order).values())
+
+
+def test_a_folder_that_is_of_no_record_refuses_those_that_have_nothing_else(
+    mixed: dict[str, Record], folder: Path, tmp_path: Path, results: Path
+) -> None:
+    stray = images(tmp_path / "stray", 2)
+    alone = verified(results, mixed, stray)
+    assert [alone[name].verdict for name in mixed] == ["refused", "refused", "ok"]
+    beside = verified(results, mixed, stray, folder)
+    assert [beside[name].verdict for name in mixed] == ["ok", "refused", "ok"]
+    assert all("leads to other data" in one for one in beside["theirs"].problems)
+    others = tmp_path / "others"
+    Image.new("L", (8, 8)).save(others / "0.png")  # the data of that record, edited
+    edited = verified(results, mixed, folder, others)
+    assert [edited[name].verdict for name in mixed] == ["ok", "refused", "ok"]
+
+
+def test_values_of_other_data_are_refused_by_their_own_folder(
+    mixed: dict[str, Record], folder: Path, tmp_path: Path, results: Path
+) -> None:
+    """Samples of one folder's run, put beside the record of another with their hash."""
+    to, of = (Path(str(mixed[name].directory)) for name in ("theirs", "ours"))
+    name = "samples.safetensors"
+    shutil.copy(of / name, to)
+    content = json.loads((to / "record.json").read_text())
+    content["files"] = content["files"] | {name: mixed["ours"].files[name]}
+    del content["seal"]
+    (to / "record.json").write_text(json.dumps(content))
+    both, without = (
+        verified(results, mixed, *roots)["theirs"]
+        for roots in ((folder, tmp_path / "others"), (folder,))
+    )
+    assert any("from the samples beside it" in problem for problem in both.problems)
+    assert not (without.rescored or without.redrawn)
+
+
+def test_score_and_plot_take_a_folder_for_the_records_that_have_one(
+    mixed: dict[str, Record], folder: Path, cli: Cwbench
+) -> None:
+    ids = [mixed[name].run_id for name in ("ours", "digits")]
+    done = cli("score", *ids, "--set", f"root={folder}", "--metrics", "energy-score")
+    assert done.exit_code == 0, done.output
+    refused = cli("plot", ids[1], "--set", f"root={folder}")
+    assert refused.exit_code == 2
+    assert "no record has a setting that names files or folders" in refused.stderr
+
+
+def test_data_of_a_prior_without_a_folder_follow_from_the_settings(
+    mixed: dict[str, Record],
+) -> None:
+    """The task has a setting that may name a folder; this record does not use it."""
+    honest, wrong = mixed["digits"], mixed["ours"].task["fingerprint"]
+    forged = replace(honest, task=honest.task | {"fingerprint": wrong})
+    assert not list(identity.data(honest))
+    (problem,) = identity.data(forged)
+    assert isinstance(problem, Problem)
+    assert wrong in problem
+
+
+def test_the_file_of_another_record_costs_no_check_of_samples(
+    tmp_path: Path, results: Path, run: Run
+) -> None:
+    plugin, made = tmp_path / "mine.py", {}
+    plugin.write_text(WITH_FILE)
+    for name in "ab":
+        weights = tmp_path / f"{name}.bin"
+        weights.write_bytes(name.encode())
+        made[name] = run(f"{plugin}:Mine", settings={"weights": str(weights)})
+    given, files = {"weights": tmp_path / "a.bin"}, named(method=[f"{plugin}:Mine"])
+    found = {one.directory.resolve(): one for one in verify(results, settings=given, files=files)}
+    a, b = (found[Path(str(made[name].directory)).resolve()] for name in "ab")
+    assert a.rescored, str(a)
+    assert b.rescored and not b.redrawn
+    assert any(said.startswith("not redrawn: weights=") for said in b.unchecked)
+    assert not any(said.startswith("not re") and "weights" in said for said in a.unchecked)
+    assert not [*a.problems, *b.problems]
