@@ -36,7 +36,7 @@ def main() -> None:
             fitted = network(d).fit(points[train], labels[train])
             seconds = time.process_time() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        print(f"| {d} | {UNITS * d} | {seconds:.2g} | {fitted.n_iter_} | {peak:.1f} |", flush=True)
+        print(f"| {d} | {UNITS * d} | {seconds:.3g} | {fitted.n_iter_} | {peak:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ SEED = 1
 UNITS = 10
 """Of a layer for each number of x."""
 COSTLY = 256
-"""Numbers of x from which on a fit takes ten seconds and more of a core (`benchmarks/c2st.py`)."""
+"""Numbers of x from which on a fit takes six seconds of a core and more (`benchmarks/c2st.py`)."""
 
 
 class ClassifierTwoSampleTest(ReferenceMetric):
@@ -37,7 +37,7 @@ class ClassifierTwoSampleTest(ReferenceMetric):
     layers of 10 d rectified units, Adam. Where the reference does not vary, it is not scaled.
 
     The layers grow with d, and ten networks are trained at each observation and NFE, five more for
-    its floor. With 50 samples a side one took a core 0.4 s at d = 64, 12 s at 256 and 91 s at 784
+    its floor. With 50 samples a side one took a core 0.5 s at d = 64, 6 s at 256 and 110 s at 784
     (`python -m benchmarks.c2st`), there with 4 GB.
     """
 
@@ -63,9 +63,9 @@ class ClassifierTwoSampleTest(ReferenceMetric):
             return None
         return (
             f"c2st trains {2 * FOLDS} networks with two layers of {UNITS * d:,} units at each "
-            f"observation and NFE, and {FOLDS} more for its floor; at d = 784 a core took a minute "
-            "and a half and 4 GB for each. Leave it out: energy-white and ew2sq-leading, computed "
-            "by default from 256 numbers of x on, take seconds"
+            f"observation and NFE, and {FOLDS} more for its floor; at d = 784 a core took two "
+            "minutes and 4 GB for each. Leave it out: energy-white and ew2sq-leading, computed by "
+            "default from 256 numbers of x on, take seconds"
         )
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
