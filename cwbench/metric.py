@@ -126,6 +126,10 @@ class Metric(ABC):
         """Itself if it compares generated images with real ones, else None."""
         return None
 
+    def costs(self) -> str | None:
+        """What a run should know before it starts that takes long over it; None of the others."""
+        return None
+
     def take_images(self, n: int) -> str | None:
         """Take the number of images that a run generates; why they do not do, or None."""
         return None

@@ -25,7 +25,7 @@ class Preset(BaseModel):
     `3 * steps * batch_size` passes, whatever a method spends them on.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     training_pairs: PositiveInt = Field(description="joint samples (x, y) in the training set")
     steps: PositiveInt = Field(description="optimiser steps of a flow on one batch each")

@@ -47,9 +47,9 @@ KEPT_NUMBERS = 2**25
 
 
 class Params(NothingIdle):
-    """Base of all settings: checked once, frozen, unknown keys refused."""
+    """Base of all settings: checked once, frozen, unknown keys and numbers without end refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class UnitParams(Params):

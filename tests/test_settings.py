@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from cwbench import settings
+from cwbench import registry, settings
 from cwbench.errors import UsageError
+from cwbench.preset import Preset
 from cwbench.running.request import Request, resolve
 from cwbench.settings import keyed_values, validated
 from cwbench.task import Params
@@ -96,6 +99,40 @@ def test_a_value_out_of_range_is_refused_by_name(assignment: str) -> None:
 @pytest.mark.parametrize(("typed", "beta"), [("inf", math.inf), ("auto", "auto"), ("400", 400.0)])
 def test_beta_takes_numbers_infinity_and_auto(typed: str, beta: float | str) -> None:
     assert with_settings(f"beta={typed}").method_params.beta == beta
+
+
+INFINITE = {("cot-fm", "beta"), ("sd-fm", "beta")}
+"""Where infinity means something."""
+
+
+def takes_numbers(annotation: Any) -> bool:
+    return annotation is float or any(map(takes_numbers, typing.get_args(annotation)))
+
+
+def owners() -> list[tuple[str, type[BaseModel]]]:
+    plugins = [p for p in registry.plugins() if p.kind != "metric" and p.distribution == "cwbench"]
+    return [(p.name, p.load().Params) for p in plugins] + [("preset", Preset)]
+
+
+def test_every_number_has_to_be_finite() -> None:
+    sizes = {"training_pairs": 1, "steps": 1, "observations": 2, "samples": 2}
+    told: dict[tuple[str, str], set[str]] = {}
+    for owner, model in owners():
+        given = sizes if model is Preset else {}
+        for name, field in model.model_fields.items():
+            if not takes_numbers(field.annotation) or typing.get_origin(field.annotation) is tuple:
+                continue
+            for value in ("nan", "inf", "-inf"):
+                if value == "inf" and (owner, name) in INFINITE:
+                    continue
+                with pytest.raises(UsageError) as caught:
+                    validated(model, given | {name: value}, owner)
+                told.setdefault((owner, name), set()).add(str(caught.value))
+    assert len(told) > 100
+    for setting in told.keys() - INFINITE:
+        assert all("should be a finite number" in text for text in told[setting]), setting
+    for setting in INFINITE:
+        assert all("must be at least 0, inf" in text for text in told[setting])
 
 
 def test_infinity_survives_json() -> None:

@@ -11,6 +11,7 @@ import cwbench
 from cwbench.cli import catalogue, leaderboard, plot, plugins, results, run, sweep, theory
 from cwbench.machine.guests import ending
 from cwbench.machine.terminals import writable
+from cwbench.running.warned import warn_in_a_line
 
 
 class _Program(click.Group):
@@ -22,6 +23,7 @@ class _Program(click.Group):
             return super().__call__(*arguments, **options)
         for stream in (sys.stdout, sys.stderr):
             writable(stream)
+        warn_in_a_line()
         return ending(self.main)
 
 

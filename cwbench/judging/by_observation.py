@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -34,7 +33,7 @@ from cwbench.judging.uniformity import highest, uniformity
 from cwbench.judging.units import distance_units
 from cwbench.machine import tensors
 from cwbench.machine.cpu import cores, single_threaded
-from cwbench.machine.signals import heed
+from cwbench.machine.signals import heed, threads
 from cwbench.machine.streams import stream
 from cwbench.metric import (
     CalibrationMetric,
@@ -189,7 +188,7 @@ class ObservationJudge:
     def sliced(self, score: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
         """Apply a metric to copies of slices of observations, in parallel threads."""
         slices = list(zip(*(argument.split(SLICE) for argument in arguments), strict=True))
-        with single_threaded(), ThreadPoolExecutor(cores()) as pool:
+        with single_threaded(), threads(cores()) as pool:
             each = pool.map if len(slices) > 1 else map  # a thread costs as much as a small slice
             parts = list(each(lambda part: _of_slice(score, part), slices))
         scores = torch.cat([torch.as_tensor(part, dtype=torch.float64) for part in parts])

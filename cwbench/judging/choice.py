@@ -7,11 +7,13 @@ file.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from cwbench import registry
 from cwbench.errors import ContractError, UsageError
+from cwbench.judging.failing import attempt
 from cwbench.machine.streams import stream
 from cwbench.metric import Metric, Need
 from cwbench.task import Task
@@ -87,6 +89,13 @@ def _from_files(names: Iterable[str]) -> Iterator[registry.Loaded]:
             )
         taken[name] = f"metric of {typed}"
         yield origin
+
+
+def warn_of_costs(metrics: Iterable[Metric]) -> None:
+    """Warn of metrics that take long, before they are computed."""
+    told = (attempt(metric.costs) for metric in metrics)  # one that fails will say so itself
+    for cost in dict.fromkeys(text for text in told if isinstance(text, str)):
+        warnings.warn(cost, stacklevel=2)
 
 
 def imports(plugin: registry.Plugin) -> bool:

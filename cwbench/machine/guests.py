@@ -27,6 +27,9 @@ LEAVE_SECONDS = 5.0
 """What threads and exit handlers that are left have to end."""
 PR_SET_CHILD_SUBREAPER = 36
 
+_exit = os._exit
+"""While guests are there, `os._exit` raises (`alone`)."""
+
 _is_program = False
 """Whether this process ends with its command: then what is left never gets standard output back."""
 
@@ -163,9 +166,23 @@ def ending(command: Callable[[], object]) -> NoReturn:
     sys.exit(status)
 
 
+def is_program() -> bool:
+    """Whether this process is a program of ours, which ends with its command."""
+    return _is_program
+
+
+def end_at_once(status: int) -> NoReturn:
+    """End this process and what it has started, whatever its other threads do."""
+    import psutil
+
+    for child in psutil.Process().children():
+        _end(child)
+    _exit(status)
+
+
 def _leave(status: int) -> NoReturn:
     time.sleep(LEAVE_SECONDS)
-    os._exit(status)
+    _exit(status)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from cwbench.machine.signals import heed
+
 
 def per_observation(distance: Callable[[Tensor, Tensor], float], a: Tensor, b: Tensor) -> Tensor:
     """`distance` of points `(n, d)` for each of m observations, float64 with shape `(m,)`.
@@ -16,8 +18,11 @@ def per_observation(distance: Callable[[Tensor, Tensor], float], a: Tensor, b: T
         a: samples with shape `(m, n, *x_shape)`.
         b: samples with shape `(m, n, *x_shape)`.
     """
-    pairs = zip(flatten_x(a), flatten_x(b), strict=True)
-    return torch.tensor([distance(p, q) for p, q in pairs], dtype=torch.float64)
+    distances = []
+    for p, q in zip(flatten_x(a), flatten_x(b), strict=True):
+        heed()
+        distances.append(distance(p, q))
+    return torch.tensor(distances, dtype=torch.float64)
 
 
 def flatten_x(samples: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from cwbench.errors import ContractError, UsageError
 from cwbench.judging.difficulty import Difficulty
 from cwbench.records.tables import LEAST_GAP
 from cwbench.running.request import configured_task
+from cwbench.settings import NothingIdle
 from cwbench.task import Task
 
 BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
@@ -40,9 +41,9 @@ def description(name: str, task: Task | None = None) -> str:
         "",
     ]
     parts += [summary, ""]
-    parts += _facts(info)
+    parts += _facts(info, task)
     if kind != "metric":
-        parts += ["", "settings", *_settings(cls.Params)]
+        parts += ["", "settings", *_settings(task.params if task else cls.Params)]
     if kind == "task":
         parts += ["", "presets", *_presets(info.presets)]
     return "\n".join([*parts, "", *_cited(cls)])
@@ -97,7 +98,7 @@ def _modes_text(found: Difficulty) -> str:
     return text
 
 
-def _facts(info: Any) -> list[str]:
+def _facts(info: Any, task: Task | None) -> list[str]:
     shown = (
         "version",
         "role",
@@ -114,24 +115,48 @@ def _facts(info: Any) -> list[str]:
         "sees",
         "symmetric",
     )
-    facts = [(name, getattr(info, name)) for name in shown if hasattr(info, name)]
+    facts = {name: getattr(info, name) for name in shown if hasattr(info, name)}
+    if task:
+        facts["main_metric"] = task.main_metric
     return [
         f"  {n}: {', '.join(sorted(v)) if isinstance(v, frozenset) else v}"
-        for n, v in facts
+        for n, v in facts.items()
         if v != ""
     ]
 
 
-def _settings(params: type[BaseModel]) -> list[str]:
-    properties = params.model_json_schema().get("properties", {})
+def _settings(params: BaseModel | type[BaseModel]) -> list[str]:
+    """A line each, with the values of a task, else with those of a class by default."""
+    model = params if isinstance(params, type) else type(params)
+    properties = model.model_json_schema().get("properties", {})
     if not properties:
         return ["  none"]
-    return [_setting(name, field, properties[name]) for name, field in params.model_fields.items()]
+    fields = model.model_fields.items()
+    own = {name: field.get_default(call_default_factory=True) for name, field in fields}
+    here = params.standard_settings() if isinstance(params, NothingIdle) else own
+    held = own if isinstance(params, type) else dict(params)
+    return [
+        f"  {name} = {held[name]}  ({_range(field, properties[name])})  {field.description or ''}"
+        f"{_origin(held[name], here[name], own[name])}"
+        for name, field in fields
+    ]
 
 
-def _setting(name: str, field: FieldInfo, schema: dict[str, Any]) -> str:
-    allowed = _allowed(schema) or str(field.annotation).replace("typing.", "")
-    return f"  {name} = {field.get_default()}  ({allowed})  {field.description or ''}"
+def _origin(value: Any, here: Any, own: Any) -> str:
+    """Where a value comes from that is not its setting's own default.
+
+    Args:
+        value: what the task has.
+        here: the default beside the other settings.
+        own: that of the setting alone.
+    """
+    if value != here:
+        return f"  [set; default {here}]"
+    return "" if here == own else f"  [default under these settings; else {own}]"
+
+
+def _range(field: FieldInfo, schema: dict[str, Any]) -> str:
+    return _allowed(schema) or str(field.annotation).replace("typing.", "")
 
 
 def _allowed(schema: dict[str, Any]) -> str:

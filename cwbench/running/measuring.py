@@ -12,6 +12,7 @@ from torch import Tensor
 from cwbench.door import copied
 from cwbench.errors import ContractError, CwbenchError, DivergedError, Interrupted
 from cwbench.judging.by_image import RealImages
+from cwbench.judging.choice import warn_of_costs
 from cwbench.judging.failing import Failed, attempt
 from cwbench.judging.judge import Judge
 from cwbench.judging.measured import Measured
@@ -126,6 +127,11 @@ def sound(previous: Record, place: Place) -> Record | None:
         return previous
     place.progress.message("the files beside the record are not the ones it names; measuring anew")
     return None
+
+
+def tell_costs(request: Request, kept: Record | None) -> None:
+    """Warn of what is missing that takes long."""
+    warn_of_costs(metric for _, wanted in missing(request, kept) for metric in wanted.values())
 
 
 def measure(

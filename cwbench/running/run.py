@@ -213,7 +213,7 @@ class Runner:
         """The place of the work inside; a signal stops it, progress goes to log and terminal."""
         here = self.directory.absolute()  # a method may go elsewhere
         log = here / "log.txt"
-        with progress_of(log, quiet=quiet) as progress, stop_on_signal(self.stop):
+        with progress_of(log, quiet=quiet) as progress, stop_on_signal(self.stop, insist=True):
             often = self.checkpoint_seconds
             yield Place(here, progress, self.stop, self.processes, often, self._cache)
 
@@ -231,7 +231,7 @@ class Runner:
         started, outcome = datetime.now(UTC), Outcome()
         bound = bind(self.request, self.device)
         if self.processes.agreed(decision=False) and isinstance(bound, Bound):
-            with stop_on_signal(self.stop):
+            with stop_on_signal(self.stop, insist=True):
                 place = Place(
                     self.directory, stop=self.stop, processes=self.processes,
                     checkpoint_seconds=self.checkpoint_seconds,
@@ -286,10 +286,10 @@ class Runner:
         task, method = request.task.info.name, request.method.info.name
         say(f"{task} / {method} / {request.preset_name} / seed {request.seed}")
         kept = measuring.sound(previous, place) if previous and previous.status == "ok" else None
-        outcome = Outcome(dict(kept.metrics) if kept else {})
-        measured: list[Method] = []
+        outcome, measured = Outcome(dict(kept.metrics) if kept else {}), list[Method]()
 
         def work() -> Ending:
+            measuring.tell_costs(request, kept)
             judge, bound = self._judge(), bind(request, self.device)
             if isinstance(bound, str):
                 return "skipped", bound
@@ -326,6 +326,7 @@ class Runner:
                 raise CwbenchError("neither its samples nor its model are stored; only a new run")
             with visiting():
                 bound = self._restored(previous, place, outcome)
+        measuring.tell_costs(request, kept)
         measurable = {metric_id(m, n) for n, some in missing(request, None) for m in some.values()}
         outcome.metrics = {i: e for i, e in previous.metrics.items() if kept or i not in measurable}
         with visiting():

@@ -21,6 +21,7 @@ from typing import Any
 
 from cwbench.errors import CwbenchError
 from cwbench.machine.guests import ending
+from cwbench.running.warned import warn_in_a_line
 from cwbench.sweeping.limits import variables
 
 TOLD = 78
@@ -94,6 +95,7 @@ def from_json(text: str) -> Job:
 
 def main() -> None:
     """Carry out the job on standard input, in this process."""
+    warn_in_a_line()
     lifeline = os.dup(0)
     with Path(os.devnull).open() as nothing:  # a plugin that reads its input gets none
         os.dup2(nothing.fileno(), 0)

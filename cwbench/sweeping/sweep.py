@@ -23,6 +23,7 @@ from typing import Any
 import torch
 
 from cwbench.errors import NewerSchemaError, UsageError, unknown
+from cwbench.judging.choice import warn_of_costs
 from cwbench.machine.environment import device_of
 from cwbench.machine.files import sha256_of
 from cwbench.machine.signals import stop_on_signal
@@ -210,6 +211,7 @@ def planned(matrix: Matrix, results: Path, options: Options) -> list[Planned | R
         )
         for combination in there.combinations()
     ]
+    warn_of_costs(m for run in runs if run.to_do for m in run.runner.request.metrics.values())
     beside = engines.parallel(options.engine, sum(run.to_do for run in runs))
     for run in runs:
         run.parallel = beside

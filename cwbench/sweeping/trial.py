@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from cwbench import registry
 from cwbench.errors import ContractError, CwbenchError
 from cwbench.machine.guests import alone, apart, end_all_of, ending, visiting
+from cwbench.running.warned import warn_in_a_line
 
 if TYPE_CHECKING:
     from cwbench.sweeping.matrix import Matrix
@@ -203,6 +204,8 @@ def _ends(process: subprocess.Popen[bytes], deadline: float) -> bool:
 def main() -> None:
     """Answer what standard input asks, line by line: null, or what is wrong."""
     import cwbench.sweeping.matrix  # noqa: F401 - so that the time is the plugin's own
+
+    warn_in_a_line()
 
     try:
         with apart() as answers, alone():

@@ -48,7 +48,6 @@ class EightGaussiansMoonsParams(Params):
     latent_variance: float = Field(
         0.1,
         gt=0,
-        allow_inf_nan=False,
         description="of each of the eight Gaussians; that of the published numbers is 0.316",
     )
 

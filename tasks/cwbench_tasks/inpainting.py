@@ -6,6 +6,7 @@ says so much that hardly one mode is left: those settings are nearly Gaussian.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor
 
+from cwbench.errors import UsageError
 from cwbench.task import TaskInfo
 from cwbench_tasks.imaging import DATA_NOTES, IMAGE_PRESETS, ImagingParams, ImagingTask
 from cwbench_tasks.operators import Operator, selection
@@ -68,16 +70,36 @@ class Inpainting(ImagingTask):
 
 
 def random_pixels(shape: tuple[int, int], share: float, seed: int) -> Tensor:
-    """A mask with so many pixels as the share comes to, at least one."""
+    """A mask with so many pixels as the share comes to.
+
+    Raises:
+        UsageError: if that is less than one.
+    """
     pixels = shape[0] * shape[1]
+    _refuse_less_than_one("seen", share, pixels, f"of {pixels} pixels")
     order = torch.randperm(pixels, generator=Generator().manual_seed(seed))
-    return (order < max(1, round(share * pixels))).reshape(shape)
+    return (order < round(share * pixels)).reshape(shape)
 
 
 def around_hole(shape: tuple[int, int], side: float) -> Tensor:
-    """A mask that is false in the middle, over `side` times the height and the width."""
+    """A mask that is false in the middle, over `side` times the height and the width.
+
+    Raises:
+        UsageError: if that is less than one pixel.
+    """
+    _refuse_less_than_one("hole", side, min(shape), f"of a side of {min(shape)} pixels")
     seen = torch.ones(shape, dtype=torch.bool)
-    lost = [max(1, round(side * length)) for length in shape]
+    lost = [round(side * length) for length in shape]
     first = [(length - count) // 2 for length, count in zip(shape, lost, strict=True)]
     seen[first[0] : first[0] + lost[0], first[1] : first[1] + lost[1]] = False
     return seen
+
+
+def _refuse_less_than_one(setting: str, share: float, whole: int, told: str) -> None:
+    """A share that comes to no pixel would be another setting of the same problem."""
+    if round(share * whole, 9) < 1:
+        least = math.ceil(1e6 / whole) / 1e6
+        raise UsageError(
+            f"{setting} = {share:g} {told} is less than one; choose at least {least:g}, e.g. "
+            f"--set task.{setting}={least:g}"
+        )

@@ -36,10 +36,14 @@ SIXTEEN_BITS = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 
 
 class Picture(NamedTuple):
-    """An image as uint8 with shape `(channels, height, width)`, and how many more its file has."""
+    """An image as uint8 with shape `(channels, height, width)`.
+
+    With how many more its file has, and whether it was enlarged to this size.
+    """
 
     pixels: Pixels
     further: int
+    enlarged: bool
 
 
 def image_files(root: Path) -> list[Path]:
@@ -95,7 +99,7 @@ def _is_image(path: Path) -> bool:
 def read_all(
     paths: Sequence[Path], *, size: int | None, colour: Colour, smallest: int = 1
 ) -> list[Pixels]:
-    """Read files; a warning says how many further pages or frames of them are left out.
+    """Read files; warnings count pages or frames left out, and images that had to be enlarged.
 
     Args:
         paths: the files.
@@ -113,6 +117,13 @@ def read_all(
     if longer:
         warnings.warn(
             f"left out: further pages or frames, {sum(longer)} in all, in {len(longer)} files",
+            stacklevel=2,
+        )
+    enlarged = sum(picture.enlarged for picture in pictures)
+    if enlarged:
+        warnings.warn(
+            f"{enlarged} of {len(pictures)} images are smaller than {size}x{size} pixels and were "
+            "enlarged, which adds no detail; choose a smaller size, or take them out",
             stacklevel=2,
         )
     return [picture.pixels for picture in pictures]
@@ -134,6 +145,7 @@ def read(path: Path, size: int | None, colour: Colour, smallest: int = 1) -> Pic
         raise UsageError(
             f"{str(path)!r} cannot be read as an image ({error}); repair it or take it out"
         ) from None
+    enlarged = size is not None and min(image.size) < size
     if size is not None:
         if min(image.size) < smallest:
             raise UsageError(
@@ -142,7 +154,7 @@ def read(path: Path, size: int | None, colour: Colour, smallest: int = 1) -> Pic
             )
         image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
     pixels: Pixels = np.asarray(image, dtype=np.uint8)
-    return Picture(pixels[None] if grey else pixels.transpose(2, 0, 1), further)
+    return Picture(pixels[None] if grey else pixels.transpose(2, 0, 1), further, enlarged)
 
 
 def _upright(file: Image, path: Path) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cwbench.api import load_task
 from cwbench.cli.main import main
 from cwbench.errors import UsageError
 from cwbench_tasks.imaging import ImagingTask
+from cwbench_tasks.inpainting import random_pixels
 
 Make = Callable[..., ImagingTask]
 
@@ -239,3 +241,27 @@ def test_bad_settings_are_told_on_the_command_line(
     assert stopped.value.code == 2
     assert told in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("prior", "setting", "least"),
+    [
+        ("digits", "seen", "0.015625"),  # one of 64
+        ("mnist", "seen", "0.001276"),  # of 784
+        ("digits", "hole", "0.125"),  # a side of one of 8
+        ("mnist", "hole", "0.035715"),  # of 28
+    ],
+)
+def test_a_share_that_comes_to_no_pixel_is_refused(prior: str, setting: str, least: str) -> None:
+    mask = {"seen": "random", "hole": "hole"}[setting]
+    with pytest.raises(UsageError, match=f"less than one; choose at least {least}, ") as caught:
+        load_task("inpainting", prior=prior, mask=mask, **{setting: 0.99 * float(least)})
+    assert f"--set task.{setting}={least}" in str(caught.value)
+    task = load_task("inpainting", prior=prior, mask=mask, **{setting: float(least)})
+    pixels = math.prod(task.x_shape)
+    assert math.prod(task.y_shape) == (1 if setting == "seen" else pixels - 1)
+
+
+def test_a_whole_share_counts_as_its_pixels() -> None:
+    """1 / 49 times 49 is a little less than 1 in floating point."""
+    assert random_pixels((7, 7), 1 / 49, 0).sum() == 1

@@ -102,6 +102,18 @@ def test_further_pages_are_counted(tmp_path: Path) -> None:
     assert np.array_equal(first[0], RAMP)
 
 
+def test_images_that_are_enlarged_are_counted_once(tmp_path: Path) -> None:
+    small = [save(tmp_path / f"{i}.png", RAMP[: 2 + i, :3]) for i in range(2)]
+    tall = save(tmp_path / "tall.png", np.tile(RAMP[:4, :4], (4, 1)))  # 4 pixels wide
+    paths = [*small, tall, save(tmp_path / "whole.png", RAMP)]
+    size = min(RAMP.shape)
+    with pytest.warns(UserWarning, match=f"3 of 4 images are smaller than {size}x{size}") as told:
+        pictures = read_all(paths, size=size, colour="grey")
+    assert len(told) == 1
+    assert {picture.shape for picture in pictures} == {(1, size, size)}
+    read_all(paths[3:], size=size, colour="grey")  # as large as that: no word
+
+
 def test_images_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
     paths = [save(tmp_path / f"{i}.png", RAMP) for i in range(3)]
     images = read_all(paths, size=None, colour="grey")

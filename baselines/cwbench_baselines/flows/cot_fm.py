@@ -24,7 +24,7 @@ Conditional Wasserstein Distances with Applications in Bayesian OT Flow Matching
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 from torch import Tensor
@@ -41,7 +41,7 @@ from cwbench_baselines.flows.pairing import Labels, Pairing, bijection
 class ConditionalOTParams(OTFlowParams):
     """Settings of conditional-OT flow matching."""
 
-    beta: float | Literal["auto", "a2a"] = Field(
+    beta: Annotated[float, Field(allow_inf_nan=True)] | Literal["auto", "a2a"] = Field(
         "auto",
         description="weight on the squared distance of conditions, at least 0; inf pairs within "
         "equal conditions; auto calibrates it (the paper's flag 20 is beta = 400); a2a is a "

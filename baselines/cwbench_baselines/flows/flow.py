@@ -13,7 +13,6 @@ Flow Matching for Generative Modeling (Lipman et al., 2023), https://arxiv.org/a
 from __future__ import annotations
 
 from abc import abstractmethod
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ClassVar, Literal, Self, cast
 
@@ -24,6 +23,7 @@ from torch.utils.data import Dataset
 
 from cwbench.errors import UsageError
 from cwbench.machine.cpu import cores
+from cwbench.machine.signals import threads
 from cwbench.method import Diagnostics, FitContext, State
 from cwbench.preset import NFE
 from cwbench.task import Params
@@ -202,7 +202,7 @@ class BaseFlow(ScaledMethod):
         """Integrate the velocity from fresh latents, on the CPU several chunks in parallel."""
         z = self.latents(len(y) * n, generator)
         workers = cores() if self.spec.device.type == "cpu" else 1
-        with ThreadPoolExecutor(workers) as pool:
+        with threads(workers) as pool:
             chunks = whole_observations(z, y, n)
             x = list(pool.map(lambda c: self._solve(c[0], c[1], nfe or "adaptive"), chunks))
         return self.scaling.inverse(torch.cat(x).cpu()).reshape(len(y), n, *self.spec.x_shape)

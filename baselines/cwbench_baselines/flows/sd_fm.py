@@ -19,7 +19,7 @@ https://arxiv.org/abs/2509.25519
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -44,7 +44,7 @@ Embedding = Callable[[Tensor], Tensor]
 class SemidiscreteParams(FlowParams):
     """Settings of semidiscrete flow matching."""
 
-    beta: float | Literal["auto"] = Field(
+    beta: Annotated[float, Field(allow_inf_nan=True)] | Literal["auto"] = Field(
         "auto",
         description="weight on the squared distance of conditions, at least 0, inf for class "
         "labels only; auto calibrates it",

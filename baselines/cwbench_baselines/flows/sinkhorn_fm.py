@@ -37,7 +37,7 @@ class EntropicParams(OTFlowParams):
     epsilon: float = Field(
         0.3, gt=0, description="of the entropy, in deviations of the batch's |z - x|^2"
     )
-    beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] | Literal["auto"] = Field(
+    beta: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="weight on the squared distance of conditions, compared by posterior means, or "
         "by standardised y where those are blind; auto calibrates it",
