@@ -15,9 +15,11 @@ from pathlib import Path
 
 from cwbench.boards.across import by_place, one_a_task
 from cwbench.boards.board import Board
+from cwbench.boards.calls import SECOND
 from cwbench.boards.cells import Cell
 from cwbench.boards.comparison import Comparison, comparisons
 from cwbench.boards.markup import markdown_text
+from cwbench.boards.row import Row
 from cwbench.boards.statistics import Interval
 from cwbench.boards.versions import MARK
 from cwbench.machine.files import write_atomically
@@ -57,26 +59,37 @@ def refreshed(page: str, boards: Sequence[Board]) -> str:
 
 
 def _values(boards: Sequence[Board]) -> str:
-    """Methods by tasks: the judged value; bold is the best of what sees the same, with its ties."""
+    """Methods by tasks: the judged value; bold is the best of what sees the same, with its ties.
+
+    Behind it in parentheses the same sampler at fewer calls.
+    """
     lines = [["method", "sees", *(f"`{markdown_text(board.title)}`" for board in boards)]]
     lines.append(["---"] * len(lines[0]))
     rows = [{row.label: row for row in board.rows} for board in boards]
     for label in by_place(boards, controls=True):
-        found = next(rows_of[label] for rows_of in rows if label in rows_of)
-        cells = [
-            board.cell(its[label], board.main) if label in its else None
-            for board, its in zip(boards, rows, strict=True)
-        ]
-        sees = found.among if found.role == "method" else "control"
-        lines.append([f"`{markdown_text(label)}`", sees, *map(_value, cells)])
+        there = [its.get(label) for its in rows]
+        one = next(row for row in there if row)
+        cells = [_value(board, row) for board, row in zip(boards, there, strict=True)]
+        sees = one.among if one.role == "method" else "control"
+        lines.append([f"`{markdown_text(label)}`", sees, *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _value(cell: Cell | None) -> str:
-    if cell is None or cell.mean is None or cell.low is None or cell.high is None:
+def _value(board: Board, row: Row | None) -> str:
+    """`**.065 ± .042** (.197)`."""
+    cell = board.cell(row, board.main) if row else None
+    if row is None or cell is None or not (text := _with_half(cell)):
         return "–"
-    text = written(Interval(cell.mean, cell.low, cell.high))
-    return f"**{text}**" if cell.tied else text
+    fewer = board.beside.get(row.place, {}).get(SECOND)
+    beside = _with_half(board.cell(fewer, board.main)) if fewer else ""
+    text = f"**{text}**" if cell.tied else text
+    return text + f" ({beside.partition(' ±')[0]})" * bool(beside)
+
+
+def _with_half(cell: Cell | None) -> str:
+    if cell is None or cell.mean is None or cell.low is None or cell.high is None:
+        return ""
+    return written(Interval(cell.mean, cell.low, cell.high))
 
 
 def _table(board: Board, base: str) -> str:
