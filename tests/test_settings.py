@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from cwbench import registry, settings
 from cwbench.errors import UsageError
@@ -221,7 +221,7 @@ def test_a_metric_the_task_does_not_offer_is_refused() -> None:
 def test_paths_stay_out_of_the_key(tmp_path: Path) -> None:
     class Settings(Params):
         root: Path | None = None
-        noise: float = 0.5
+        noise: float = Field(0.5, allow_inf_nan=True)
 
     assert keyed_values(Settings()) == {"root": None, "noise": 0.5}
     assert keyed_values(Settings(root=tmp_path)) == {"noise": 0.5}

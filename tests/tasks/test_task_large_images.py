@@ -118,7 +118,8 @@ def test_the_likelihood_the_prior_and_the_posterior_fit_together() -> None:
 @pytest.mark.parametrize("name", OPERATORS)
 def test_colour_is_observed_channel_by_channel(name: str, cached: Callable) -> None:
     cached(colour=True, channels=3)
-    task = made(name, prior="cifar", colour=True, **({"width": 1} if name == "deblurring" else {}))
+    fitting = {"deblurring": {"width": 1}, "inpainting": {"seen": 0.25}}.get(name, {})
+    task = made(name, prior="cifar", colour=True, **fitting)
     assert task.x_shape == (3, 4, 4)
     x, y = task.sample_joint(3, stream(7))
     expected = torch.stack([x[:, c].flatten(1).double() @ task.A.T for c in range(3)], 1)

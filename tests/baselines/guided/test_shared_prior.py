@@ -56,9 +56,9 @@ def test_the_flow_of_npe_is_corrected_as_it_is(tmp_path: Path) -> None:
     rows = cwbench.leaderboard(tmp_path, preset="smoke")
     fits = rows.set_index("method")["fit_seconds"].groupby(level=0).first()
     seconds = [each["cost"]["fit_seconds"] for each in (plain, after, other)]
-    assert seconds[1] < seconds[0] / 2  # it was found
-    assert fits["npe"] == seconds[0]
-    assert fits["npe-importance"] == pytest.approx((seconds[0] + seconds[2]) / 2)
+    whole = max(seconds[:2])  # of the run that fitted it, on a machine with nothing else to do
+    assert fits["npe"] == whole
+    assert fits["npe-importance"] == pytest.approx((whole + seconds[2]) / 2)
 
 
 OWN = """
