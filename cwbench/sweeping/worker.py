@@ -132,9 +132,16 @@ def run(text: str) -> str:
             time.sleep(POLL_SECONDS)
     except BaseException:  # the cluster wants this process to end
         stop(process)
-        process.wait()
+        _await(process)
         raise
     return json.dumps(asdict(answer(job, process)))
+
+
+def _await(process: subprocess.Popen[str]) -> None:
+    """Until it has ended; a cluster may interrupt again and again until this process has, too."""
+    while process.returncode is None:
+        with suppress(KeyboardInterrupt):
+            process.wait()
 
 
 def stop(process: Process) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -222,6 +224,24 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(
     again = sweep().carry_out()
     assert numbers(again) == numbers(longer)
     assert any("resuming at step" in (r.directory / "log.txt").read_text() for r in again)
+
+
+def test_a_cancellation_that_is_told_twice_waits_for_the_checkpoint(tmp_path: Path) -> None:
+    """Ray interrupts the process of a task until it has ended."""
+    (planned,) = request(
+        tmp_path, "fm", set=TINY | {"preset.steps": 1_000_000}, grace=100
+    ).planned()
+    job = planned.job()
+    code = "import sys; from cwbench.sweeping import worker; worker.run(sys.argv[1])"
+    with subprocess.Popen([sys.executable, "-c", code, job.to_json()]) as process:
+        while not _trains(tmp_path, job.place):
+            time.sleep(0.02)
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.02)
+    (record,) = cwbench.records.runs.iterate(tmp_path)
+    assert record.status == "interrupted"
+    assert record.error.startswith("stopped at step")
 
 
 @pytest.mark.slow
