@@ -232,13 +232,21 @@ def test_a_cancellation_that_is_told_twice_waits_for_the_checkpoint(tmp_path: Pa
         tmp_path, "fm", set=TINY | {"preset.steps": 1_000_000}, grace=100
     ).planned()
     job = planned.job()
-    code = "import sys; from cwbench.sweeping import worker; worker.run(sys.argv[1])"
+    code = """if True:
+        import signal, sys
+        from cwbench.sweeping import worker
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run behind &
+        worker.run(sys.argv[1])"""
     with subprocess.Popen([sys.executable, "-c", code, job.to_json()]) as process:
-        while not _trains(tmp_path, job.place):
-            time.sleep(0.02)
-        while process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.02)
+        try:
+            while not _trains(tmp_path, job.place):
+                time.sleep(0.02)
+            deadline = time.monotonic() + 300
+            while process.poll() is None and time.monotonic() < deadline:
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.02)
+        finally:
+            process.kill()
     (record,) = cwbench.records.runs.iterate(tmp_path)
     assert record.status == "interrupted"
     assert record.error.startswith("stopped at step")
