@@ -20,6 +20,7 @@ from cwbench.records.record import Record, canonical, from_file, key_of
 from cwbench.records.schema import brief
 from cwbench.running.named import Named, Owner, origin_of
 from cwbench.running.recorded import identity_of
+from cwbench.running.remade import own_places
 from cwbench.running.request import Request, configured_task, keyed_preset, nfe_grid
 from cwbench.task import Task, TaskInfo
 from cwbench.verifying import stored
@@ -178,7 +179,7 @@ def data(record: Record) -> Iterator[Finding]:
     except CwbenchError:
         return
     ours = is_ours("task", record.task) and loaded.distribution == "cwbench"
-    if ours and not settings.paths(task.params):  # a folder's are in no record
+    if ours and not own_places(loaded, record.task):  # a folder's are in no record
         said = record.task.get("fingerprint")
         if record.task["version"] == task.info.version and task.fingerprint() != said:
             yield Problem(

@@ -28,6 +28,7 @@ from cwbench.images import StoredPairs, intensities, shuffled, to_pixels, to_x
 from cwbench.method import take, tensors_of
 from cwbench.samples import ImageSet
 from cwbench.task import Task
+from cwbench.verifying.verify import verify
 from cwbench_tasks.digits import Digits
 
 Folder = Callable[..., Path]
@@ -199,6 +200,23 @@ def test_bad_folders_are_refused_before_anything_is_written(
     with pytest.raises(UsageError, match=told):
         cwbench.run("image-folder", "fm", preset="smoke", settings={"root": root}, quiet=True)
     assert not (results / "runs").exists()
+
+
+def test_a_record_is_verified_by_its_folder_wherever_that_lies(
+    folder: Folder, tmp_path: Path, results: Path
+) -> None:
+    root = folder()
+    record = cwbench.run("image-folder", "held-out", preset="smoke", settings={"root": root},
+                         figures=False, quiet=True)  # fmt: skip
+    assert record.status == "ok"
+    moved = root.rename(tmp_path / "moved")
+    (found,) = verify(results, settings={"root": moved})
+    assert not found.problems
+    (without,) = verify(results)
+    assert not without.problems
+    next(moved.glob("test/*/0.png")).write_bytes(next(moved.glob("train/*/0.png")).read_bytes())
+    (edited,) = verify(results, settings={"root": moved})
+    assert "leads to other data" in edited.problems[0]
 
 
 def test_one_pixel_is_not_blown_up_and_no_root_says_what_to_type(folder: Folder) -> None:
