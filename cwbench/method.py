@@ -162,8 +162,8 @@ class FitContext(Protocol):
         Methods of one distribution share it, or those of one file as long as that does not change.
 
         `name` holds a version, which is raised where its numbers move, and each setting of the
-        method that `fit` uses beside `batches`. Its cost is in the record of the run that fitted
-        it; leaderboards count it in full for every method that shares it.
+        method that `fit` uses beside `batches`. Its steps are in the record of the run that
+        fitted it, its seconds in those of all (`shared_seconds` where another run did).
         """
 
     @property

@@ -123,13 +123,20 @@ def validated(model: type[Model], values: Mapping[str, Any], owner: str) -> Mode
     for key in values:
         if key not in model.model_fields:
             raise unknown(f"setting of the {owner}", key, model.model_fields)
+    fields = model.model_fields
     try:
-        return model(**values)
+        return model(**{key: _or_none(fields[key], value) for key, value in values.items()})
     except ValidationError as error:
         problems = "; ".join(_reason(problem, owner) for problem in error.errors())
         raise UsageError(
             f"invalid setting: {problems}. `cwbench describe` lists what is allowed."
         ) from None
+
+
+def _or_none(field: FieldInfo, value: Any) -> Any:
+    """The value; None where `null` was typed for a setting that may have none and is no text."""
+    allowed = typing.get_args(field.annotation)
+    return None if value == "null" and type(None) in allowed and str not in allowed else value
 
 
 def _reason(problem: Mapping[str, Any], owner: str) -> str:

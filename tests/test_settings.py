@@ -213,6 +213,22 @@ def test_a_bad_seed_is_refused(seed: Any) -> None:
         with_settings(seed=seed)
 
 
+def test_null_is_typed_where_a_setting_may_have_none() -> None:
+    """Of `clip`, which `describe` says may be null; a text stays one, a rate has to be a number."""
+
+    class Settings(Params):
+        clip: float | None = 5.0
+        name: str | None = None
+        rate: float = 1.0
+
+    assert validated(Settings, {"clip": "null"}, "method").clip is None
+    assert validated(Settings, {"name": "null"}, "method").name == "null"
+    given = resolved("npe", "gaussian-linear", "clip=null").method_params
+    assert given.model_dump()["clip"] is None
+    with pytest.raises(UsageError, match="rate = 'null'"):
+        validated(Settings, {"rate": "null"}, "method")
+
+
 def test_a_metric_the_task_does_not_offer_is_refused() -> None:
     with pytest.raises(UsageError, match="mode-weights needs mixture"):
         with_settings(metrics=["mode-weights"])

@@ -98,6 +98,8 @@ class Board:
     """The places of those that others are measured by, also where they are not shown."""
     longer: dict[int, Row] = field(default_factory=dict)
     """By the place of a row its runs at four times the steps, which are not shown."""
+    shared_fits: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that took what several runs share, by what it is, also of rows that are not shown."""
 
     @property
     def name(self) -> str:
@@ -248,14 +250,6 @@ class Board:
     def beside(self) -> dict[int, dict[int, Row]]:
         """By the place of a row the same sampler at other numbers of calls, by their number."""
         return calls.beside(self.rows)
-
-    @cached_property
-    def shared_fits(self) -> dict[str, float]:
-        """Seconds that it took to fit what several runs share, by what it is."""
-        found: dict[str, float] = {}
-        for run in (run for row in self.rows for run in row.runs if run.shared_fit):
-            found[run.shared_fit] = max(found.get(run.shared_fit, 0.0), run.fit_seconds or 0.0)
-        return found
 
     def lines(self, column: Column | None) -> list[Row]:
         """As `ordered`, without what stands beside another row."""

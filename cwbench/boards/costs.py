@@ -70,10 +70,10 @@ def cost_of(board: Board, row: Row, nfe: str) -> Cost | None:
 def fit_seconds(board: Board, row: Row) -> float | None:
     """Of the fit, the mean over seeds; what several methods share counts in full for each.
 
-    A run that found it fitted counts as the one that fitted it.
+    A run of before `shared_seconds` that found it fitted counts as the one that fitted it.
     """
     fits = [
-        max(seconds, board.shared_fits.get(run.shared_fit, 0.0))
+        max(seconds, board.shared_fits.get(run.found_fit, 0.0))
         for run in row.runs
         if (seconds := run.fit_seconds) is not None
     ]

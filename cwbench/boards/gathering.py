@@ -247,7 +247,7 @@ def _board(runs: Sequence[Run], longer: Sequence[Run]) -> tuple[Board, list[int]
     first = runs[0].content
     board = Board(
         first["task"], first["preset"], first["track"], title_of(first["task"]),
-        list(rows.values()), {}, {}, np.array(trained, np.int64),
+        list(rows.values()), {}, {}, np.array(trained, np.int64), shared_fits=_shared_fits(runs),
     )  # fmt: skip
     places = [rows[run.content["fit_key"]].place for run in runs]
     of = {_method(run): row for row in rows.values() for run in row.runs} if longer else {}
@@ -258,6 +258,14 @@ def _board(runs: Sequence[Run], longer: Sequence[Run]) -> tuple[Board, list[int]
         twin.runs.append(run)
         places.append(twin.place)
     return board, places
+
+
+def _shared_fits(runs: Iterable[Run]) -> dict[str, float]:
+    """The seconds of the longest fit of those that share one."""
+    found: dict[str, float] = {}
+    for run in (run for run in runs if run.shared_fit):
+        found[run.shared_fit] = max(found.get(run.shared_fit, 0.0), run.fit_seconds or 0.0)
+    return found
 
 
 def _title_apart(boards: list[Board]) -> None:

@@ -47,8 +47,17 @@ class Run:
 
     @property
     def fit_seconds(self) -> float | None:
-        """Of the fit, next to none where it found what it needed; None without a result."""
-        return self.content["cost"].get("fit_seconds") if self.status == "ok" else None
+        """Of the fit, with those of another run for what they share; None without a result."""
+        cost = self.content["cost"]
+        if self.status != "ok" or cost.get("fit_seconds") is None:
+            return None
+        return float(cost["fit_seconds"] + cost.get("shared_seconds", 0.0))
+
+    @property
+    def found_fit(self) -> str:
+        """What it took from another run without saying at what cost, as early ones; else empty."""
+        cost = self.content["cost"]
+        return "" if cost.get("steps") or "shared_seconds" in cost else self.shared_fit
 
     @property
     def shared_fit(self) -> str:

@@ -49,7 +49,10 @@ task_option = click.option(
     "--task", required=True, shell_complete=names("task"), help="A task's name, or ./file.py:Class."
 )
 preset_option = click.option(
-    "--preset", default="quick", show_default=True, help="Size: smoke, quick, standard, paper."
+    "--preset",
+    default="quick",
+    show_default=True,
+    help="Size: smoke, quick, ladder, standard or paper.",
 )
 seed_option = click.option(
     "--seed", default=0, show_default=True, help="Of data, initialisation and noise."

@@ -23,7 +23,7 @@ from cwbench.records.interruption import SweepInterruptedError
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.option("--task", shell_complete=names("task"), help="Names or ./file.py:Class, with commas.")
 @click.option("--method", shell_complete=names("method"), help="Likewise.")
-@click.option("--preset", help="Size: smoke, quick (the default), standard, paper.")
+@click.option("--preset", help="Size: smoke, quick (the default), ladder, standard, paper.")
 @click.option("--seeds", "--seed", help="0-4 or 0,2,5; default 0.")
 @click.option(
     "--set",

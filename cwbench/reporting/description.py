@@ -12,7 +12,10 @@ from pydantic.fields import FieldInfo
 from cwbench import citations, registry, settings
 from cwbench.errors import ContractError, UsageError
 from cwbench.judging.difficulty import Difficulty
+from cwbench.known.classes import sees
+from cwbench.method import Method
 from cwbench.records.tables import LEAST_GAP
+from cwbench.running.needs import needs_of
 from cwbench.running.request import configured_task
 from cwbench.settings import NothingIdle
 from cwbench.task import Task
@@ -41,7 +44,7 @@ def description(name: str, task: Task | None = None) -> str:
         "",
     ]
     parts += [summary, ""]
-    parts += _facts(info, task)
+    parts += _facts(cls, info, task)
     if kind != "metric":
         parts += ["", "settings", *_settings(task.params if task else cls.Params)]
     if kind == "task":
@@ -98,7 +101,7 @@ def _modes_text(found: Difficulty) -> str:
     return text
 
 
-def _facts(info: Any, task: Task | None) -> list[str]:
+def _facts(cls: type[Any], info: Any, task: Task | None) -> list[str]:
     shown = (
         "version",
         "role",
@@ -116,12 +119,15 @@ def _facts(info: Any, task: Task | None) -> list[str]:
         "symmetric",
     )
     facts = {name: getattr(info, name) for name in shown if hasattr(info, name)}
+    if issubclass(cls, Method):
+        needs = needs_of(cls, settings.validated(cls.Params, {}, "method"))
+        facts |= {"needs": needs, "sees": sees(needs)}
     if task:
         facts["main_metric"] = task.main_metric
     return [
         f"  {n}: {', '.join(sorted(v)) if isinstance(v, frozenset) else v}"
         for n, v in facts.items()
-        if v != ""
+        if v not in ("", frozenset())
     ]
 
 

@@ -142,7 +142,7 @@ class Trained(NamedTuple):
     following: Following | None
     stepped: bool
     shared: str
-    """What it shares with other runs: fitted in one of them, whose record has the cost."""
+    """What it shares with other runs, one of which has fitted it."""
 
 
 def train(bound: Bound, place: Place, follow: Follow = lambda: None) -> Trained:
@@ -155,7 +155,17 @@ def train(bound: Bound, place: Place, follow: Follow = lambda: None) -> Trained:
 
     def shelf(name: str, fit: Callable[[], State]) -> State:
         shared.append(kept.place(name).name if kept else "")  # another may have taken its steps
-        return kept.state(name, fit) if kept else fit()
+        if kept is None:
+            return fit()
+
+        def timed() -> tuple[State, float]:
+            begun, state = time.perf_counter(), fit()
+            return state, context.seconds["fit"] or time.perf_counter() - begun
+
+        state, elsewhere = kept.state(name, timed)
+        if elsewhere:
+            context.seconds["shared"] += elsewhere
+        return state
 
     context = TrainingContext(
         data,

@@ -43,15 +43,23 @@ class Shelf:
         text = json.dumps([name, self.decisive], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def state(self, name: str, fit: Callable[[], State]) -> State:
-        """The state of that name, fitted if there is none that can be used."""
+    def state(self, name: str, fit: Callable[[], tuple[State, float]]) -> tuple[State, float]:
+        """The state of that name, and the seconds that another run took to fit it.
+
+        Args:
+            name: of the state.
+            fit: what makes it if there is none that can be used, and the seconds that took.
+        """
         key, place = self._key(name), self.place(name)
         if (place / beside.MODEL).is_file():
             try:
-                return storage.load_model(place, key)[0]
+                found, facts = storage.load_model(place, key)
             except CorruptFileError:
                 pass  # made again below
-        state: dict[str, Tensor | bytes] = dict(fit())
+            else:
+                return found, float(facts.get("seconds", 0.0))
+        made, seconds = fit()
+        state: dict[str, Tensor | bytes] = dict(made)
         place.mkdir(parents=True, exist_ok=True)
-        storage.save_model(place, state, key, {})
-        return state
+        storage.save_model(place, state, key, {"seconds": seconds})
+        return state, 0.0

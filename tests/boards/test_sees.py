@@ -127,6 +127,16 @@ def test_training_repays_itself_from_the_costs_on_record(costly: None, results: 
     assert cwbench.compare("first", "second", results=results)["break_even"].item() is None
 
 
+@pytest.mark.parametrize("method", ["first", "second", "quick"])
+def test_a_shared_fit_counts_in_full_beside_others_and_alone(
+    costly: None, results: Path, method: str
+) -> None:
+    """Records that do not say what it took elsewhere: the longest fit of those that share it."""
+    for chosen in (None, method):
+        rows = cwbench.leaderboard(results, method=chosen).set_index("method")["fit_seconds"]
+        assert set(rows[[method]]) == {60.0}
+
+
 def test_costs_are_those_of_the_seeds_in_common(costly: None, results: Path, write: Write) -> None:
     """A seed that only one of them has, on a machine a hundred times slower, says nothing."""
     cost = {"fit_seconds": 100.0, "sampling": {"adaptive": {"seconds": 4.0, "evaluations": 50}}}

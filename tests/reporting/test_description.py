@@ -36,6 +36,19 @@ def test_settings_are_those_under_the_prior(
     assert not any(line.endswith("]") for line in description(name).splitlines())
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("tds", ["  needs: operator", "  sees: + operator"]),
+        ("npe-importance", ["  needs: density, likelihood", "  sees: + exact prior"]),
+        ("fm", ["  sees: pairs"]),
+    ],
+)
+def test_what_a_method_sees_is_told(name: str, told: list[str]) -> None:
+    lines = description(name).splitlines()
+    assert [line for line in lines if line.startswith(("  needs: ", "  sees: "))] == told
+
+
 def test_the_main_metric_is_that_under_the_settings(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0)
     for index in range(20):

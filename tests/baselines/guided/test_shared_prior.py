@@ -53,12 +53,27 @@ def test_the_flow_of_npe_is_corrected_as_it_is(tmp_path: Path) -> None:
     other = record(tmp_path, "npe-importance", seed=1)
     assert other["cost"]["network_passes"] > 0
 
-    rows = cwbench.leaderboard(tmp_path, preset="smoke")
-    fits = rows.set_index("method")["fit_seconds"].groupby(level=0).first()
     seconds = [each["cost"]["fit_seconds"] for each in (plain, after, other)]
-    whole = max(seconds[:2])  # of the run that fitted it, on a machine with nothing else to do
-    assert fits["npe"] == whole
-    assert fits["npe-importance"] == pytest.approx((whole + seconds[2]) / 2)
+    assert after["cost"]["shared_seconds"] == pytest.approx(seconds[0], rel=1e-9)
+    assert "shared_seconds" not in plain["cost"]
+    whole = (seconds[0] + seconds[1] + seconds[2]) / 2
+    rows = cwbench.leaderboard(tmp_path, preset="smoke").set_index("method")["fit_seconds"]
+    assert set(rows[["npe"]]) == {seconds[0]}
+    assert rows[["npe-importance"]].to_numpy() == pytest.approx(whole)
+
+
+def test_who_shares_a_fit_tells_its_seconds_whatever_became_of_the_run_that_fitted(
+    tmp_path: Path,
+) -> None:
+    """That run diverged, or was done again, which finds the fit as all others do."""
+    assert record(tmp_path, "dps", steps=3, zeta=1e300)["status"] == "diverged"
+    found = record(tmp_path, "pigdm", steps=3)["cost"]
+    assert found["steps"] == 0 < found["shared_seconds"]
+    again = cwbench.run(
+        "gaussian-linear", "pigdm", preset="smoke", results=tmp_path, figures=False, quiet=True,
+        settings=SMALL | {"method.steps": 3}, force=True,
+    )  # fmt: skip
+    assert again.cost["shared_seconds"] == found["shared_seconds"]
 
 
 OWN = """
