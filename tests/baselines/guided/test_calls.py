@@ -54,6 +54,7 @@ def calls(combination: Combination) -> float:
     [
         ("ladder-20.toml", 20),
         pytest.param("known-operator.toml", 100, marks=pytest.mark.slow),
+        pytest.param("known-operator-20.toml", 20, marks=pytest.mark.slow),
         pytest.param("ladder-1000.toml", 1_000, marks=pytest.mark.slow),
     ],
 )
