@@ -16,6 +16,7 @@ import textwrap
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -160,7 +161,8 @@ def told(place: Path, *arguments: str, patience: float = PATIENCE) -> Told:
             return Told(None, "", "")
         finally:
             for left in living(mark):
-                left.kill()
+                with suppress(psutil.NoSuchProcess):
+                    left.kill()
 
 
 def living(mark: str) -> Iterator[psutil.Process]:

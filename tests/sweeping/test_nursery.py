@@ -178,7 +178,7 @@ def test_a_worker_that_was_killed_takes_its_run_along(engine: LocalEngine, tmp_p
     (run,) = worker.children()
     worker.kill()
     assert the_end_of(engine).ended == "lost"
-    until(lambda: not run.is_running() or run.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: gone(run))
     record = cwbench.records.runs.read(job.directory)
     assert record is not None
     assert record.status in ("failed", "interrupted")
@@ -205,6 +205,13 @@ def test_a_run_that_another_process_has_is_never_begun(
     assert nursery is not None
     assert nursery._process is not None
     assert marked(tmp_path.name) == {nursery._process.pid}
+
+
+def gone(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def marked(mark: str) -> set[int]:

@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +79,16 @@ def marked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[psutil
     def living() -> list[psutil.Process]:
         found = []
         for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == mark and process.pid != os.getpid():
+            with suppress(psutil.Error, OSError):  # it ends while it is asked
+                ours = process.environ().get(MARK) == mark and process.pid != os.getpid()
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(process)
-            except (psutil.Error, OSError):
-                continue
-        return [p for p in found if p.status() != psutil.STATUS_ZOMBIE]
+        return found
 
     yield living
     for process in living():
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
