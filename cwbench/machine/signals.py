@@ -141,3 +141,10 @@ def _hear_nothing_of_forks() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_hear_nothing_of_forks)
+
+
+def hear_interrupts() -> None:
+    """Where a cluster was begun behind `&`, a shell has it ignore that by which Ray cancels."""
+    ours = threading.current_thread() is threading.main_thread()
+    if ours and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -36,7 +36,7 @@ from cwbench.errors import CorruptFileError, CwbenchError
 from cwbench.machine.files import opened, sha256_of
 from cwbench.machine.guests import alone, end_all_of
 from cwbench.machine.locks import claim, released, share
-from cwbench.machine.signals import stop_on_signal
+from cwbench.machine.signals import hear_interrupts, stop_on_signal
 from cwbench.sweeping.job import TOLD, Job, from_json
 from cwbench.sweeping.limits import variables
 from cwbench.sweeping.nursery import Waiting
@@ -126,6 +126,7 @@ def lost(job: Job, error: str) -> Outcome:
 def run(text: str) -> str:
     """Start a worker for a job and wait for its answer: what the engines of clusters call."""
     job = from_json(text)
+    hear_interrupts()
     process = start(job)
     try:
         while process.poll() is None:  # Ray's cancel does not wake a process from a system call

@@ -18,7 +18,7 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neural_network import MLPClassifier
 
 from cwbench.errors import Interrupted
-from cwbench.machine.signals import heed, stop_on_signal, threads
+from cwbench.machine.signals import hear_interrupts, heed, stop_on_signal, threads
 from cwbench.metrics.per_observation import per_observation
 from cwbench.metrics.sbibm import two_sample_accuracy
 
@@ -166,3 +166,19 @@ def test_the_first_signal_is_heard_between_two_observations() -> None:
     with stop_on_signal(stop), pytest.raises(Interrupted):
         per_observation(distance, x, x)
     assert seen == [0.0]
+
+
+def test_an_ignored_interrupt_is_heard_again() -> None:
+    """What a cluster that began behind `&` inherits; a handler of its own stays."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        hear_interrupts()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        own = signal.signal(signal.SIGINT, lambda *_: None)
+        assert own is signal.default_int_handler
+        kept = signal.getsignal(signal.SIGINT)
+        hear_interrupts()
+        assert signal.getsignal(signal.SIGINT) is kept
+    finally:
+        signal.signal(signal.SIGINT, before)
