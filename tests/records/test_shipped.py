@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -33,6 +34,19 @@ def test_without_a_directory_ours_are_shown_and_marked() -> None:
     assert records.run_id.nunique() == len(RUNS)
     assert records.origin.unique().tolist() == ["cwbench"]
     assert cwbench.leaderboard(metric="ew2sq").origin.unique().tolist() == ["cwbench"]
+
+
+def test_what_a_wheel_leaves_out_are_samplers_at_20_calls() -> None:
+    """By the calls that were counted."""
+
+    def calls(path: Path) -> set[float]:
+        sampling = json.loads(path.read_text())["cost"].get("sampling", {})
+        return {cost["evaluations"] for cost in sampling.values()}
+
+    ladder = [path for path in RUNS if path.parts[-4] == "ladder"]
+    few = {path for path in ladder if calls(path) == {20}}
+    assert 0 < len(few) < len(ladder)
+    assert set(RUNS) - set(SHIPPED) == few
 
 
 def test_a_directory_that_is_named_is_all(tmp_path: Path) -> None:
