@@ -18,6 +18,9 @@ from cwbench.errors import UsageError, unknown
 
 Model = TypeVar("Model", bound=BaseModel)
 
+NULL = "null"
+"""Typed for None."""
+
 SHORT = 8
 """Digits of a fingerprint that stand for a folder in titles."""
 
@@ -134,9 +137,13 @@ def validated(model: type[Model], values: Mapping[str, Any], owner: str) -> Mode
 
 
 def _or_none(field: FieldInfo, value: Any) -> Any:
-    """The value; None where `null` was typed for a setting that may have none and is no text."""
-    allowed = typing.get_args(field.annotation)
-    return None if value == "null" and type(None) in allowed and str not in allowed else value
+    """The value; None where `null` was typed for a setting that may have none."""
+    return None if value == NULL and type(None) in typing.get_args(field.annotation) else value
+
+
+def shown(value: Any) -> Any:
+    """A value as it is typed."""
+    return NULL if value is None else value
 
 
 def _reason(problem: Mapping[str, Any], owner: str) -> str:

@@ -5,7 +5,7 @@ side by side, and a thousand small files take long to install. `cwbench.records.
 where it is first asked for; in an editable installation it reads the files where they are.
 
 Samplers of preset `ladder` at other numbers of calls than the judged one stay in the repository: a
-wheel has a size to keep.
+wheel has a size to keep, and they move nothing of those that are judged.
 """
 
 from __future__ import annotations

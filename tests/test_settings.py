@@ -214,7 +214,7 @@ def test_a_bad_seed_is_refused(seed: Any) -> None:
 
 
 def test_null_is_typed_where_a_setting_may_have_none() -> None:
-    """Of `clip`, which `describe` says may be null; a text stays one, a rate has to be a number."""
+    """Of `clip` and `name`, which `describe` says may be null; a rate has to be a number."""
 
     class Settings(Params):
         clip: float | None = 5.0
@@ -222,7 +222,7 @@ def test_null_is_typed_where_a_setting_may_have_none() -> None:
         rate: float = 1.0
 
     assert validated(Settings, {"clip": "null"}, "method").clip is None
-    assert validated(Settings, {"name": "null"}, "method").name == "null"
+    assert validated(Settings, {"name": "null"}, "method").name is None
     given = resolved("npe", "gaussian-linear", "clip=null").method_params
     assert given.model_dump()["clip"] is None
     with pytest.raises(UsageError, match="rate = 'null'"):

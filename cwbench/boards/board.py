@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from cwbench.boards import calls
-from cwbench.boards.cells import Cell, Cells, Codes
+from cwbench.boards.cells import Array, Cell, Cells, Codes
 from cwbench.boards.moderation import Moderated, moderated
 from cwbench.boards.row import Row
 from cwbench.boards.statistics import LEAST_SEEDS, Direction
@@ -64,18 +64,32 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Spread:
-    """Moderated variances between seeds of the rows at these places; None where not moderated."""
+    """Moderated variances between seeds by the places of rows, NaN where not moderated."""
 
-    places: Codes
-    found: Moderated | None
+    found: Moderated
+    among: Codes
+    """With how many each is moderated, itself among them."""
+
+    @classmethod
+    def within(cls, pools: Iterable[Codes], means: Array) -> Spread:
+        """Those within each pool of places, from the means by seed of all rows."""
+        found = Moderated(*np.full((2, len(means)), np.nan))
+        among = np.zeros(len(means), np.int64)
+        for pool in pools:
+            for every, part in zip(found, moderated(means[pool]) or (), strict=False):
+                every[pool], among[pool] = part, len(pool)
+        return cls(found, among)
 
     def of(self, rows: Sequence[Row]) -> Moderated | None:
         """Those of some rows, None unless all of them have one."""
-        wanted = np.array([row.place for row in rows], np.int64)
-        if self.found is None or not np.isin(wanted, self.places).all():
+        wanted = [row.place for row in rows]
+        if not self.among[wanted].all():
             return None
-        chosen = np.searchsorted(self.places, wanted)
-        return Moderated(*(part[chosen] for part in self.found))
+        return Moderated(*(every[wanted] for every in self.found))
+
+    def count(self, rows: Iterable[Row]) -> int:
+        """How many methods moderate those of some rows."""
+        return sum({row.apart: int(self.among[row.place]) for row in rows}.values())
 
 
 @dataclass
@@ -91,8 +105,8 @@ class Board:
     """With how the metric is to be read."""
     cells: dict[Column, Cells]
     """With a place for each row, also for those that are not shown."""
-    trained: Codes
-    """The places of all methods, also of those that are not shown; controls are not trained."""
+    pools: Sequence[Codes]
+    """The places of methods ranked at the same calls, also not shown; controls are not trained."""
     spreads: dict[Column, Spread] = field(default_factory=dict)
     controls: dict[str, Codes] = field(default_factory=dict)
     """The places of those that others are measured by, also where they are not shown."""
@@ -206,12 +220,11 @@ class Board:
         return column if column != self.main else None
 
     def spread(self, column: Column) -> Spread:
-        """How far seeds are apart in a column, of all methods with enough of them together."""
+        """How far seeds are apart in a column, of the methods of a pool with enough of them."""
         if column not in self.spreads:
             cells = self.cells[column]
-            enough = self.trained[cells.count[self.trained] >= LEAST_SEEDS]
-            found = moderated(cells.values[enough].mean(-1)) if len(enough) else None
-            self.spreads[column] = Spread(enough if found else enough[:0], found)
+            pools = [pool[cells.count[pool] >= LEAST_SEEDS] for pool in self.pools]
+            self.spreads[column] = Spread.within(pools, cells.values.mean(-1))
         return self.spreads[column]
 
     def direction(self, column: Column) -> Direction:

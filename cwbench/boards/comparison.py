@@ -111,7 +111,7 @@ def _paired(board: Board, a: Row, b: Row, column: Column) -> _Found | None:
     difference, seeds, opposed, moderated = found
     called = verdict(difference, seeds, board.direction(column))
     opposed &= called in ("better", "worse")
-    number = len(spread.places) if moderated else 0
+    number = spread.count([a, b]) if moderated else 0
     return _Found(difference, seeds, "tie" if opposed else called, number, opposed)
 
 

@@ -243,11 +243,14 @@ def _board(runs: Sequence[Run], longer: Sequence[Run]) -> tuple[Board, list[int]
         label = label_of(method)
         rows.setdefault(key, Row(key, label, len(rows))).runs.append(run)
     _tell_apart(list(rows.values()))
-    trained = [row.place for row in rows.values() if row.role == "method"]
+    pools: dict[int, list[int]] = defaultdict(list)
+    for row in (row for row in rows.values() if row.role == "method"):
+        pools[row.apart].append(row.place)
     first = runs[0].content
     board = Board(
         first["task"], first["preset"], first["track"], title_of(first["task"]),
-        list(rows.values()), {}, {}, np.array(trained, np.int64), shared_fits=_shared_fits(runs),
+        list(rows.values()), {}, {}, [np.array(pool, np.int64) for pool in pools.values()],
+        shared_fits=_shared_fits(runs),
     )  # fmt: skip
     places = [rows[run.content["fit_key"]].place for run in runs]
     of = {_method(run): row for row in rows.values() for run in row.runs} if longer else {}

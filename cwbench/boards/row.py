@@ -51,7 +51,7 @@ class Run:
         cost = self.content["cost"]
         if self.status != "ok" or cost.get("fit_seconds") is None:
             return None
-        return float(cost["fit_seconds"] + cost.get("shared_seconds", 0.0))
+        return float(cost["fit_seconds"] + (cost.get("shared_seconds") or 0.0))
 
     @property
     def found_fit(self) -> str:

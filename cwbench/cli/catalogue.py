@@ -73,9 +73,10 @@ def list_plugins(kind: str | None, check: bool, as_json: bool) -> None:
 def describe(
     plugins: tuple[str, ...], bibtex: bool, assignments: tuple[str, ...], results: Path | None
 ) -> None:
-    """Say what a task, method or metric is: settings, presets, citation.
+    """Say what a task, method or metric is under the settings given: defaults, presets, citation.
 
-    Of a task with an exact posterior, how far it is from Gaussian, under the settings given.
+    Of a method, what it needs and sees. Of a task with an exact posterior, how far it is from
+    Gaussian.
     """
     from cwbench.judging.difficulty import difficulty
     from cwbench.reporting.description import described_task, description, difficulty_text
@@ -86,7 +87,7 @@ def describe(
         raise click.UsageError("Missing argument 'NAME...'; `cwbench list` shows the names.")
     given = parse(assignments)
     tasks = {name: described_task(name, given) for name in plugins}
-    texts = {name: description(name, task) for name, task in tasks.items()}
+    texts = {name: description(name, task, given) for name, task in tasks.items()}
     if bibtex:
         from cwbench.reporting.citations import citations, names_on_record
 

@@ -24,7 +24,7 @@ from cwbench.machine.seals import BLANK, is_sealed, sealed
 from cwbench.preset import Preset
 from cwbench.records.entry import Entries
 from cwbench.records.schema import Document, cleaned, contradiction
-from cwbench.settings import SHORT
+from cwbench.settings import SHORT, shown
 
 if TYPE_CHECKING:
     from cwbench.records.notebook import Pictures
@@ -142,7 +142,7 @@ class Record:
 
 def method_label(name: str, changed: Mapping[str, Any]) -> str:
     """`cot-fm (beta=10)`: settings that differ from the defaults make another row."""
-    settings = ", ".join(f"{key}={value}" for key, value in sorted(changed.items()))
+    settings = ", ".join(f"{key}={shown(value)}" for key, value in sorted(changed.items()))
     return f"{name} ({settings})" if settings else name
 
 

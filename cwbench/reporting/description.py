@@ -17,25 +17,30 @@ from cwbench.method import Method
 from cwbench.records.tables import LEAST_GAP
 from cwbench.running.needs import needs_of
 from cwbench.running.request import configured_task
-from cwbench.settings import NothingIdle
+from cwbench.settings import NothingIdle, shown
 from cwbench.task import Task
 
 BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
 """Of a JSON schema."""
 
 
-def description(name: str, task: Task | None = None) -> str:
+def description(name: str, task: Task | None = None, given: Mapping[str, Any] = {}) -> str:
     """What a plugin is, its settings with type, range and default, and its citation.
 
     Args:
         name: a registered one, or `./file.py:ClassName`.
         task: that of the name under settings, which may change its presets.
+        given: settings of a method, which may change what it needs.
 
     Raises:
-        UsageError: if there is none of that name.
+        UsageError: if there is none of that name, or settings are wrong.
     """
     kind, origin = registry.load_any(name)
     cls = origin.cls
+    params = task.params if task else None
+    if kind == "method":
+        owned = settings.split(given, {"method": cls.Params.model_fields})["method"]
+        params = settings.validated(cls.Params, owned, "method")
     info = task.info if task else cls.info
     summary = inspect.cleandoc(cls.__doc__ or "")
     parts = [
@@ -44,9 +49,9 @@ def description(name: str, task: Task | None = None) -> str:
         "",
     ]
     parts += [summary, ""]
-    parts += _facts(cls, info, task)
+    parts += _facts(cls, info, task, params)
     if kind != "metric":
-        parts += ["", "settings", *_settings(task.params if task else cls.Params)]
+        parts += ["", "settings", *_settings(params or cls.Params)]
     if kind == "task":
         parts += ["", "presets", *_presets(info.presets)]
     return "\n".join([*parts, "", *_cited(cls)])
@@ -64,20 +69,22 @@ def described_task(name: str, given: Mapping[str, Any]) -> Task | None:
     """The task of that name under settings, None for a method or metric.
 
     Raises:
-        UsageError: if settings are wrong, or given for something that is no task.
+        UsageError: if settings are wrong, or given for a metric, which has none.
     """
     plugin = next((p for p in registry.plugins() if p.name == name and p.kind == "task"), None)
     if plugin:
         owned = settings.split(given, {"task": plugin.load().Params.model_fields})
         return configured_task(name, owned["task"])[0]
-    if given:
-        raise UsageError(f"--set is for tasks; {name!r} is none. Type: cwbench describe {name}")
+    if given and registry.load_any(name)[0] == "metric":
+        raise UsageError(f"{name!r} is a metric and has no settings: cwbench describe {name}")
     return None
 
 
 def difficulty_text(task: Task, found: Difficulty) -> str:
     """The Gaussian gap and the resolution that were measured on a task, under which settings."""
-    changed = "".join(f" {key}={value}" for key, value in settings.changed(task.params).items())
+    changed = "".join(
+        f" {key}={shown(value)}" for key, value in settings.changed(task.params).items()
+    )
     return (
         f"measured on {found.n_observations} observations, {found.n_samples} samples a side"
         f"{' with' if changed else ''}{changed}\n"
@@ -101,8 +108,8 @@ def _modes_text(found: Difficulty) -> str:
     return text
 
 
-def _facts(cls: type[Any], info: Any, task: Task | None) -> list[str]:
-    shown = (
+def _facts(cls: type[Any], info: Any, task: Task | None, params: BaseModel | None) -> list[str]:
+    told = (
         "version",
         "role",
         "needs",
@@ -118,9 +125,9 @@ def _facts(cls: type[Any], info: Any, task: Task | None) -> list[str]:
         "sees",
         "symmetric",
     )
-    facts = {name: getattr(info, name) for name in shown if hasattr(info, name)}
-    if issubclass(cls, Method):
-        needs = needs_of(cls, settings.validated(cls.Params, {}, "method"))
+    facts = {name: getattr(info, name) for name in told if hasattr(info, name)}
+    if issubclass(cls, Method) and isinstance(params, cls.Params):
+        needs = needs_of(cls, params)
         facts |= {"needs": needs, "sees": sees(needs)}
     if task:
         facts["main_metric"] = task.main_metric
@@ -142,8 +149,8 @@ def _settings(params: BaseModel | type[BaseModel]) -> list[str]:
     here = params.standard_settings() if isinstance(params, NothingIdle) else own
     held = own if isinstance(params, type) else dict(params)
     return [
-        f"  {name} = {held[name]}  ({_range(field, properties[name])})  {field.description or ''}"
-        f"{_origin(held[name], here[name], own[name])}"
+        f"  {name} = {shown(held[name])}  ({_range(field, properties[name])})  "
+        f"{field.description or ''}{_origin(held[name], here[name], own[name])}"
         for name, field in fields
     ]
 
@@ -157,8 +164,8 @@ def _origin(value: Any, here: Any, own: Any) -> str:
         own: that of the setting alone.
     """
     if value != here:
-        return f"  [set; default {here}]"
-    return "" if here == own else f"  [default under these settings; else {own}]"
+        return f"  [set; default {shown(here)}]"
+    return "" if here == own else f"  [default under these settings; else {shown(own)}]"
 
 
 def _range(field: FieldInfo, schema: dict[str, Any]) -> str:

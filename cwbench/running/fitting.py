@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +29,7 @@ from cwbench.running.request import Request, problem_spec
 from cwbench.running.shared import Shelf
 from cwbench.samples import JointSamples
 from cwbench.task import Task, checked_pairs
-from cwbench.training.context import Progress, TrainingContext
+from cwbench.training.context import Progress, TrainingContext, unshared
 from cwbench.training.following import Following
 from cwbench.training.networks import Meter, networks_of
 
@@ -153,19 +152,9 @@ def train(bound: Bound, place: Place, follow: Follow = lambda: None) -> Trained:
     kept = Shelf.of(place.cache, request) if place.cache else None
     shared: list[str] = []
 
-    def shelf(name: str, fit: Callable[[], State]) -> State:
+    def shelf(name: str, fit: Callable[[], tuple[State, float]]) -> tuple[State, float]:
         shared.append(kept.place(name).name if kept else "")  # another may have taken its steps
-        if kept is None:
-            return fit()
-
-        def timed() -> tuple[State, float]:
-            begun, state = time.perf_counter(), fit()
-            return state, context.seconds["fit"] or time.perf_counter() - begun
-
-        state, elsewhere = kept.state(name, timed)
-        if elsewhere:
-            context.seconds["shared"] += elsewhere
-        return state
+        return (kept.state if kept else unshared)(name, fit)
 
     context = TrainingContext(
         data,
@@ -183,10 +172,8 @@ def train(bound: Bound, place: Place, follow: Follow = lambda: None) -> Trained:
         following=following,
         shelf=shelf,
     )
-    started = time.perf_counter()
-    with single_threaded(), seeded_globals(*key, "fit"):
+    with single_threaded(), seeded_globals(*key, "fit"), context.whole():
         bound.method.fit(HandedData(data), context)
-    context.seconds["fit"] = context.seconds["fit"] or time.perf_counter() - started
     stepped = bool(context.step or shared)
     return Trained(context.costs(), following, stepped, ", ".join(filter(None, shared)))
 

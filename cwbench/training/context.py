@@ -7,6 +7,7 @@ Couplings run on a second thread, a few batches ahead of the network.
 from __future__ import annotations
 
 import functools
+import math
 import threading
 import time
 from collections import abc, defaultdict, deque
@@ -45,9 +46,9 @@ DECAY_FROM = 0.3
 """Share of the budget after which the learning rate falls linearly to 0."""
 
 
-def unshared(name: str, fit: Callable[[], State]) -> State:
+def unshared(name: str, fit: Callable[[], tuple[State, float]]) -> tuple[State, float]:
     """Fit at each call: where nothing is kept."""
-    return fit()
+    return fit()[0], 0.0
 
 
 @dataclass
@@ -78,8 +79,8 @@ class TrainingContext:
     show: Progress = field(default_factory=Progress)
     stop: threading.Event = field(default_factory=threading.Event)
     following: Following | None = None
-    shelf: Callable[[str, Callable[[], State]], State] = unshared
-    """Keeps what several methods share; see `cwbench.running.shared`."""
+    shelf: Callable[[str, Callable[[], tuple[State, float]]], tuple[State, float]] = unshared
+    """Keeps what several methods share; see `cwbench.running.shared.Shelf.state`."""
 
     def __post_init__(self) -> None:
         """Find out whether there is a checkpoint to resume."""
@@ -94,10 +95,7 @@ class TrainingContext:
         self._values: dict[str, float] = {}
         self._stateful: dict[str, Stateful] = {}
         self._resumed = checkpoint.load(self.directory, self.fit) if self.directory else None
-        if self._resumed:
-            self.step = int(self._resumed["step"])
-            self.seconds.update(self._resumed["seconds"])
-            self.show.message(f"resuming at step {self.step}")
+        self._shared_wall = self._shared_fit = 0.0
         self._saved_at = time.monotonic()
 
     @property
@@ -140,18 +138,49 @@ class TrainingContext:
         return self.meter.attach(network)
 
     def save(self, state: Mapping[str, Stateful]) -> None:
-        """Keep `state` with every checkpoint, and restore it now if one is being resumed."""
+        """Keep `state` with every checkpoint, and restore it now if one is being resumed.
+
+        What was spent comes back with it: a checkpoint of what another run has finished since, and
+        shares, is of no use.
+        """
         self._stateful = dict(state)
         if self._resumed is not None:
             for name, part in self._stateful.items():
                 part.load_state_dict(self._resumed["state"][name])
             self.meter.passes = int(self._resumed["passes"])
+            self.step = int(self._resumed["step"])
+            self.seconds.clear()
+            self.seconds.update(self._resumed["seconds"])
             if self.following:
                 self.following.resume(self._resumed.get("following"), self.progress)
+            self.show.message(f"resuming at step {self.step}")
 
     def shared(self, name: str, fit: Callable[[], State]) -> State:
         """What several methods of this task and seed use; processes that share a fit all fit it."""
-        return (self.shelf if self.processes.size == 1 else unshared)(name, fit)
+
+        def timed() -> tuple[State, float]:
+            before, begun = self.seconds["fit"], time.perf_counter()
+            state = fit()
+            if self.seconds["fit"] == before:  # it took no batches
+                self.seconds["fit"] += time.perf_counter() - begun
+            return state, self.seconds["fit"] - before
+
+        begun, before = time.perf_counter(), self.seconds["fit"]
+        keep = self.shelf if self.processes.size == 1 else unshared
+        state, elsewhere = keep(name, timed)
+        if elsewhere:
+            self.seconds["shared"] += elsewhere
+        self._shared_fit += self.seconds["fit"] - before
+        self._shared_wall += time.perf_counter() - begun
+        return state
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Around a fit: one without batches of its own took all the time but what it shares."""
+        begun = time.perf_counter()
+        yield
+        if math.isclose(self.seconds["fit"], self._shared_fit):
+            self.seconds["fit"] += time.perf_counter() - begun - self._shared_wall
 
     def uncounted(self) -> AbstractContextManager[None]:
         """Network passes inside are not charged to the budget."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,11 @@ def sample(write: Write) -> Sample:
     """Write the runs of a sampler that took so many calls, with values around a mean."""
 
     def made(
-        name: str, calls: float, mean: float, *, seeds: int = 3,
+        name: str, calls: float, mean: float, *, seeds: Sequence[int] = range(3),
         needs: tuple[str, ...] = ("operator",), **params: Any,
     ) -> None:  # fmt: skip
         used = {"1": {"seconds": 1.0, "evaluations": calls}}
-        for seed in range(seeds):
+        for seed in seeds:
             write(
                 {"ew2sq": mean + 0.05 * NOISE[seed]}, method=name, seed=seed,
                 changed=params, cost={"fit_seconds": 1.0, "sampling": used},
@@ -72,7 +72,7 @@ def test_the_value_at_100_ranks_and_that_at_20_stands_beside_it(
     for name, worse in (("one", 0.0), ("two", 0.5)):
         sample(name, 100, 1 + worse)
         sample(name, 20, 3 - worse, steps=20, zeta=1.5)  # there the other one is ahead
-    sample("one", 1_000, 0.2, seeds=1, steps=1_000)
+    sample("one", 1_000, 0.2, seeds=[0], steps=1_000)
     (board,) = judged(results)
     assert lines(board) == [("one", "+ operator"), ("two", "+ operator")]
     assert rank(board, "one") == (1, 1) and rank(board, "two") == (2, 2)
@@ -103,6 +103,41 @@ def test_what_has_nothing_to_stand_beside_is_ranked_apart(sample: Sample, result
         (1, 1), (2, 2), (1, 1), (1, 1),
     ]  # fmt: skip
     assert set(vote_table([board]).columns) == {"judged", "second"}
+
+
+def test_other_numbers_of_calls_move_nothing_of_those_judged(
+    write: Write, sample: Sample, results: Path
+) -> None:
+    """Whether they lie in the folder or not: their seeds, ten times as far apart, moderate none."""
+    rng = np.random.default_rng(3)
+    labels = [f"m{number}" for number in range(6)]
+
+    def filled(calls: int, spread: float, **params: Any) -> None:
+        for number, name in enumerate(labels):
+            for seed in range(3):
+                means = {"mean": 1 + 0.1 * number + spread * rng.normal()}
+                sample(name, calls, seeds=[seed], **means, **params)
+
+    filled(100, 0.05)
+    sample("learned", 1, 1.5, needs=())
+    pair = ("m0", "m3")
+    (before,), said = judged(results), cwbench.compare(*pair, results)
+    filled(20, 0.5, steps=20)
+    filled(1_000, 0.005, steps=1_000)
+    (after,) = judged(results)
+    for label in [*labels, "learned"]:
+        old, new = (
+            board.cell(next(row for row in board.rows if row.label == label), board.main)
+            for board in (before, after)
+        )
+        assert old and new and (old.rank, old.tied, old.low) == (new.rank, new.tied, new.low)
+    assert said.equals(cwbench.compare(*pair, results))
+    assert said.moderated_by.tolist() == [7]
+    beside = cwbench.compare("m0 (steps=20)", "m3 (steps=20)", results)
+    assert beside.moderated_by.tolist() == [6]
+    assert beside.high[0] - beside.low[0] > 2 * (said.high[0] - said.low[0])
+    across = cwbench.compare("m0", "m3 (steps=20)", results)
+    assert across.moderated_by.tolist() == [13]
 
 
 def test_of_several_settings_each_stands_beside_the_nearest(sample: Sample, results: Path) -> None:
@@ -198,7 +233,7 @@ def test_100_calls_stand_beside_no_nfe_below_them(
 def test_the_figure_has_a_line_through_all_its_calls(sample: Sample, results: Path) -> None:
     sample("m", 100, 1.0)
     sample("m", 20, 2.0, steps=20)
-    sample("m", 1_000, 0.5, seeds=1, steps=1_000)
+    sample("m", 1_000, 0.5, seeds=[0], steps=1_000)
     (board,) = judged(results)
     looks = looks_of([board])
     assert looks == {"m": 0}

@@ -252,6 +252,11 @@ def test_describe(cli: Callable) -> None:
     assert result.exit_code == 0
     assert "beta = auto" in result.stdout
     assert cli("describe", "cot-fm", "--bibtex").stdout.startswith("@article{")
+    assert "\n  needs: operator\n  sees: + operator\n" in cli("describe", "dps").stdout
+    exact = cli("describe", "dps", "--set", "denoiser=exact").stdout
+    assert "\n  needs: denoiser, operator\n  sees: + exact prior\n" in exact
+    assert "denoiser = exact " in exact and "[set; default learned]" in exact
+    assert "clip = null " in cli("describe", "npe", "--set", "clip=null").stdout
     unknown = cli("describe", "cotfm")
     assert unknown.exit_code == 2
     assert "'cot-fm'" in unknown.stderr
@@ -273,8 +278,8 @@ def test_describe_measures_how_far_a_task_is_from_gaussian(cli: Callable) -> Non
     [
         (("gaussian-linear", "--set", "nois=1"), r"unknown setting 'nois'.*'task\.noise'"),
         (("gaussian-linear", "--set", "noise=-1"), r"task\.noise = '-1'.*greater than"),
-        (("ew2sq", "--set", "noise=1"), "'ew2sq' is none. Type: cwbench describe ew2sq"),
-        (("fm", "--set", "noise=1"), "'fm' is none"),
+        (("ew2sq", "--set", "noise=1"), "'ew2sq' is a metric and has no settings"),
+        (("fm", "--set", "noise=1"), "unknown setting 'noise'.*method\.learning_rate"),
     ],
 )
 def test_describe_with_wrong_settings(cli: Callable, arguments: tuple, told: str) -> None:

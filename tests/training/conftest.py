@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import TensorDataset
 
 from cwbench.preset import Preset
-from cwbench.training.context import TrainingContext
+from cwbench.training.context import TrainingContext, unshared
 from cwbench.training.networks import Meter, Networks
 
 MakeContext = Callable[..., TrainingContext]
@@ -36,6 +36,7 @@ def make_context() -> MakeContext:
         checkpoint_seconds: float = 1e9,
         stop: threading.Event | None = None,
         key: tuple[str | int, ...] = ("test", 0),
+        shelf: Any = unshared,
         **preset: Any,
     ) -> TrainingContext:
         sizes = {
@@ -51,6 +52,7 @@ def make_context() -> MakeContext:
             directory=directory,
             checkpoint_seconds=checkpoint_seconds,
             stop=stop or threading.Event(),
+            shelf=shelf,
         )
 
     return make

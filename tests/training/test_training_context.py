@@ -273,6 +273,98 @@ def test_clocks_add_up(make_context) -> None:
     assert 0.02 <= context.costs()["calibration_seconds"] < 1
 
 
+class Clock:
+    """Stands still but where it is moved on."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        patch.setattr("cwbench.training.context.time", self)
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    monotonic = perf_counter
+
+    def takes(self, seconds: float, *results: Any) -> Any:
+        self.now += seconds
+        return results
+
+
+def keeping(shelf: dict[str, Any]) -> Any:
+    """What `cwbench.running.shared` does, in memory."""
+
+    def keep(name: str, fit: Any) -> Any:
+        if name in shelf:
+            return shelf[name]
+        made, seconds = fit()
+        shelf[name] = made, seconds
+        return made, 0.0
+
+    return keep
+
+
+def test_the_seconds_of_what_is_shared_are_the_same_whoever_fitted_it(
+    make_context, monkeypatch
+) -> None:
+    """Two methods that take no batches of their own, as `npe` and `npe-importance`."""
+    clock, shelf = Clock(monkeypatch), {}
+    for own in (2.0, 3.0):
+        context = make_context(shelf=keeping(shelf))
+        with context.whole():
+            context.shared("part", lambda: clock.takes(40.0, {}))
+            clock.takes(own)
+        seconds = context.seconds
+        assert (seconds["fit"] + seconds["shared"], seconds["shared"]) == (
+            (42.0, 0.0) if own == 2 else (43.0, 40.0)
+        )
+
+
+def test_a_part_does_not_count_the_batches_before_it(make_context, monkeypatch) -> None:
+    """Nor does a fit with batches count what it does beside them, as ever."""
+    clock, shelf = Clock(monkeypatch), {}
+    for _ in range(2):
+        context = make_context(shelf=keeping(shelf), steps=12)
+        with context.whole():
+            clock.takes(5.0)
+            for _ in context.batches():
+                clock.takes(1.0)
+            context.shared("part", lambda: clock.takes(40.0, {}))
+        assert shelf["part"][1] == 40.0
+    assert (context.seconds["fit"], context.seconds["shared"]) == (12.0, 40.0)
+
+
+def test_a_checkpoint_counts_once_it_is_taken_up(make_context, monkeypatch, tmp_path) -> None:
+    """Not where another run has finished meanwhile what it is of."""
+    clock, shelf = Clock(monkeypatch), {}
+
+    def fitted(context) -> dict[str, Any]:
+        network = nn.Linear(1, 1)
+        nn.init.zeros_(network.weight)
+        context.save({"network": network})
+        for x, _ in context.batches():
+            clock.takes(1.0)
+            network.weight.data += x.mean() * context.step
+        return dict(network.state_dict())
+
+    def fit(stop: int, **given: Any) -> Any:
+        context = make_context(steps=17, shelf=keeping(shelf), **given)
+
+        context.show.update = lambda *_: context.step == stop and context.stop.set()
+        with context.whole():
+            state = context.shared("flow", lambda: fitted(context))
+        return context, state
+
+    with pytest.raises(Interrupted):
+        fit(10, directory=tmp_path)
+    _, whole = fit(-1)
+    late, found = fit(-1, directory=tmp_path)
+    assert (late.step, dict(late.seconds)) == (0, {"fit": 0, "shared": 17})
+    shelf.clear()
+    resumed, again = fit(-1, directory=tmp_path)
+    assert (resumed.step, resumed.seconds["fit"], resumed.seconds["shared"]) == (17, 17, 0)
+    assert whole["weight"] == found["weight"] == again["weight"]
+
+
 def test_the_rate_rises_from_0_over_the_warm_up(make_context) -> None:
     context = make_context(steps=10, decay=False, warmup=4)
     rates = [context.learning_rate(1.0) for _ in context.batches()]
