@@ -15,9 +15,9 @@ from cwbench.records.text_table import Heading, TextTable
 
 COMPARED = (
     "Difference: the first less the second, paired, ± half its 95 % interval; where lower is "
-    "wanted, negative speaks for the first.\nModerated by: the trained methods of the board, at the "
-    "same calls, that say together how far seeds are apart; own: the two alone do.\nEach line is "
-    "a verdict by itself, not corrected for how many there are, as ties on the leaderboard are."
+    "wanted, negative speaks for the first.\nModerated by: the trained methods of the board, at "
+    "the same calls, that say together how far seeds are apart; own: the two alone do.\nEach line "
+    "is a verdict by itself, not corrected for how many there are, as ties on the leaderboard are."
 )
 
 

@@ -279,7 +279,7 @@ def test_describe_measures_how_far_a_task_is_from_gaussian(cli: Callable) -> Non
         (("gaussian-linear", "--set", "nois=1"), r"unknown setting 'nois'.*'task\.noise'"),
         (("gaussian-linear", "--set", "noise=-1"), r"task\.noise = '-1'.*greater than"),
         (("ew2sq", "--set", "noise=1"), "'ew2sq' is a metric and has no settings"),
-        (("fm", "--set", "noise=1"), "unknown setting 'noise'.*method\.learning_rate"),
+        (("fm", "--set", "noise=1"), r"unknown setting 'noise'.*method\.learning_rate"),
     ],
 )
 def test_describe_with_wrong_settings(cli: Callable, arguments: tuple, told: str) -> None:
