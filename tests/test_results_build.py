@@ -15,17 +15,24 @@ import pytest
 from made_runs import write_run
 from scipy import stats
 
+from cwbench.boards.board import Board
 from cwbench.boards.statistics import Interval
 from docs import findings
+from docs.calls import TASKS, lines
 from results import build
 
 ROOT = Path(__file__).parents[1]
 RESULTS, README = ROOT / "results", ROOT / "README.md"
 
 
-def test_readme_and_tables_are_those_of_the_committed_records() -> None:
+@pytest.fixture(scope="module")
+def shown() -> list[Board]:
+    """The boards of the committed records."""
+    return build.found(RESULTS)
+
+
+def test_readme_and_tables_are_those_of_the_committed_records(shown: list[Board]) -> None:
     """To the byte; otherwise: make results."""
-    shown = build.found(RESULTS)
     text = README.read_text()
     assert build.refreshed(text, build.section(shown)) == text
     page = findings.PAGE.read_text()
@@ -48,6 +55,20 @@ def toy() -> dict[str, str]:
         digits = 1 - math.floor(math.log10(half))
         found[f"{method} {nfe}"] = f"{values.mean():.{digits}f} ± {half:.{digits}f}"
     return found
+
+
+@pytest.mark.parametrize(("sampler", "exact"), [("mmps", False), ("tds", True), ("dps", False)])
+def test_the_figure_of_calls_has_the_means_of_the_records(
+    shown: list[Board], sampler: str, exact: bool
+) -> None:
+    """Multiples of what `fm` has, on each of its tasks."""
+    found = {(line.task, line.sampler, line.exact): line for line in lines(shown)}
+    for task in TASKS:
+        base = np.mean(_values(task, "fm", 100, exact=False))
+        line = found[task, sampler, exact]
+        for number in (20, 100):
+            wanted = np.mean(_values(task, sampler, number, exact=exact)) / base
+            assert line.multiples[number] == pytest.approx(wanted, rel=1e-5)
 
 
 def test_the_toy_in_the_findings_is_what_its_seeds_had() -> None:
@@ -83,7 +104,7 @@ def _values(title: str, method: str, calls: int, *, exact: bool) -> list[float]:
         record = json.loads(path.read_text())
         params = record["method"]["params"]
         its_calls = params.get("steps", 100) * params.get("particles", 1)
-        if noise and record["task"]["params"]["noise"] != float(noise):
+        if str(record["task"]["changed"].get("noise", "")) != noise:
             continue
         if (params.get("denoiser") == "exact", its_calls) == (exact, calls):
             table = pd.read_parquet(path.with_name("observations.parquet"))
