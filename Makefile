@@ -67,6 +67,7 @@ docs: $(VENV)/.dev
 results: $(VENV)/.dev
 	$(BIN)/python -m results.build
 	$(BIN)/python -m docs.findings
+	$(BIN)/python -m docs.calls
 
 numbers: $(VENV)/.dev
 	$(BIN)/python -m results.numbers

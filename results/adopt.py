@@ -7,8 +7,8 @@ metric at every NFE and observation, since intervals and paired differences need
 is left out of the table stands in the record as a mean (`plug_in`), or is the same for all methods
 of a task (`floor`). Values are float32 (7 digits; the mean of a metric moves by less than 1e-7 of
 their size), their bytes sorted by significance before zstd. The record names the hash of the
-smaller file, so that `cwbench verify results` holds, and is sealed. A run that is there already is
-written again, to the same bytes.
+smaller file, so that `cwbench verify results` holds, and is sealed; a metric is a line of it,
+without what is as by default. A run that is there already is written again, to the same bytes.
 
 `--models` copies models too, where they are small enough for the check of a pull request to draw
 from them (`results.submission`); they do not stay in the repository.
@@ -17,8 +17,9 @@ from them (`results.submission`); they do not stay in the repository.
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -28,15 +29,19 @@ import pyarrow.parquet as pq
 
 from cwbench.errors import CwbenchError
 from cwbench.machine.files import write_atomically
+from cwbench.machine.seals import BLANK, sealed
 from cwbench.records import runs as records
 from cwbench.records.beside import MODEL, OBSERVATIONS, stored
-from cwbench.records.record import Record, without_paths
+from cwbench.records.entry import NEEDED, Entry
+from cwbench.records.record import SEAL_START, Record, without_paths
 from cwbench.records.values import gathered
 from results.submission import LARGEST
 
 ROOT = Path(__file__).parent
 LEVEL = 19
 """Of zstd; reading is as fast at any."""
+DEFAULTS = {f.name: f.default for f in fields(Entry) if f.name not in NEEDED}
+"""Of an entry, where a record may leave them out."""
 
 
 def small(file: Path | BytesIO) -> bytes:
@@ -51,6 +56,21 @@ def small(file: Path | BytesIO) -> bytes:
         write_statistics=False, store_schema=False,
     )  # fmt: skip
     return sink.getvalue().to_pybytes()
+
+
+def lean(record: Record) -> bytes:
+    """A `record.json` in few bytes, from which the same record is read."""
+    content = json.loads(record.to_json())
+    for name, entry in content["metrics"].items():
+        kept = {key: v for key, v in entry.items() if key in NEEDED or v != DEFAULTS[key]}
+        content["metrics"][name] = kept
+    metrics = ",\n".join(
+        f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in content["metrics"].items()
+    )
+    parts = {key: json.dumps(value) for key, value in content.items()}
+    parts |= {"metrics": f"{{\n{metrics}\n }}", "seal": json.dumps(BLANK.decode())}
+    lines = (f" {json.dumps(key)}: {value}" for key, value in parts.items())
+    return sealed(("{\n" + ",\n".join(lines) + "\n}\n").encode(), SEAL_START)
 
 
 def adopt(record: Record, results: Path, *, models: bool = False) -> Path:
@@ -79,7 +99,7 @@ def adopt(record: Record, results: Path, *, models: bool = False) -> Path:
     model = stored(source, MODEL, record.files) if models else None
     if model is not None and len(model) <= LARGEST[MODEL]:
         write_atomically(target / MODEL, model)
-    records.write(target, record)
+    write_atomically(target / "record.json", lean(record))
     return target
 
 

@@ -14,9 +14,9 @@ import pytest
 from cwbench import leaderboard
 from cwbench.errors import CorruptFileError
 from cwbench.records import runs as records
-from cwbench.records.record import Record
+from cwbench.records.record import Record, parse
 from cwbench.verifying.verify import verify
-from results.adopt import adopt, small
+from results.adopt import adopt, lean, small
 from results.submission import LARGEST
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +60,20 @@ def test_a_small_record_says_what_the_full_one_says(full: list[Record], tmp_path
     before, after = leaderboard(tmp_path / "full"), leaderboard(tmp_path / "small")
     pd.testing.assert_frame_equal(before, after, rtol=1e-5, atol=1e-9)
     assert not any(one.refused for one in verify(tmp_path / "small", fresh=False))
+
+
+def test_a_lean_record_is_read_as_the_full_one(full: list[Record]) -> None:
+    """Entry by entry, also what is left out; it is shorter by a third, and an edit is seen."""
+    for record in full:
+        content = lean(record)
+        again, whole = parse(content, "lean"), parse(record.to_bytes(), "whole")
+        assert again == whole and again.sealed
+        assert [dict(entry) for entry in again.metrics.values()] == [
+            dict(entry) for entry in whole.metrics.values()
+        ]
+        assert len(content) < 0.7 * len(record.to_bytes())
+        with pytest.raises(CorruptFileError, match="sealed"):
+            parse(content.replace(b'"status": "ok"', b'"status": "oom"'), "edited")
 
 
 def test_adopted_again_the_bytes_are_the_same(full: list[Record], tmp_path: Path) -> None:
