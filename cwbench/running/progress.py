@@ -91,14 +91,15 @@ class _Lines:
     def __init__(self, write: _Log, *, quiet: bool) -> None:
         self.write, self.quiet = write, quiet
         self.due = _Throttle(LINE_SECONDS)
-        self.started: dict[str, float] = {}
+        self.first: dict[str, tuple[float, float]] = {}
 
     def update(self, phase: str, fraction: float, values: Mapping[str, float]) -> None:
-        started = self.started.setdefault(phase, time.monotonic())
+        started, done = self.first.setdefault(phase, (time.monotonic(), fraction))
         if self.due(phase, fraction):
-            spent = time.monotonic() - started
-            left = f"{spent / fraction * (1 - fraction):.0f} s left" if fraction > 0 else ""
-            self.message(f"{phase} {fraction:.0%} {_text(values)} {left}".rstrip())
+            spent, gone = time.monotonic() - started, fraction - done  # a resumed fit begins late
+            left = f"{spent / gone * (1 - fraction):.0f} s left" if gone > 0 else ""
+            parts = (f"{phase} {fraction:.0%}", _text(values), left)
+            self.message(" ".join(filter(None, parts)))
 
     def message(self, text: str) -> None:
         self.write(text)
