@@ -17,7 +17,7 @@ from cwbench.boards.gathering import Boards, boards
 from cwbench.boards.relative import Unit, relative, unit_of
 from cwbench.boards.row import Row
 from cwbench.boards.unmet import unmet
-from cwbench.errors import unknown
+from cwbench.errors import UsageError, unknown
 from cwbench.known.classes import CLASSES
 from cwbench.records.shipped import sources
 
@@ -75,7 +75,7 @@ def compare(
         nfe: default the one that is judged, and the second one.
 
     Raises:
-        UsageError: if a name is not on record, or the two meet nowhere.
+        UsageError: if a name is not on record, the two are one, or meet nowhere.
     """
     found, problems = compared(a, b, results, task, preset, metric, "" if nfe is None else str(nfe))
     for problem in problems:
@@ -98,6 +98,8 @@ def compared(
     for name in (a, b):
         if name not in labels:
             raise unknown("method on record", name, labels)
+    if a == b:
+        raise UsageError(f"compare takes two methods; {a!r} is one")
     found = comparisons(chosen.boards, a, b, metric, nfe)
     if not found:
         raise unmet(chosen.boards, a, b, metric, nfe)

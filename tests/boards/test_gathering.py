@@ -237,6 +237,8 @@ def test_failed_seeds_win_nothing(results: Path, five: object) -> None:
 def test_unknown_names_are_told_with_those_on_record(results: Path, five: object) -> None:
     with pytest.raises(UsageError, match=r"unknown method on record .aa..*worse"):
         cwbench.compare("aa", "b", results)
+    with pytest.raises(UsageError, match="compare takes two methods; 'a' is one"):
+        cwbench.compare("a", "a", results)
     with pytest.raises(UsageError, match=r"unknown task on record .tt..*t"):
         cwbench.leaderboard(results, task="tt")
     with pytest.raises(UsageError, match=r"meet on no task in energy.*ew2sq@nfe=3"):
