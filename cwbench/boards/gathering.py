@@ -264,11 +264,21 @@ def _board(runs: Sequence[Run], longer: Sequence[Run]) -> tuple[Board, list[int]
 
 
 def _shared_fits(runs: Iterable[Run]) -> dict[str, float]:
-    """The seconds of the longest fit of those that share one."""
+    """The seconds of what some share, by the run that fitted it, of several the earliest.
+
+    Without that run by one that says them.
+    """
     found: dict[str, float] = {}
-    for run in (run for run in runs if run.shared_fit):
-        found[run.shared_fit] = max(found.get(run.shared_fit, 0.0), run.fit_seconds or 0.0)
+    for run in sorted((run for run in runs if run.shared_fit), key=_nearness):
+        if run.fit_seconds is not None:
+            found.setdefault(run.shared_fit, run.fit_seconds)
     return found
+
+
+def _nearness(run: Run) -> tuple[bool, bool, str]:
+    """To who fitted what it shares: that run, then those that say its seconds, then others."""
+    fitted = bool(run.content["cost"].get("steps"))
+    return bool(run.found_fit), not fitted, str(run.content["started"])
 
 
 def _title_apart(boards: list[Board]) -> None:

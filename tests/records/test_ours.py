@@ -26,7 +26,7 @@ def numbers(runs: Path) -> Iterator[str]:
             run["seed"], run["cost"], run["diagnostics"], observations.hexdigest(),
         ]  # fmt: skip
         for identifier, entry in run["metrics"].items():
-            of_entry = [entry[name] for name in ("value", "low", "high", "plug_in", "floor")]
+            of_entry = [entry.get(name) for name in ("value", "low", "high", "plug_in", "floor")]
             yield json.dumps([*about, identifier, *of_entry], sort_keys=True)
 
 

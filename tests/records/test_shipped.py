@@ -92,7 +92,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (package / "records").mkdir(parents=True)
     monkeypatch.setattr(shipped, "__file__", str(package / "records" / "shipped.py"))
     kept = tmp_path / "tree" / "results"
-    for run in RUNS[:3]:
+    for run in SHIPPED[:3]:
         there = kept / run.parent.relative_to(ROOT / "results")
         shutil.copytree(run.parent, there)
         (there / "log.txt").write_text("not ours to give")
@@ -111,7 +111,7 @@ def test_an_archive_is_unpacked_once_and_whole(archive: Path, tmp_path: Path) ->
     place = shipped.shipped_results()
     wanted = {
         path.relative_to(ROOT / "results").as_posix(): path.read_bytes()
-        for run in RUNS[:3]
+        for run in SHIPPED[:3]
         for path in (run, run.with_name("observations.parquet"))
         if path.exists()
     }
