@@ -66,7 +66,7 @@ def test_the_figure_of_calls_has_the_means_of_the_records(
     for task in TASKS:
         base = np.mean(_values(task, "fm", 100, exact=False))
         line = found[task, sampler, exact]
-        for number in (20, 100):
+        for number in (20, 100, 1_000):
             wanted = np.mean(_values(task, sampler, number, exact=exact)) / base
             assert line.multiples[number] == pytest.approx(wanted, rel=1e-5)
 
