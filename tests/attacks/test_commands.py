@@ -155,7 +155,7 @@ OTHERS = {
     "seal": ["seal", "RUN"],
     "doctor": ["doctor", *RESULTS],
     "leaderboard": ["leaderboard", *RESULTS],
-    "compare": ["compare", "guest", "guest", *RESULTS],
+    "compare": ["compare", "guest", "prior", *RESULTS],
     "theory": ["theory", "--help"],
     "new": ["new", "method", "newest", "--output", "newest"],
 }
@@ -171,16 +171,17 @@ class Told(NamedTuple):
 
 
 def shop(place: Path) -> Path:
-    """The plugins, a run of them and samples for `evaluate`; the run's directory."""
+    """The plugins, a run of them and one of a built-in, samples for `evaluate`; its directory."""
     from numpy import save, zeros
 
     (place / "plugins.py").write_text(PLUGINS)
     save(place / "samples.npy", zeros((3, 12, 2), "float32"))
-    record = cwbench.run(
-        f"{place}/plugins.py:Guests", f"{place}/plugins.py:Guest", "smoke", quiet=True,
-        figures=False, results=place / "results", metrics=[f"{place}/plugins.py:Guested"],
-        settings={"preset.training_pairs": 50, "preset.observations": 3, "preset.samples": 6},
-    )  # fmt: skip
+    for method in ("prior", f"{place}/plugins.py:Guest"):
+        record = cwbench.run(
+            f"{place}/plugins.py:Guests", method, "smoke", quiet=True,
+            figures=False, results=place / "results", metrics=[f"{place}/plugins.py:Guested"],
+            settings={"preset.training_pairs": 50, "preset.observations": 3, "preset.samples": 6},
+        )  # fmt: skip
     (place / "was-run").unlink(missing_ok=True)
     assert record.directory
     return record.directory.relative_to(place)
