@@ -391,7 +391,8 @@ def test_details_are_legible_on_a_phone_and_in_print(
     shown.emulate_media(media="print")
     assert figure.is_visible()
     assert not shown.is_visible("#board"), "what is open is printed alone"
-    assert shown.evaluate("document.all.details.getBoundingClientRect().top") >= 0
+    top = "scrollY + document.all.details.getBoundingClientRect().top"
+    assert shown.evaluate(top) == 0, "paper starts at the page's top, wherever it was scrolled to"
     ink = figure.locator("text").first.evaluate("e => getComputedStyle(e).fill")
     assert ink == "rgb(0, 0, 0)"
 
