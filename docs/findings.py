@@ -1,4 +1,6 @@
-"""Writes the tables of `findings.md` from the committed records: `python -m docs.findings`.
+"""Writes the numbers of `findings.md` from the committed records: `python -m docs.findings`.
+
+Those in sentences say in comments what they are (`docs.sentences`), tables stand between two.
 
 A table of differences holds what `cwbench compare METHOD BASE --results results --preset quick
 --nfe NFE` says of every method, on one task, at every number of evaluations; one of values holds
@@ -8,7 +10,6 @@ Nothing is fitted.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from cwbench.boards.row import Row
 from cwbench.boards.statistics import Interval
 from cwbench.boards.versions import MARK
 from cwbench.machine.files import write_atomically
+from docs import sentences
+from docs.sentences import written
 from results.build import ROOT, found
 
 PAGE = Path(__file__).parent / "findings.md"
@@ -37,13 +40,12 @@ VALUES = re.compile(
     re.DOTALL,
 )
 """A place for a table of values: a preset, and tasks between semicolons."""
-DIFFERENCE = re.compile(r"−?\d*\.\d+ ± \d*\.\d+")
 EVALUATIONS = ("1", "3", "10", "20", "adaptive")
 """Of which a table has those that the task was run at."""
 
 
 def refreshed(page: str, boards: Sequence[Board]) -> str:
-    """The page with all its tables as these boards have them."""
+    """The page with all its numbers as these boards have them."""
     by_title = {board.title: board for board in [*boards, *one_a_task(boards)]}
 
     def table(place: re.Match[str]) -> str:
@@ -55,7 +57,7 @@ def refreshed(page: str, boards: Sequence[Board]) -> str:
         chosen = [b for t in titles for b in boards if (b.title, b.preset) == (t, place["preset"])]
         return f"{place[1]}\n{_values(chosen)}\n\n{place[5]}"
 
-    return VALUES.sub(values, TABLE.sub(table, page))
+    return sentences.refreshed(VALUES.sub(values, TABLE.sub(table, page)), boards)
 
 
 def _values(boards: Sequence[Board]) -> str:
@@ -118,21 +120,9 @@ def _cell(pair: Comparison | None) -> str:
     return written(pair.difference) + called + MARK * ("version" in pair.reason)
 
 
-def written(difference: Interval) -> str:
-    """A difference and half its interval, of which two digits count."""
-    half = (difference.high - difference.low) / 2
-    digits = 3 if half <= 0 else min(4, max(0, 1 - math.floor(math.log10(half))))
-    texts = (f"{abs(value):.{digits}f}".removeprefix("0") for value in (difference.mean, half))
-    sign = "−" if round(difference.mean, digits) < 0 else ""
-    return sign + " ± ".join(texts)
-
-
-def unfounded(page: str) -> list[str]:
-    """The differences and values in the page's sentences that stand in none of its tables."""
-    rows = "".join(place["rows"] for kind in (TABLE, VALUES) for place in kind.finditer(page))
-    return [
-        one for one in DIFFERENCE.findall(VALUES.sub("", TABLE.sub("", page))) if one not in rows
-    ]
+def unmarked(page: str) -> list[str]:
+    """The numbers of the page's sentences behind which nothing says what they are."""
+    return sentences.unmarked(VALUES.sub("", TABLE.sub("", page)))
 
 
 def main() -> None:

@@ -40,8 +40,8 @@ GUIDE = sorted((ROOT / "docs").glob("*.md"))
 PAGES = {p.relative_to(ROOT).as_posix(): p
          for p in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *GUIDE]}  # fmt: skip
 SAID = re.compile(
-    r"<!-- (not run|slow|tested with|file|leaderboard|differences|values"
-    r"|end of leaderboard|end of differences|end of values)(?:: (.+?))? -->"
+    r"<!-- (not run|slow|tested with|file|leaderboard|differences|values|table"
+    r"|end of leaderboard|end of differences|end of values|end of table)(?:: (.+?))? -->"
 )
 MAKES_RUNS = {"run", "sweep", "evaluate", "export"}
 
