@@ -8,7 +8,8 @@ is left out of the table stands in the record as a mean (`plug_in`), or is the s
 of a task (`floor`). Values are float32 (7 digits; the mean of a metric moves by less than 1e-7 of
 their size), their bytes sorted by significance before zstd. The record names the hash of the
 smaller file, so that `cwbench verify results` holds, and is sealed; a metric is a line of it,
-without what is as by default. A run that is there already is written again, to the same bytes.
+without what is as by default. A run that is there already is written again, to the same bytes;
+one from a tree with uncommitted changes is refused.
 
 `--models` copies models too, where they are small enough for the check of a pull request to draw
 from them (`results.submission`); they do not stay in the repository.
@@ -114,6 +115,8 @@ def main(arguments: list[str]) -> None:
         for run in runs:
             try:
                 record = records.read(run)
+                if record is not None and record.environment.get("dirty"):
+                    sys.exit(f"{run}: from a tree with uncommitted changes; commit, run it again")
                 if record is not None:
                     print(adopt(record, ROOT, models="--models" in arguments))
             except (CwbenchError, OSError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from cwbench.errors import CorruptFileError
 from cwbench.records import runs as records
 from cwbench.records.record import Record, parse
 from cwbench.verifying.verify import verify
-from results.adopt import adopt, lean, small
+from results.adopt import adopt, lean, main, small
 from results.submission import LARGEST
 
 ROOT = Path(__file__).parents[1]
@@ -128,3 +129,22 @@ def test_what_is_committed_is_small() -> None:
     for path in (path for path in places if path.suffix == ".parquet"):
         assert list(pd.read_parquet(path)) == ["observation", "metric", "nfe", "value"], path
         assert os.stat(path).st_size < STANDARD_BYTES  # noqa: PTH116
+
+
+def test_runs_of_a_tree_with_uncommitted_changes_are_refused(
+    full: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("results.adopt.ROOT", tmp_path / "small")
+    last = max(full, key=lambda record: str(record.directory))
+    assert last.directory is not None
+    records.write(last.directory, replace(last, environment=last.environment | {"dirty": True}))
+    with pytest.raises(SystemExit, match=f"{last.directory}: from a tree with uncommitted changes"):
+        main([str(tmp_path / "full")])
+    written = [path.parent for path in (tmp_path / "small").rglob("record.json")]
+    assert len(written) == len(full) - 1
+
+
+def test_no_committed_record_is_of_such_a_tree() -> None:
+    found = list(records.iterate(ROOT / "results"))
+    assert len(found) > 1000
+    assert not [record.directory for record in found if record.environment["dirty"] is not False]
