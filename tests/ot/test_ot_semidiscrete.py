@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 
 from cwbench.ot import Semidiscrete, assignment
-from cwbench.ot.semidiscrete import chi_squared
+from cwbench.ot.semidiscrete import _TILE, chi_squared
 
 
 @pytest.fixture
@@ -115,3 +116,26 @@ def test_chi_squared_is_unbiased(generator) -> None:
     ]
     assert np.mean(found) == pytest.approx(exact, abs=4 * np.std(found) / 2_000**0.5)
     assert exact == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("count", [_TILE - 1, _TILE, 2 * _TILE + 3])
+@pytest.mark.parametrize("beta", [0.5, math.inf])
+def test_the_nearest_of_all_data_is_found_wherever_it_stands(generator, count, beta) -> None:
+    """By SciPy's distances in float64, with potentials; of equal data it is the first."""
+    x = torch.randn(count, 3, generator=generator)
+    y = torch.randn(count, 2, generator=generator) if beta < 1 else torch.arange(count) % 7
+    found = Semidiscrete(x, y, beta=beta)
+    found.g = 0.3 * torch.randn(count, generator=generator)
+    rows = torch.randint(count, (300,), generator=generator)
+    z, c = torch.randn(300, 3, generator=generator), y[rows]
+    cost = cdist(z, x, "sqeuclidean") - found.g.numpy()
+    if beta < 1:
+        cost += beta * cdist(c, y, "sqeuclidean")
+    else:
+        cost[(c[:, None] != y).numpy()] = math.inf
+    k = found(z, c).numpy()
+    assert cost[np.arange(300), k] == pytest.approx(cost.min(1), abs=1e-5)
+    assert (k == cost.argmin(1)).mean() > 0.98, "but for roundings"
+    twice = Semidiscrete(torch.cat([x, x]), torch.cat([y, y]), beta=beta)
+    twice.g = torch.cat([found.g, found.g])
+    assert twice(z, c).max() < count
