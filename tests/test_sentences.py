@@ -108,18 +108,31 @@ def test_parts_are_those_of_the_number_before_within_a_paragraph(shown: list[Boa
 @pytest.mark.parametrize(
     ("parts", "problem"),
     [
-        ("ladder / gaussian-mixture / tsd", "no row"),
-        ("ladder / gaussian-mixture / mood-weights / tds", "no metric and no fact 'mood-weights'"),
+        ("ladder / gaussian-mixture / tsd", "nothing is called 'tsd'"),
+        ("ladder / gaussian-mixture / mood-weights / tds", "nothing is called 'mood-weights'"),
+        ("ladder / gaussian-mixtrue / mode-weights / tds", "nothing is called 'gaussian-mixtrue'"),
+        ("ladder / gaussian-mixture / tds - tsd", "nothing is called 'tds - tsd'"),
+        ("ladder / gaussian-mixture / dps - tds - fm", "nothing is called"),
+        ("ladder / gaussian-mixture / fit_seconds / tds", "nothing is called"),
+        ("ladder / gaussian-mixture / ew2sq / energy / tds", "are both a metric"),
         ("ladder / tds", "no board of '' at 'ladder'"),
+        ("ladder / gaussian-mixture / effective_share / tds", "no fact 'effective_share'"),
         ("ladder / gaussian-mixture / tds@21", "no row 'tds@21'"),
         ("ladder / gaussian-mixture / tds / seed 7", "no seed 7"),
-        ("ladder / gaussian-mixture / tds - tsd", "no row 'tsd'"),
+        ("ladder / gaussian-mixture / tds - fm / lowest seed", "values, facts and ratios alone"),
         ("ladder / gaussian-mixture / seed one / fm", "seed one"),
+        ("ladder / gaussian-mixture / tds and dps", "they differ"),
+        ("in error", "nothing is called 'in error'"),
     ],
 )
 def test_what_no_record_has_is_an_error(shown: list[Board], parts: str, problem: str) -> None:
     with pytest.raises(LookupError, match=problem):
         sentences.refreshed(f".1<!-- {parts} -->", shown)
+
+
+def test_only_what_has_an_interval_is_written_with_one(shown: list[Board]) -> None:
+    with pytest.raises(LookupError, match="it has no interval"):
+        sentences.refreshed(f".1 ± .2<!-- {HERE}tds over fm -->", shown)
 
 
 def test_digits_signs_and_intervals_are_kept() -> None:
@@ -135,14 +148,29 @@ def test_digits_signs_and_intervals_are_kept() -> None:
 
 def test_numbers_without_a_word_are_found() -> None:
     page = (
-        "By .12 and .3<!-- as set -->, 26 to 42 % of 8x8, `.5`, 95 %, 0.2.0.\n\n"
-        "Not kept .7<!-- not kept -->.\n\n"
-        "By `cwbench run --task t` .8<!-- not kept -->, 1.5 ± .2\n\n"
+        "By .12 and .3<!-- as set -->, 26 to\n42 % of 8x8, `.5`, a 95 % interval, 0.2.0.\n\n"
+        "Not kept .7<!-- not\nkept -->.\n\n"
+        "By `cwbench run --task t` .8<!-- not kept -->, 1.5 ± .2, 12 per cent, 95 %\n\n"
         "<!-- table: not kept -->\n\n| a |\n| --- |\n| .9 |\n\n<!-- end of table -->\n"
     )
-    assert sentences.unmarked(page) == [".12", "26", "42", ".7", "1.5", ".2"]
+    assert sentences.unmarked(page) == [".12", "26", "42", ".7", "1.5", ".2", "12", "95"]
     page = page.replace("By `cwbench run --task t`", "It is")
     assert sentences.unmarked(page)[0] == "not kept", "a table of what no command prints"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("From 23 <!-- fm repays tds --> on.", ["<!-- fm repays tds -->"]),
+        ("**23**<!-- fm repays tds -->", ["<!-- fm repays tds -->"]),
+        ("By -.123<!-- dps - fm -->", ["<!-- dps - fm -->", "23"]),
+        ("Code `a, .12 and .3<!-- as set -->", None),
+        ("<!-- table: a word -->\n\n| .9 |\n\n<!-- end of table -->\n", None),
+        ("<!-- table: not kept -->\n\n| .9 |\n\nIt is .77\n\n<!-- end of table -->\n", None),
+    ],
+)
+def test_what_only_looks_marked_is_found(text: str, found: list[str] | None) -> None:
+    assert sentences.unmarked(text) if found is None else found[0] in sentences.unmarked(text)
 
 
 def test_numbers_of_the_tables_in_results() -> None:
