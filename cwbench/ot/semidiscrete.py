@@ -29,9 +29,8 @@ from torch import Generator, Tensor
 
 from cwbench.ot.checks import as_float64, check_positive, is_label, same_count
 
-_AVERAGED = 0.5  # share of the ascent, at its end, over which g is averaged
+_AVERAGED = 0.2  # share of the ascent, at its end, over which g is averaged
 _BATCH = 256
-_FIRST = 3.0
 _TILE = 2_000  # data whose costs stay in a core's cache
 
 
@@ -125,11 +124,12 @@ class Semidiscrete:
         generator: Generator,
         batch: int = _BATCH,
     ) -> None:
-        """Stochastic ascent on the dual; g becomes the average over the second half.
+        """Stochastic ascent on the dual; g becomes the average over the last fifth.
 
-        The first step lowers g of an atom that is hit by `_FIRST` times the gap between the nearest
-        atom and the eighth (less where there are more draws than atoms); the steps fall as
-        1 / sqrt(step).
+        The first step lowers g of an atom that is hit by the gap between the nearest atom and the
+        eighth (less where there are more draws than atoms); the steps fall as half a cosine. An
+        atom that is never hit rises by draws / N times the sum of all steps: were they to fall as
+        1 / sqrt(step), atoms far out would not be reached where N is large.
 
         Args:
             sample: draws latents and conditions, `(n, generator) -> (z, y)`.
@@ -139,11 +139,12 @@ class Semidiscrete:
         """
         check_positive("steps", steps)
         count = len(self.g)
-        first = _FIRST * self._gap(sample(batch, generator))
+        first = self._gap(sample(batch, generator)) / max(1, batch / count)
         total, averaged = torch.zeros(count), 0
         for step in range(steps):
             hits = torch.bincount(self(*sample(batch, generator)), minlength=count).float()
-            self.g += first / math.sqrt(1 + step) * (batch / count - hits) / max(1, batch / count)
+            rate = first * (1 + math.cos(math.pi * step / steps)) / 2
+            self.g += rate * (batch / count - hits)
             if step >= (1 - _AVERAGED) * steps:
                 total += self.g
                 averaged += 1

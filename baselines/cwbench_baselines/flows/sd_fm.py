@@ -77,7 +77,7 @@ class SemidiscreteFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="sd-fm",
-        version=3,
+        version=4,
         title="Semidiscrete flow matching",
         citation="mousavihosseini2025flow",
         nfe=True,
