@@ -142,7 +142,7 @@ def test_the_nearest_of_all_data_is_found_wherever_it_stands(generator, count, b
 
 
 def test_data_far_out_are_reached_where_there_are_many(generator) -> None:
-    """By E|x_k|^2 over E|x|^2, 19 draws for each of 20,000; it was .78 where steps fell as t^-1/2."""
+    """By E|x_k|^2 over E|x|^2 after 19 draws for each; .78 where steps fell as 1 / sqrt(step)."""
     x = 1.2 * torch.randn(20_000, 4, generator=generator)
     y = x[:, :1] + torch.randn(20_000, 1, generator=generator)
     found = Semidiscrete(x, y, beta=2.0)

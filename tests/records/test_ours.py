@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 RUNS = Path(__file__).parents[2] / "results" / "runs"
-ENTRIES = 648
-SHA256 = "e6b60b1bac68edd15152847e1e09e02c248ac0586215ea2c839495826e1ae2d0"
+ENTRIES = 93
+SHA256 = "27f0db7e307301ff73ad4e86b036c7d0f466ed804b58c5971ad6a5cbea9b40d8"
 """Of the numbers as 0.1.0 wrote them, taken before the move, of the records that are left."""
 
 
