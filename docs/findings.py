@@ -2,9 +2,9 @@
 
 Those in sentences say in comments what they are (`docs.sentences`), tables stand between two.
 
-A table of differences holds what `cwbench compare METHOD BASE --results results --preset quick
---nfe NFE` says of every method, on one task, at every number of evaluations; one of values holds
-the judged value of every method on several tasks, as `cwbench leaderboard --preset PRESET` has it.
+A table of differences holds what `cwbench compare METHOD BASE --results results --nfe NFE` says of
+every method at every number of evaluations, on the board that stands for a task; one of values
+holds the judged value of every method on several tasks, as `cwbench leaderboard --preset PRESET`.
 Nothing is fitted.
 """
 
