@@ -2,18 +2,22 @@
 
     python -m results.build        (or: make results)
 
-It writes `results/leaderboard.{html,md,csv,tex}`, the figures of `cwbench leaderboard --figures`
+It writes `results/leaderboard.{html,md,tex,csv.gz}`, the figures of `cwbench leaderboard --figures`
 into `results/figures`, and the leaderboard in the README, between two comments. Equal records give
 equal files. Nothing is fitted.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from PIL import Image
 
 from cwbench.boards import first, formats, texts
 from cwbench.boards.across import ranked
@@ -94,21 +98,37 @@ def tables(shown: Sequence[Board]) -> dict[str, str]:
     return {
         "leaderboard.md": texts.markdown(shown),
         "nfe.md": by_nfe(shown),
-        "leaderboard.csv": frame(shown).to_csv(index=False, float_format="%.6g"),
         "leaderboard.tex": texts.latex(shown),
     }
+
+
+def rows(shown: Sequence[Board]) -> str:
+    """Every entry of the leaderboard as CSV; tens of thousands, so that the file is compressed."""
+    return frame(shown).to_csv(index=False, float_format="%.6g")
+
+
+def with_palette(figure: Path) -> None:
+    """Write a figure again in its 256 main colours, in a third of the bytes."""
+    content = io.BytesIO()
+    with Image.open(figure) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(content, "PNG")
+    write_atomically(figure, content.getvalue())
 
 
 def build(results: Path, readme: Path) -> list[Path]:
     """Write everything; return the paths."""
     shown = found(results)
-    written = tables(shown) | {"leaderboard.html": page(shown, [])}
-    for name, text in written.items():
-        write_atomically(results / name, text.encode())
+    as_text = tables(shown) | {"leaderboard.html": page(shown, [])}
+    written = {name: text.encode() for name, text in as_text.items()}
+    written["leaderboard.csv.gz"] = gzip.compress(rows(shown).encode(), mtime=0)
+    for name, content in written.items():
+        write_atomically(results / name, content)
     for stale in (results / "figures").glob("*.png"):
         if DRAWN.fullmatch(stale.stem):
             stale.unlink()
     drawn = draw(shown, results / "figures")
+    for figure in drawn:
+        with_palette(figure)
     write_atomically(readme, refreshed(readme.read_text(), section(shown)).encode())
     return [*(results / name for name in written), *drawn, readme]
 

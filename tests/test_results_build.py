@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import re
@@ -39,6 +40,8 @@ def test_readme_and_tables_are_those_of_the_committed_records(shown: list[Board]
     assert findings.refreshed(page, shown) == page
     for name, table in build.tables(shown).items():
         assert (RESULTS / name).read_bytes() == table.encode(), name
+    packed = (RESULTS / "leaderboard.csv.gz").read_bytes()
+    assert gzip.decompress(packed).decode() == build.rows(shown)
 
 
 def toy() -> dict[str, str]:
@@ -144,7 +147,7 @@ def test_equal_records_give_equal_files(copy: Path) -> None:
     assert contents(copy) == first
     assert {p.relative_to(copy).as_posix() for p in written} <= first.keys()
     assert {p.name for p in written} >= {
-        "leaderboard.html", "leaderboard.md", "leaderboard.csv", "leaderboard.tex", "nfe.md",
+        "leaderboard.html", "leaderboard.md", "leaderboard.csv.gz", "leaderboard.tex", "nfe.md",
         "README.md",
         "gaussian-mixture-quick.png",
     }  # fmt: skip

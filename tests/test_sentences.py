@@ -79,7 +79,7 @@ def test_each_kind_of_number(shown: list[Board]) -> None:
         "deviation of dps": values("dps").mean(1).std(ddof=1),
         "seconds / tds": np.mean([draws for _, draws in costs("tds")]),
     }
-    line = pd.read_csv(RESULTS / "leaderboard.csv", low_memory=False).query(
+    line = pd.read_csv(RESULTS / "leaderboard.csv.gz", low_memory=False).query(
         "task == 'gaussian-mixture-informative' and preset == 'ladder' and method == 'tds'"
         " and metric == 'ew2sq' and nfe == 'adaptive' and calls == 100"
     )
