@@ -206,7 +206,12 @@ class Board:
         if not at and nfe is None and found:
             last = max(found, key=lambda c: c.order)
             at = [c for c in found if c.nfe == last.nfe]
-        return max(at, key=lambda c: (self.cells[c].there.sum(), c.version), default=None)
+        return max(at, key=lambda c: (self._filled(c), c.version), default=None)
+
+    def _filled(self, column: Column) -> int:
+        """How many rows have something in a column, longer runs apart."""
+        twins = [twin.place for twin in self.longer.values()]
+        return int(np.delete(self.cells[column].there, twins).sum())
 
     @cached_property
     def main(self) -> Column | None:

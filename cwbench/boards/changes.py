@@ -78,7 +78,7 @@ def _texts(board: Board, row: Row) -> list[str]:
     name, sign = markdown_text(row.marked), mark(convergence(board, row, unit_of(board)))
     return [
         name if row.role == "method" else f"*{name}*", rank_text(cell), *values,
-        row.seeds(cell.seeds if cell else None) + sign, markdown_text(note(row)),
+        row.seeds(cell.seeds if cell else None) + sign, markdown_text(note(board, row)),
     ]  # fmt: skip
 
 

@@ -7,14 +7,18 @@ that both have. It is not converged where
     d > h   and   d > 0.2 min(v, u):
 
 the fall is no chance, and it is more than a fifth of the error, or of what a Gaussian with the
-exact moments leaves, whichever is smaller. Without a unit v alone counts. A single seed flags a
-cell, with the interval over observations; it takes three to say so.
+exact moments leaves, whichever is smaller. Without a unit v alone counts. It is converged where
+even d + h is at most that, and unclear otherwise. h is that of the two alone: the variance between
+their seeds is not moderated by other methods. A single seed flags a cell, with the interval over
+observations; it takes three to say so. Where higher is better nothing is said.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 from cwbench.boards.board import Board
 from cwbench.boards.pairs import paired
@@ -30,6 +34,12 @@ RULE = (
     "its interval and than 20 % of the smaller of itself and the unit"
 )
 
+SAID: dict[Literal["yes", "no", "unclear"], str] = {
+    "no": "not converged",
+    "unclear": "cannot be told",
+    "yes": "converged",
+}
+
 
 @dataclass(frozen=True)
 class Convergence:
@@ -40,15 +50,21 @@ class Convergence:
     seeds: int
 
     @property
-    def converged(self) -> bool:
-        """Whether the fall is by chance or small."""
-        return not self.fall.mean > max(self.fall.half, self.least)
+    def converged(self) -> Literal["yes", "no", "unclear"]:
+        """`no` if the fall is large and no chance, `yes` if no large one is in its interval."""
+        if self.fall.mean > max(self.fall.half, self.least):
+            return "no"
+        return "yes" if self.fall.high <= self.least else "unclear"
+
+    @property
+    def few(self) -> bool:
+        """Whether the seeds are fewer than a verdict needs."""
+        return self.seeds < LEAST_SEEDS
 
     @property
     def text(self) -> str:
-        """`yes` or `no`, with the seeds in brackets where they are fewer than a verdict needs."""
-        few = f" ({self.seeds})" * (self.seeds < LEAST_SEEDS)
-        return ("yes" if self.converged else "no") + few
+        """The same, with the seeds in brackets where they are few."""
+        return self.converged + f" ({self.seeds})" * self.few
 
 
 def convergence(board: Board, row: Row, unit: Unit | None) -> Convergence | None:
@@ -73,13 +89,28 @@ def convergence(board: Board, row: Row, unit: Unit | None) -> Convergence | None
 def texts(board: Board) -> dict[int, str]:
     """What is said of the rows of a board that were run for longer, by place."""
     unit = unit_of(board) if board.longer else None
-    found = {row.place: convergence(board, row, unit) for row in board.rows if board.longer}
-    return {place: each.text for place, each in found.items() if each}
+    found = {row.place: _text(board, row, unit) for row in board.rows if board.longer}
+    return {place: text for place, text in found.items() if text}
+
+
+def _text(board: Board, row: Row, unit: Unit | None) -> str:
+    found, twin = convergence(board, row, unit), board.longer.get(row.place)
+    if found or twin is None:
+        return found.text if found else ""
+    if not any(run.status == "ok" for run in twin.runs):
+        return ", ".join(sorted({run.status for run in twin.attempted}))
+    column = board.main
+    if column is None or board.direction(column) == "higher":
+        return ""
+    longer = board.cell(twin, column)
+    if longer is None:
+        return "not measured" + f" at NFE {column.nfe}" * bool(column.nfe)
+    return "no value" if not longer.count else "no seed in common"
 
 
 def mark(found: Convergence | None) -> str:
     """The sign of what is not converged."""
-    return MARK if found and not found.converged else ""
+    return MARK if found and found.converged == "no" else ""
 
 
 def told(found: list[Convergence | None]) -> str:
@@ -87,6 +118,9 @@ def told(found: list[Convergence | None]) -> str:
     asked = [each for each in found if each]
     if not asked:
         return ""
-    marked = sum(not each.converged for each in asked)
-    count = f"{marked} of {len(asked)} values with runs at four times the steps"
-    return f"{RULE} ({count})." if marked else f"Converged: all {count.partition(' of ')[2]}."
+    count, few = Counter(each.converged for each in asked), sum(each.few for each in asked)
+    parts = [f"{count[word]} {said}" for word, said in SAID.items() if count[word]]
+    values = f"{len(asked)} values" if len(asked) > 1 else "1 value"
+    tally = f"{values} with runs at four times the steps: {', '.join(parts)}"
+    tally += f"; {few} by fewer than {LEAST_SEEDS} seeds" * bool(few)
+    return f"{RULE} ({tally})." if count["no"] else f"Of {tally}."

@@ -185,7 +185,9 @@ UNRANKED = "no ranks: a verdict needs three seeds of two methods or more"
 def _notes(board: Board, sort: str) -> list[Text]:
     ranked = any(cell.rank for row in board.rows if (cell := board.cell(row, board.main)))
     notes = [] if ranked else [f"  {UNRANKED}"]
-    notes += [f"  {brief(row.label)}: {brief(note(row))}" for row in board.rows if note(row)]
+    notes += [
+        f"  {brief(row.label)}: {brief(text)}" for row in board.rows if (text := note(board, row))
+    ]
     rest = [f"  and {len(notes) - NOTES_SHOWN} more"] if len(notes) > NOTES_SHOWN else []
     explained = board.explained(columns_shown(board, sort))
     marks = [f"  {mark}" for mark in (board.remark, explained) if mark]
@@ -198,9 +200,9 @@ def markdown(found: Sequence[Board], sort: str = "") -> str:
     text = []
     for board in found:
         notes = (
-            f"\n{markdown_text(row.label)}: {markdown_text(note(row))}  "
+            f"\n{markdown_text(row.label)}: {markdown_text(told)}  "
             for row in board.rows
-            if note(row)
+            if (told := note(board, row))
         )
         title, columns = markdown_text(board.marked), columns_shown(board, sort)
         explained = markdown_text(board.explained(columns), LONGEST)
@@ -339,7 +341,7 @@ def _row_json(board: Board, row: Row) -> dict[str, Any]:
     return {
         "method": row.label, "role": row.role, "sees": row.sees, "calls": row.calls,
         "origin": row.origin,
-        "note": note(row), "older": row.older, **_relative_json(board, row),
+        "note": note(board, row), "older": row.older, **_relative_json(board, row),
         "runs": [run.content["run_id"] for run in row.runs],
         "fit_seconds": fit_seconds(board, row),
         "cells": {

@@ -201,7 +201,7 @@ def _frame_row(board: Board, row: Row, column: Column) -> dict[str, object]:
         "scaled_high": scaled[2], "log_ratio": log[0], "log_ratio_low": log[1],
         "log_ratio_high": log[2], "evaluations": row.sampling(column.nfe, "evaluations"),
         "sampling_seconds": row.sampling(column.nfe, "seconds"),
-        "fit_seconds": fit_seconds(board, row), "note": note(row),
+        "fit_seconds": fit_seconds(board, row), "note": note(board, row),
         "older": ", ".join(filter(None, (board.older, row.older, column.older))),
         "metric_source": column.source, "sees": row.sees,
         "jacobians": row.sampling(column.nfe, "jacobians"),
@@ -226,13 +226,22 @@ def _relative(board: Board, row: Row, unit: Unit | None) -> dict[str, object]:
     return told
 
 
-def note(row: Row) -> str:
-    """Why a row has no result, or not from every seed, what it is excused from, what was edited."""
+def note(board: Board, row: Row) -> str:
+    """Why a row has no result, or not from every seed, what it is excused from, what was edited.
+
+    Likewise of its longer runs, which decide whether it had converged.
+    """
     if row.skipped:
         return f"skipped: {row.skipped}"
+    twin = board.longer.get(row.place)
+    longer = [f"at four times the steps, {told}" for told in _told(twin)] if twin else []
+    return "; ".join(filter(None, [*_told(row), *longer, row.fewer, row.excused]))
+
+
+def _told(row: Row) -> list[str]:
+    """Of each seed why it has no result, and whether it was edited."""
     lost = [f"seed {run.seed} {run.status}: {run.error}" for run in row.failures]
-    edited = [f"seed {run.seed}: edited by hand" for run in row.runs if run.content["edited"]]
-    return "; ".join(filter(None, [*lost, *edited, row.fewer, row.excused]))
+    return lost + [f"seed {run.seed}: edited by hand" for run in row.runs if run.content["edited"]]
 
 
 def comparison_row(one: Comparison) -> dict[str, object]:

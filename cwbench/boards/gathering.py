@@ -82,7 +82,8 @@ def boards(
     """
     runs, measured, problems = _read(sources, None if metrics is None else {*metrics})
     passing = {*tasks}, {*presets}, {*tracks}
-    grouped = [group for group in _grouped(runs) if _passes(runs[group.cells[0]], *passing)]
+    every = _grouped(runs, apart="open" in passing[2])
+    grouped = [group for group in every if _passes(runs[group.cells[0]], *passing)]
     made = _made(grouped, runs, measured)
     _title_apart(made)
     for board in made:
@@ -152,33 +153,57 @@ JUDGED = ("main_metric", "main_nfe", "second_nfe")
 
 
 class Group(NamedTuple):
-    """The places of the runs of a board, and of the longer twins of some of them."""
+    """The places of the runs of a board, and of the longer twins of some of them.
+
+    A run may be a twin here and a cell elsewhere.
+    """
 
     cells: list[int]
     longer: list[int]
 
 
-def _grouped(runs: list[Run]) -> list[Group]:
-    """The places of runs by what must be equal on a board; a twin stands with what it is one of."""
+def _grouped(runs: list[Run], *, apart: bool) -> list[Group]:
+    """The places of runs by what must be equal on a board; a twin stands with what it is one of.
+
+    Where one run of a board has nothing that it could be the twin of, all of them stand there, too,
+    since they can be compared; likewise where `apart`, since they were asked for.
+    """
     keys, of = [identity(run) for run in runs], [_shorter(run) for run in runs]
-    wanted = {*of} - {None}  # few, so that few methods are written out
-    cells = {(key, _method(run)) for key, run in zip(keys, runs, strict=True) if key in wanted}
-    groups: dict[str, Group] = {}
-    for place, (key, short, run) in enumerate(zip(keys, of, runs, strict=True)):
-        if short and (short, _method(run)) in cells:
-            groups.setdefault(short, Group([], [])).longer.append(place)
-        else:
-            groups.setdefault(key, Group([], [])).cells.append(place)
-    return list(groups.values())
+    wanted = {short for each in of for short in each}  # few, so that few methods are written out
+    cells = {
+        (key, _method(run))
+        for key, run in zip(keys, runs, strict=True)
+        if key in wanted and not _steps_typed(run)
+    }
+    groups: dict[str, Group] = defaultdict(lambda: Group([], []))
+    alone: set[str] = set()
+    for place, (key, shorts, run) in enumerate(zip(keys, of, runs, strict=True)):
+        found = [short for short in shorts if (short, _method(run)) in cells]
+        for short in found[:1]:
+            groups[short].longer.append(place)
+        groups[key].cells.append(place)
+        if apart or not found:
+            alone.add(key)
+    return [group for key, group in groups.items() if key in alone]
 
 
-def _shorter(run: Run) -> str | None:
-    """On which board the run stands whose longer twin this may be: that of the preset as it is."""
+def _shorter(run: Run) -> list[str]:
+    """On which boards the run may stand whose longer twin this is.
+
+    That of the preset as it is, or with other values of it changed as here.
+    """
     values = shorter(run.content["preset_values"]) if run.content["track"] == "open" else None
     if values is None:
-        return None
-    content = {**run.content, "preset_values": values, "track": "fixed"}
-    return identity(replace(run, content=content))
+        return []
+    content = {**run.content, "preset_values": values}
+    return [
+        identity(replace(run, content=content | {"track": track})) for track in ("fixed", "open")
+    ]
+
+
+def _steps_typed(run: Run) -> bool:
+    """Whether the steps are among its settings, so that they are not those of the preset."""
+    return bool({"steps", "preset.steps"} & run.content["settings"].keys())
 
 
 def _method(run: Run) -> str:
@@ -217,16 +242,21 @@ def _passes(run: Run, tasks: set[str], presets: set[str], tracks: set[str]) -> b
 
 
 def _made(groups: Sequence[Group], runs: list[Run], measured: list[Measured]) -> list[Board]:
-    """The boards of groups of runs, with the values of their cells."""
-    group, row = np.full((2, len(runs)), -1)
-    seed = np.array([run.seed for run in runs], np.int64)
+    """The boards of groups of runs, with the values of their cells.
+
+    As a longer twin a run has a second place, behind all first ones.
+    """
+    count = len(runs)
+    group, row = np.full((2, 2 * count), -1)
+    seed = np.array([run.seed for run in runs] * 2, np.int64)
     made = []
     for number, (cells, longer) in enumerate(groups):
         board, rows = _board([runs[place] for place in cells], [runs[place] for place in longer])
-        group[[*cells, *longer]], row[[*cells, *longer]] = number, rows
+        places = [*cells, *(count + place for place in longer)]
+        group[places], row[places] = number, rows
         made.append(board)
     parts: list[list[Measured]] = [[] for _ in groups]
-    for part in measured:
+    for part in (part._replace(runs=part.runs + by) for part in measured for by in (0, count)):
         on = group[part.runs]
         for number in np.unique(on[on >= 0]).tolist():
             parts[number].append(part.at(on == number))
@@ -313,24 +343,32 @@ def _typed(board: Board) -> set[str]:
 
 
 def _tell_apart(rows: list[Row]) -> None:
-    """Rows of one label get the version of the method, or else the key."""
-    same = Counter(row.label for row in rows)
-    twice = [row for row in rows if same[row.label] > 1]
-    versions = Counter((row.label, row.method["version"]) for row in twice)
-    for row in twice:
-        version = row.method["version"]
-        alone = versions[row.label, version] == 1
-        row.label += f" v{version}" if alone else f" [{row.key[:4]}]"
+    """Of rows of one label those of older versions say so, those of one version get the key."""
+    of: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        of[row.label].append(row)
+    for alike in of.values():
+        versions = Counter(row.method["version"] for row in alike)
+        for row in alike if len(alike) > 1 else []:
+            version = row.method["version"]
+            if versions[version] > 1:
+                row.label += f" [{row.key[:4]}]"
+            elif version != max(versions):
+                row.label += f" v{version}"
 
 
 def _fill(board: Board, measured: list[Measured], rows: Codes, seeds: Codes) -> None:
     """Put all entries into their columns; one-shot samplers into all of their metric.
 
-    Those that take more calls than an NFE allows stand in the column that is judged alone.
+    Those that take more calls than an NFE allows stand in the column that is judged alone. What
+    only longer runs measured has no column.
     """
     parts: dict[Column, list[Measured]] = defaultdict(list)
     for part in sorted(measured, key=lambda part: int(part.runs.min())):
         parts[_column(part.kind)].append(part)
+    own = {c for c, found in parts.items() for p in found if (rows[p.runs] < len(board.rows)).any()}
+    for column in parts.keys() - own:
+        del parts[column]
     every = [*board.rows, *board.longer.values()]  # by place
     used = np.array([row.calls or 1 for row in every], np.int64)
     for column in [column for column in parts if not column.nfe]:

@@ -196,7 +196,7 @@ def _row(
     return {
         "label": row.label + f" ({row.among})" * (row.among != "pairs"), "key": row.key[:16],
         "role": row.role, "sees": row.among if row.role == "method" else "", "origin": row.origin,
-        "note": note(row), "older": row.older,
+        "note": note(board, row), "older": row.older,
         "version": row.method["version"], "from": row.method.get("distribution", ""),
         "params": row.method["params"], "cells": cells, "costs": costs,
         "oneShot": row.one_shot, "fit": _short(fit_seconds(board, row)),

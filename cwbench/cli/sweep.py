@@ -98,13 +98,13 @@ def sweep(
 def _swept(arguments: dict[str, Any]) -> bool:
     """Carry out a sweep, or say what it would do; whether all runs have a result."""
     from cwbench.sweeping.request import sweep_request
-    from cwbench.sweeping.sweep import seconds_on_record
+    from cwbench.sweeping.sweep import past_runs
     from cwbench.sweeping.tables import outcome_table, plan_json, plan_table
 
     as_json, stopped = arguments.get("json", False), None
     request = sweep_request(arguments)
     if arguments.get("dry_run"):
-        runs, spent = request.planned(), seconds_on_record(request.results)
+        runs, spent = request.planned(), past_runs(request.results)
         answer(plan_json(runs, spent) if as_json else plan_table(runs, spent))
         return True
     try:

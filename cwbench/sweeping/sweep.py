@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -320,13 +320,26 @@ def _record_of(run: Planned, job: Job, outcome: Outcome) -> Record:
     return worker.lost_record(job, status, error, datetime.now(UTC))
 
 
-def seconds_on_record(results: Path) -> dict[tuple[str, str, str], list[float]]:
-    """Seconds of fit and sampling of all runs that are ok, by task, method and preset."""
-    spent: dict[tuple[str, str, str], list[float]] = {}
+class Past(NamedTuple):
+    """What a run took: seconds of its fit in so many steps, and of sampling."""
+
+    steps: int
+    fit: float
+    sampling: float
+
+    def seconds(self, steps: int) -> float:
+        """What it would take with so many steps."""
+        return self.fit * steps / self.steps + self.sampling
+
+
+def past_runs(results: Path) -> dict[tuple[str, str, str], list[Past]]:
+    """All runs that are ok, by task, method and preset."""
+    found: dict[tuple[str, str, str], list[Past]] = {}
     for record in records.iterate(results):
         if record.status == "ok" and record.cost:
             key = (record.task["name"], record.method["name"], record.preset)
-            sampling = record.cost.get("sampling", {}).values()
-            seconds = (record.cost.get("fit_seconds") or 0.0) + sum(s["seconds"] for s in sampling)
-            spent.setdefault(key, []).append(seconds)
-    return spent
+            sampling = sum(s["seconds"] for s in record.cost.get("sampling", {}).values())
+            steps = record.preset_values.get("steps") or 1
+            past = Past(steps, record.cost.get("fit_seconds") or 0.0, sampling)
+            found.setdefault(key, []).append(past)
+    return found

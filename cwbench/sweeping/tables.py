@@ -10,12 +10,13 @@ from typing import Any
 
 from cwbench.records.record import Record
 from cwbench.running.recorded import told_settings
+from cwbench.running.request import Request
 from cwbench.sweeping.announce import GOOD, counted, last_line
 from cwbench.sweeping.job import run_name
-from cwbench.sweeping.sweep import Planned, Refused
+from cwbench.sweeping.sweep import Past, Planned, Refused
 
-Spent = Mapping[tuple[str, str, str], Sequence[float]]
-"""Seconds of past runs by task, method and preset."""
+Spent = Mapping[tuple[str, str, str], Sequence[Past]]
+"""Past runs by task, method and preset."""
 
 
 def plan_table(runs: Sequence[Planned | Refused], spent: Spent) -> str:
@@ -65,25 +66,36 @@ def _planned_json(run: Planned | Refused, spent: Spent) -> dict[str, Any]:
     if isinstance(run, Refused):
         return known | {"status": "failed", "error": run.reason}
     request, status = run.combination.request, run.record.status if run.record else None
-    past = spent.get((request.task.info.name, request.method.info.name, request.preset_name))
     return known | {
         "run_id": request.run_id, "task": request.task.info.name,
         "method": request.method.info.name, "preset": request.preset_name,
         "settings": told_settings(request), "status": status,
-        "seconds": statistics.median(past) if past else None,
+        "seconds": _seconds(request, spent),
     }  # fmt: skip
 
 
+def _names(request: Request) -> tuple[str, str, str]:
+    return request.task.info.name, request.method.info.name, request.preset_name
+
+
+def _seconds(request: Request, spent: Spent) -> float | None:
+    """The median of past runs of the same task, method and preset, where there are any.
+
+    Those with as many steps count, if there are some; else the time of a fit goes by its steps.
+    """
+    past, steps = spent.get(_names(request), ()), request.preset.steps
+    alike = [each for each in past if each.steps == steps] or past
+    return statistics.median(each.seconds(steps) for each in alike) if alike else None
+
+
 def _estimate(to_do: Sequence[Planned], spent: Spent) -> list[str]:
-    """Seconds by the median of past runs of the same task, method and preset, where there are."""
     seconds, unknown = 0.0, Counter[str]()
     for run in to_do:
         request = run.combination.request
-        names = request.task.info.name, request.method.info.name, request.preset_name
-        if names in spent:
-            seconds += statistics.median(spent[names])
-        else:
-            unknown[" / ".join(names)] += 1
+        took = _seconds(request, spent)
+        if took is None:
+            unknown[" / ".join(_names(request))] += 1
+        seconds += took or 0.0
     known = len(to_do) - unknown.total()
     lines = []
     if known:

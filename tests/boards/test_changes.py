@@ -84,7 +84,7 @@ def test_another_version_hides_no_row(cli: Cwbench, after: Path, before: Path) -
     told = rows(cli, after, before)
     assert [r"### t \[version=2\] / quick (new)"] in told
     assert [row[:2] for row in told if row[0] == "gone"] == []
-    assert [row[1] for row in told if row[0] == "new"] == ["bad v2", "good"]
+    assert [row[1] for row in told if row[0] == "new"] == ["bad", "good"]
 
 
 def test_odd_names_are_text(cli: Cwbench, after: Path, before: Path) -> None:

@@ -277,3 +277,8 @@ def test_a_dry_run_estimates_by_past_runs(tmp_path: Path, cli: Callable, run: Ca
     assert "13 runs, 10 to do" in result.stdout
     # the median run took 200 + 20 s; ten of them, two at a time
     assert "about 18 min for 10 runs, 2 side by side" in result.stdout
+    # four times the steps: 400, 800 or 1200 + 20 s
+    rest = [each for each in arguments if "preset.steps" not in str(each)]
+    steps = f"--set=preset.steps={4 * TINY['preset.steps']}"
+    longer = cli(*rest, steps, "--seeds", "0-9", "--jobs", 2, "--dry-run")
+    assert "about 68 min for 10 runs, 2 side by side" in longer.stdout

@@ -216,7 +216,7 @@
     if (!c) { at("reading").textContent = "No method has this metric at this NFE."; return; }
     const parts = [`${sizes(c)}, metric version ${c.version}${c.source ? ` of ${c.source}` : ""}`];
     parts.push(c.direction === "higher" ? "higher is better" : c.debiased ? "lower is better, 0 is perfect" : `lower is better; a perfect sampler scores ${words().floor}, not 0`);
-    if (b.rows.some(row => row.converged)) parts.push("converged: whether four times the steps on the same pairs take off no more than the interval, or than 20\u2009% of the smaller of the value and the unit (in brackets: seeds, where fewer than three)");
+    if (b.rows.some(row => row.converged)) parts.push("converged: no where four times the steps on the same pairs take off more than the interval and than 20\u2009% of the smaller of the value and the unit, yes where that is not in the interval (in brackets: seeds, where fewer than three)");
     if (b.rows.some(row => Object.keys(row.beside).length)) parts.push("calls: network evaluations a draw of samplers whose settings say how many; ranked are the rows shown, those at other numbers open from their details");
     if (!c.ranks) parts.push("shown, never ranked by: a wrong sampler can have the better value");
     if (b.together.includes(c.metric)) parts.push(`in ${b.dimension ?? "unknown"} dimensions a verdict is called only where ${b.together.join(", ")} do not contradict each other`);
