@@ -24,6 +24,7 @@ from cwbench.boards.statistics import LEAST_SEEDS
 from cwbench.boards.versions import MARK, explained
 from cwbench.records.digits import digits_of
 from cwbench.records.schema import LONGEST, brief
+from cwbench.records.shipped import YOURS
 from cwbench.records.text_table import Heading, TextTable
 
 NONE = "\u2013"
@@ -81,6 +82,8 @@ class First:
     lines: list[Line]
     apart: list[str]
     """The tasks that have no unit: without a column, unless none has one."""
+    elsewhere: list[str]
+    """Boards of these tasks that have runs of the user's and no column, since a task has one."""
 
     @property
     def mixed(self) -> bool:
@@ -111,7 +114,9 @@ class First:
         silent = [b.title for b in self.boards if b.nearly_gaussian]
         silence = f"Nearly Gaussian, without a vote: {', '.join(silent)}." if silent else ""
         entries = [each.convergence for line in self.lines for each in line.entries if each]
-        return [note for note in (marked, told(entries), self._without, silence) if note]
+        names = ", ".join(self.elsewhere)
+        other = f"A task stands here once; your runs of {names} are below." if names else ""
+        return [note for note in (marked, told(entries), self._without, other, silence) if note]
 
     @property
     def _without(self) -> str:
@@ -137,7 +142,14 @@ def first(boards: Sequence[Board]) -> First:
         ]
         row = next(each[label] for each in rows if label in each)
         lines.append(Line(label, row.role, row.among, entries))
-    return First(chosen, units, lines, [board.title for board, unit in found if unit is None])
+    apart = [board.title for board, unit in found if unit is None]
+    return First(chosen, units, lines, apart, _elsewhere(boards, chosen))
+
+
+def _elsewhere(boards: Sequence[Board], chosen: Sequence[Board]) -> list[str]:
+    shown, titles = {id(board) for board in chosen}, {board.title for board in chosen}
+    beside = (b for b in boards if b.title in titles and b.track == "fixed" and id(b) not in shown)
+    return [board.name for board in beside if any(YOURS in row.origin for row in board.rows)]
 
 
 def _entry(board: Board, row: Row | None, unit: Unit | None) -> Entry | None:

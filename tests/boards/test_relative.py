@@ -19,11 +19,13 @@ import cwbench
 from cwbench.boards.across import by_place, one_a_task
 from cwbench.boards.first import Entry, First, first
 from cwbench.boards.first import markdown as first_markdown
+from cwbench.boards.gathering import boards
 from cwbench.boards.overview import heat_map_of
 from cwbench.boards.page import page
 from cwbench.boards.relative import Relative, raised, relative_of, two_digits, unit_of
 from cwbench.boards.texts import TEXTS, terminal
 from cwbench.records.facts import POSTERIOR_VARIANCE
+from cwbench.records.shipped import OURS, Source
 
 ROOT = Path(__file__).parents[2]
 UPPER = {"method": "oracle-gaussian", "method_part": {"role": "upper"}}
@@ -198,6 +200,17 @@ def test_a_task_stands_once_at_the_preset_that_ranks_most(two: Path, write: Writ
         for name in ("good", "bad"):
             write({"ew2sq": 9 + NOISE[seed]}, method=name, preset="standard", seed=seed)
     assert chosen() == ["t standard", "u quick"]
+
+
+def test_runs_that_have_no_column_in_the_table_are_named(two: Path, write: Write) -> None:
+    """Only the user's: ours at another preset are not what somebody looks for in vain."""
+    for preset in ("quick", "smoke"):
+        write({"ew2sq": NOISE[0]}, task="u", preset=preset)
+    told = "A task stands here once; your runs of t / standard, u / smoke are below."
+    assert told in first(judged(two)).notes
+    assert told in TEXTS["md"](judged(two), "")
+    ours = boards([Source(two, OURS)], metrics=None).boards
+    assert not any("your runs" in note for note in first(ours).notes)
 
 
 def test_boards_of_the_ladder_join_no_others(two: Path, write: Write) -> None:
