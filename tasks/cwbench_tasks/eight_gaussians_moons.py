@@ -62,7 +62,7 @@ class EightGaussiansMoons(Task):
         main_metric="ew2sq",
         licence="MIT",
         citation="cheng2025curse",
-        presets=vector_presets(standard={"metrics": ("w2sq-marginal",)}),
+        presets=vector_presets(),
         group="moons",
         notes="With the continuous condition the posterior fixes the first coordinate of x to y.",
     )

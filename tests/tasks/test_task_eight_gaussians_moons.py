@@ -149,6 +149,6 @@ def test_a_coordinate_that_no_point_has_is_an_error(
         task.sample_posterior(ends(coordinate), 10, Generator().manual_seed(7))
 
 
-def test_only_the_standard_preset_asks_for_the_costly_metric() -> None:
-    asked = {k for k, p in EightGaussiansMoons.info.presets.items() if "w2sq-marginal" in p.metrics}
-    assert asked == {"standard"}
+def test_no_preset_asks_for_the_costly_metric() -> None:
+    """The assignment of 10,000 points takes minutes where a model is bad, at each NFE."""
+    assert not any("w2sq-marginal" in p.metrics for p in EightGaussiansMoons.info.presets.values())
