@@ -58,7 +58,7 @@ def heat_map(
     """
     numbers = sizes.astype(float)
     if not np.isfinite(numbers.to_numpy()).any():
-        return empty(title, "no unit: the control `oracle-gaussian` is not on record")
+        return empty(title, "no unit on record (see below the table)")
     end = math.log10(WIDEST)
     places = numbers.clip(1 / WIDEST, WIDEST).map(math.log10)
     look = Look(mpl.colormaps["RdBu_r"], (-end, end), bold, breaks)
