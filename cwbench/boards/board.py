@@ -229,7 +229,9 @@ class Board:
         if column not in self.spreads:
             cells = self.cells[column]
             pools = [pool[cells.count[pool] >= LEAST_SEEDS] for pool in self.pools]
-            self.spreads[column] = Spread.within(pools, cells.values.mean(-1))
+            valued = cells.values.shape[-1]  # none where every run of a column diverged
+            means = cells.values.mean(-1) if valued else np.full(cells.present.shape, np.nan)
+            self.spreads[column] = Spread.within(pools, means)
         return self.spreads[column]
 
     def direction(self, column: Column) -> Direction:

@@ -99,13 +99,15 @@ def _text(board: Board, row: Row, unit: Unit | None) -> str:
         return found.text if found else ""
     if not any(run.status == "ok" for run in twin.runs):
         return ", ".join(sorted({run.status for run in twin.attempted}))
-    column = board.main
-    if column is None or board.direction(column) == "higher":
+    column, cell = board.main, board.cell(row, board.main)
+    if column is None or cell is None or not cell.count or board.direction(column) == "higher":
         return ""
     longer = board.cell(twin, column)
     if longer is None:
         return "not measured" + f" at NFE {column.nfe}" * bool(column.nfe)
-    return "no value" if not longer.count else "no seed in common"
+    if not longer.count:
+        return "no value"
+    return "no interval" if paired(cell.values, longer.values) else "no seed in common"
 
 
 def mark(found: Convergence | None) -> str:

@@ -173,7 +173,7 @@ def _grouped(runs: list[Run], *, apart: bool) -> list[Group]:
     cells = {
         (key, _method(run))
         for key, run in zip(keys, runs, strict=True)
-        if key in wanted and not _steps_typed(run)
+        if key in wanted and not (run.content["track"] == "open" and _steps_typed(run))
     }
     groups: dict[str, Group] = defaultdict(lambda: Group([], []))
     alone: set[str] = set()
@@ -202,7 +202,7 @@ def _shorter(run: Run) -> list[str]:
 
 
 def _steps_typed(run: Run) -> bool:
-    """Whether the steps are among its settings, so that they are not those of the preset."""
+    """Whether the steps are among its settings: on an open board they are not the preset's."""
     return bool({"steps", "preset.steps"} & run.content["settings"].keys())
 
 

@@ -290,6 +290,34 @@ def test_a_cell_with_another_value_of_the_preset_has_its_longer_run(
     assert len(judged(results)) == 3
 
 
+def test_a_cell_with_the_steps_of_the_preset_typed_has_its_longer_run(
+    results: Path, write: Write
+) -> None:
+    """What is typed as it is anyway leaves a run on the fixed track."""
+    for seed in range(3):
+        typed = {"preset.steps": 10}
+        write({"ew2sq": 9 + NOISE[seed]}, seed=seed, preset_values=VALUES, settings=typed)
+        write({"ew2sq": NOISE[seed]}, seed=seed, settings={"preset.steps": 40}, **LONGER)
+    (board,) = judged(results)
+    assert texts(board) == {0: "no"}
+
+
+def test_where_there_is_nothing_to_compare_it_says_what_is_missing(
+    results: Path, write: Write
+) -> None:
+    """No interval: one seed at one observation. A cell without a value itself says so already."""
+    all_of = NOISE[0]
+    for task, name, value, left in (
+        ("one", "m", [9.0], [1.0]), ("many", "n", None, all_of), ("many", "o", all_of, None)
+    ):  # fmt: skip
+        write({"ew2sq": value}, task=task, method=name, preset_values=VALUES)
+        write({"ew2sq": left}, task=task, method=name, **LONGER)
+    told = {
+        row.label: texts(board).get(row.place) for board in judged(results) for row in board.rows
+    }
+    assert told == {"m": "no interval", "n": None, "o": "no value"}
+
+
 def test_longer_runs_without_a_value_or_edited_are_told(results: Path, write: Write) -> None:
     for method in ("m", "n", "o"):
         for seed in range(3):

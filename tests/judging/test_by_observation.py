@@ -45,6 +45,17 @@ def test_value_floor_and_plug_in_are_their_formulas(judge, samples) -> None:
     assert scores.resolution.numpy() == pytest.approx(1 - self_b / (2 * trace.numpy()), rel=1e-9)
 
 
+def test_a_draw_far_out_is_in_the_plug_in_and_not_in_the_value(judge, samples) -> None:
+    """The known limit of docs/reading.md: what one half alone has, both terms have alike."""
+    far, away = samples.clone(), 1e4
+    far[0, 0, 0] += away
+    before, after = (judge.score(W2Squared(judge.task), draws) for draws in (samples, far))
+    added = away**2 / (2 * N)
+    assert float(after.plug_in[0] - before.plug_in[0]) == pytest.approx(added, rel=0.01)
+    assert abs(float(after.value[0] - before.value[0])) < 0.01 * added
+    assert torch.equal(after.value[1:], before.value[1:])
+
+
 def test_a_metric_that_is_not_debiased_is_left_alone(judge, samples) -> None:
     debiased, biased = (
         judge.score(MeanGap(judge.task), samples),
