@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from torch import Tensor
 
 from cwbench.door import copied, copying
 from cwbench.errors import ContractError
+from cwbench.judging.cancelled import cancelled
 from cwbench.judging.measured import Measured, Scores, Sizes, made_entry, quantile
 from cwbench.judging.taken import taken
 from cwbench.judging.uniformity import highest, uniformity
@@ -118,9 +120,13 @@ class ObservationJudge:
         return metric.measured_by(_ScoresOf(self, samples.double()))
 
     def measured(self, metric: Metric, samples: Tensor) -> Measured:
-        """The entry of the same samples, with their scores."""
+        """The entry of the same samples, with their scores; without where they say nothing."""
         scores = self.score(metric, samples)
-        return Measured(self.entry(metric, scores), scores)
+        entry = self.entry(metric, scores)
+        reason = cancelled(metric, entry)
+        if reason is None:
+            return Measured(entry, scores)
+        return Measured(replace(entry, value=None, low=None, high=None, p90=None, error=reason))
 
     def entry(self, metric: Metric, scores: Scores) -> Entry:
         """The mean over observations with its t-interval, floor and resolution."""

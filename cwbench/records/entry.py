@@ -24,7 +24,8 @@ class Entry(Mapping[str, Any]):
     `value` is debiased where `debiased`, `low` and `high` bound its mean over observations (over
     classes for images) at `level`, `floor` is what exact draws score, `p90` the 90th percentile
     over observations, `resolution` the factor by which a scale error shows. `n_samples` counts
-    samples per observation, or images where `unit` says so. `error` says why there is no value.
+    samples per observation, or images where `unit` says so. `error` says why there is no value; a
+    `plug_in` beside it is of distances that debiasing cancels (`cwbench.judging.cancelled`).
     `source_sha256` is of a metric from a file or an editable package: its code can change under an
     unchanged version. Entries are equal where all their numbers are, as mappings are.
     """

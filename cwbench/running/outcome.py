@@ -74,8 +74,10 @@ def verdict(request: Request, outcome: Outcome) -> tuple[Status, str | None]:
     judged = [i for i in identifiers if i.endswith(f"@nfe={info.main_nfe}")] or identifiers
     lacking = [i for i in judged if metrics[i].value is None]
     for identifier in lacking:
-        if metrics[identifier].error:
-            return "failed", f"{identifier}: {metrics[identifier].error}"
+        entry = metrics[identifier]
+        if entry.error:  # a plug-in value without a value: the metric worked, the samples are bad
+            status: Status = "failed" if entry.plug_in is None else "diverged"
+            return status, f"{identifier}: {entry.error}"
     if lacking:
         faults = (f for nfe, f in outcome.faults.items() if suffixed(main, nfe) in lacking)
         fault = next(faults, "not finite")

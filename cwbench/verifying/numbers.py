@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cwbench.errors import CorruptFileError
 from cwbench.judging.by_image import ImageScore
+from cwbench.judging.cancelled import cancelled
 from cwbench.judging.judge import Judge
 from cwbench.judging.measured import RESOLUTION_WANTED, Scores
 from cwbench.judging.uniformity import least_error
@@ -85,8 +86,10 @@ def _alone(entry: Entry) -> Iterator[str]:
         yield f"low_resolution is {entry.low_resolution}, its resolution {entry.resolution}"
     numbers = entry.low, entry.value, entry.high
     if entry.value is None:
-        if any(number is not None for number in (*numbers, entry.plug_in, entry.p90)):
+        if any(number is not None for number in (*numbers, entry.p90)):
             yield "it has an interval and no value"
+        if entry.plug_in is not None and not entry.error:
+            yield "it has a plug-in value, and neither a value nor an error that says why not"
     elif (entry.low is None) != (entry.high is None):
         yield "its interval has one end"
     elif entry.low is not None and not numbers[0] <= numbers[1] <= numbers[2]:  # type: ignore[operator]  # none is None
@@ -131,6 +134,9 @@ def by_metric(record: Record, request: Request) -> Iterator[Finding]:
                 continue
             if is_present(record.metrics, request, metric, nfe):
                 yield from _compared(identifier, entry, judge.blank(metric), SEEN)
+                reason = cancelled(metric, entry)
+                if reason:
+                    yield Problem(f"{identifier} has a value that says nothing: {reason}")
                 yield from _interval(identifier, entry, metric, judge, values.get(identifier))
             else:
                 yield Unchecked(f"not checked: {identifier}, whose source is another here")

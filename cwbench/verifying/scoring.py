@@ -121,7 +121,9 @@ def _scored(
         yield Problem(f"{identifier} has a value, and the samples beside it are not finite")
         return
     measured = judge.measured(metric, drawn)
-    assert measured.scores is not None  # noqa: S101 - of samples by observation
+    if measured.scores is None:
+        yield Problem(f"{identifier} has a value, and {measured.entry.error}")
+        return
     found = measured.scores.value.numpy()
     scale = float(np.abs(found).max())
     differs = differing(entry, measured.entry, scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import cwbench
+from cwbench.judging import by_observation
 from cwbench.records import runs as records
 from cwbench.records.record import Record
 from cwbench.running.named import named
@@ -49,10 +51,10 @@ def test_samples_of_one_nfe_do_not_vouch_for_another(run: Run, results: Path) ->
     (record.directory / "model.safetensors").unlink()
     table = pd.read_parquet(record.directory / "observations.parquet")
     forged = (table.metric == "ew2sq") & (table.nfe == "10")
-    table.loc[forged, "value"] *= 0.05
+    table.loc[forged, "value"] *= 0.5
     table.to_parquet(record.directory / "observations.parquet", index=False)
     entry = record.metrics["ew2sq@nfe=10"]
-    numbers = {n: entry[n] * 0.05 for n in ("value", "low", "high", "p90")}
+    numbers = {n: entry[n] * 0.5 for n in ("value", "low", "high", "p90")}
     edited(
         record,
         files=records.beside.hashes(record.directory),
@@ -164,3 +166,29 @@ def test_an_attempt_that_follows_a_damaged_record_is_no_attempt_without_one(
     (record.directory / "record.json").write_text("{")
     assert run("linear-gaussian", settings=SMALL).status == "ok"
     assert "without a record" not in (record.directory / "log.txt").read_text()
+
+
+RARELY_FAR = """
+info = MethodInfo('rare', 1, '', '')
+def sample(self, *given):
+    drawn = super().sample(*given)
+    drawn[1, 2] += 1e4
+    return drawn
+"""
+
+
+def test_a_value_that_debiasing_cancels_is_refused_and_its_absence_is_not(
+    run: Run, results: Path, method_file: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = method_file(RARELY_FAR)
+    record = run(method)
+    assert record.status == "diverged"
+    assert problems(results) == []
+    entry = replace(record.metrics["ew2sq"], error=None)
+    edited(record, metrics=record.metrics | {"ew2sq": entry})
+    assert "neither a value nor an error" in str(problems(results))
+    shutil.rmtree(results)
+    with monkeypatch.context() as before_the_rule:
+        before_the_rule.setattr(by_observation, "cancelled", lambda *_: None)
+        assert run(method).status == "ok"
+    assert "ew2sq has a value that says nothing: debiasing takes off" in str(problems(results))
