@@ -33,7 +33,7 @@ from cwbench.ot.checks import (
     same_count,
 )
 from cwbench.ot.coupling import ConditionalOT, Coupling, changed_pairs, label_cost
-from cwbench.ot.leak import Batch, Statistic, is_blind, label_leak
+from cwbench.ot.leak import Batch, is_blind, label_leak, products, spread_statistic
 from cwbench.ot.regression import (
     LinearRegression,
     Regression,
@@ -51,10 +51,10 @@ _LOWEST, _HIGHEST, _LIMIT = 1e-4, 1e6, 1e18
 _PRECISION = 0.005  # of log10 beta
 _PARTLY_BLIND = 0.1  # share of tr Cov x: measured .03 where means suffice, .34 on two crescents
 _NAMES = {"posterior-mean": "posterior mean", "moments": "pair of posterior moments"}
-_DIRECTIONS = 16  # of x in which the covariance is regressed, at most
-
 
 Embedding = Regression | LinearRegression | Standardised
+Kind = Callable[[float, Embedding], Coupling]
+"""What pairs at a beta, and with conditions compared by an embedding."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ def calibrate_beta(
     target: float = 0.001,
     batches: int = 8,
     compare: CompareBy = "auto",
+    kind: Kind = ConditionalOT,
 ) -> Calibration:
     """The smallest beta whose label leak is at most `target`, found on training pairs.
 
@@ -109,6 +110,8 @@ def calibrate_beta(
         batches: minibatches the leak is measured on; they are the same for every beta.
         compare: what the coupling compares conditions by. The leak is measured in r(y) wherever r
             is not blind, so that the betas of all comparisons give up equally much.
+        kind: of the coupling, whose leak falls as beta grows. One that is not `ConditionalOT` pairs
+            anew at each beta that is tried; it is not asked where y are class labels.
 
     Raises:
         ValueError: if an input is not finite, the counts differ, there are fewer than `batch` pairs
@@ -127,17 +130,18 @@ def calibrate_beta(
     drawn = draw_batches(x, y, sample_latent, batch, generator, batches)
     facts: dict[str, Any] = {"r2": regression.r2, "covariance_leak": None}
     if compare != "auto":
-        return _compared(compare, regression, x, y, drawn, target)
+        return _compared(compare, regression, x, y, drawn, target, kind)
     if not is_blind(regression):
-        found = _calibrated(regression, drawn, target)
-        leak = _covariance_leak(
-            regression, x, y, ConditionalOT(found[0], regression), drawn, generator
+        found = _calibrated(regression, drawn, target, kind)
+        spread = spread_statistic(regression, x, y, generator=generator)
+        leak = spread and spread.share * label_leak(
+            kind(found[0], regression), drawn, spread.statistic
         )
         facts["covariance_leak"] = leak
         if leak is None or leak <= _PARTLY_BLIND:
             return Calibration(*found, regression, blind=False, statistic="posterior-mean", **facts)
     embedding = Standardised(y)
-    found = _calibrated(embedding, drawn, target)
+    found = _calibrated(embedding, drawn, target, kind)
     return Calibration(*found, embedding, blind=True, statistic="standardised-y", **facts)
 
 
@@ -153,35 +157,15 @@ def moments(x: Tensor, generator: Generator) -> Tensor:
     """
     flat = x.flatten(1).double()
     flat = (flat - flat.mean(0)) / flat.var(0, correction=0).sum().sqrt()
-    products = _products(flat, generator)
-    return torch.cat([flat, products / products.var(0, correction=0).sum().sqrt()], 1)
-
-
-def _products(x: Tensor, generator: Generator) -> Tensor:
-    """x_a x_b for all a <= b, of random directions where there are many entries."""
-    if x.shape[1] > _DIRECTIONS:
-        x = x @ torch.randn(x.shape[1], _DIRECTIONS, generator=generator, dtype=x.dtype)
-    rows, columns = torch.triu_indices(x.shape[1], x.shape[1])
-    return x[:, rows] * x[:, columns]
-
-
-def smallest_beta(
-    coupling: Callable[[float], Coupling], batches: list[Batch], statistic: Statistic, target: float
-) -> float:
-    """The smallest beta from 1e-4 whose `coupling(beta)` leaks at most `target`.
-
-    For couplings of other kinds than `ConditionalOT`, which `calibrate_beta` is for.
-
-    Raises:
-        ConvergenceError: if the leak stays above the target at every beta.
-    """
-    return _smallest_beta(lambda beta: label_leak(coupling(beta), batches, statistic), target)
+    seconds = products(flat, generator)
+    return torch.cat([flat, seconds / seconds.var(0, correction=0).sum().sqrt()], 1)
 
 
 def _calibrated(
     embedding: Embedding,
     batches: list[Batch],
     target: float,
+    kind: Kind,
     statistic: Regression | Standardised | None = None,
 ) -> tuple[float, float, float]:
     """The smallest beta within the target, its leak, and the share of pairs it changes.
@@ -189,6 +173,8 @@ def _calibrated(
     The leak is measured in `statistic`, by default in what the coupling compares itself.
     """
     measured = embedding if statistic is None else statistic
+    if kind is not ConditionalOT:
+        return _paired_anew(embedding, batches, target, kind, measured)
     problems = [
         _Problem(squared_distances(b.z, b.x), label_cost(b.y, embedding), label_cost(b.y, measured))
         for b in batches
@@ -198,6 +184,19 @@ def _calibrated(
     return beta, _leak(problems, beta, measured.explained), changed
 
 
+def _paired_anew(
+    embedding: Embedding, batches: list[Batch], target: float, kind: Kind, measured: Embedding
+) -> tuple[float, float, float]:
+    """The same for a coupling of any kind."""
+
+    def leak(beta: float) -> float:
+        return label_leak(kind(beta, embedding), batches, measured)
+
+    beta = _smallest_beta(leak, target)
+    changed = [changed_pairs(kind(beta, embedding)(*batch)) for batch in batches]
+    return beta, leak(beta), float(np.mean(changed))
+
+
 def _compared(
     compare: CompareBy,
     regression: Regression,
@@ -205,6 +204,7 @@ def _compared(
     y: Tensor,
     batches: list[Batch],
     target: float,
+    kind: Kind,
 ) -> Calibration:
     """The calibration where the comparison was chosen by hand."""
     blind = is_blind(regression)
@@ -215,30 +215,14 @@ def _compared(
                 f"the {_NAMES[compare]} is blind to y (held-out R^2 {regression.r2:.3f}): "
                 "conditions cannot be compared by it; choose auto or observation"
             )
-        found = _calibrated(regression, batches, target)
+        found = _calibrated(regression, batches, target, kind)
         if compare == "moments":
             return Calibration(*found, regression, statistic="moments", **facts)
         return Calibration(*found, regression, statistic="posterior-mean", **facts)
     embedding = fit_linear(y, x) if compare == "linear" else Standardised(y)
-    found = _calibrated(embedding, batches, target, None if blind else regression)
+    found = _calibrated(embedding, batches, target, kind, None if blind else regression)
     name: Any = "linear" if compare == "linear" else "standardised-y"
     return Calibration(*found, embedding, statistic=name, **facts)
-
-
-def _covariance_leak(
-    mean: Regression,
-    x: Tensor,
-    y: Tensor,
-    coupling: Coupling,
-    batches: list[Batch],
-    generator: Generator,
-) -> float | None:
-    """The leak in E[(X - r)(X - r)^T | y], weighted; None where that does not depend on y."""
-    with torch.no_grad():
-        residual = x.flatten(1).float() - mean(y)
-    share = float(residual.square().sum() / (x - x.mean(0)).square().sum())
-    covariance = fit_regression(y, _products(residual, generator), generator=generator)
-    return None if is_blind(covariance) else share * label_leak(coupling, batches, covariance)
 
 
 class _Problem(NamedTuple):

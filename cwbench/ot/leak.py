@@ -27,6 +27,7 @@ from cwbench.ot.coupling import Coupling
 from cwbench.ot.regression import Regression, Standardised, fit_and_split, fit_regression
 
 _LEAST_R2 = 0.01  # below it, or below twice its standard error, a regression says nothing
+_DIRECTIONS = 16  # of x in which the covariance is regressed, at most
 
 
 class Batch(NamedTuple):
@@ -101,6 +102,45 @@ def label_statistic(x: Tensor, y: Tensor, *, generator: Generator) -> Regression
 def is_blind(regression: Regression) -> bool:
     """Whether the held-out R^2 is below 0.01 or below twice its standard error."""
     return not regression.r2 > max(_LEAST_R2, 2 * regression.r2_error)
+
+
+class Spread(NamedTuple):
+    """What the posterior's mean does not tell of y: its covariance, as a function of y.
+
+    `share` is what y leaves open of tr Cov x, by which a leak in the covariance counts.
+    """
+
+    statistic: Regression
+    share: float
+
+
+def spread_statistic(
+    mean: Regression, x: Tensor, y: Tensor, *, generator: Generator
+) -> Spread | None:
+    """A regression of Cov(x | y); None where it does not depend on y.
+
+    The mean may say much and be blind to one direction of y (two crescents whose middle does not
+    move), along which a coupling that compares means then mixes conditions up.
+
+    Args:
+        mean: the regression of x on y.
+        x: with shape `(n, *x_shape)`.
+        y: with shape `(n, *y_shape)`.
+        generator: source of randomness of the regression.
+    """
+    with torch.no_grad():
+        residual = x.flatten(1).float() - mean(y)
+    share = float(residual.square().sum() / (x - x.mean(0)).square().sum())
+    covariance = fit_regression(y, products(residual, generator), generator=generator)
+    return None if is_blind(covariance) else Spread(covariance, share)
+
+
+def products(x: Tensor, generator: Generator) -> Tensor:
+    """x_a x_b for all a <= b, of 16 random directions where x `(n, d)` is longer, `(n, k)`."""
+    if x.shape[1] > _DIRECTIONS:
+        x = x @ torch.randn(x.shape[1], _DIRECTIONS, generator=generator, dtype=x.dtype)
+    rows, columns = torch.triu_indices(x.shape[1], x.shape[1])
+    return x[:, rows] * x[:, columns]
 
 
 class PriorSkew(NamedTuple):

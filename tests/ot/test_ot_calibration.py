@@ -1,5 +1,6 @@
 import math
 import random
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from cwbench.ot import (
     Batch,
     ConditionalOT,
+    EntropicOT,
     Independent,
     MinibatchOT,
     Standardised,
@@ -17,6 +19,7 @@ from cwbench.ot import (
     label_leak,
     prior_skew,
 )
+from cwbench.ot.calibration import Kind
 
 NOISE = 0.5
 R2 = 1 / (1 + NOISE**2)  # of y = x + NOISE * normal with x standard normal
@@ -252,15 +255,17 @@ def test_changed_pairs_of_the_calibration_are_those_of_the_coupling(linear):
 
 
 @pytest.mark.slow
-def test_a_mean_that_is_blind_to_a_part_of_y_is_not_trusted() -> None:
+@pytest.mark.parametrize("kind", [ConditionalOT, partial(EntropicOT, 0.3)])
+def test_a_mean_that_is_blind_to_a_part_of_y_is_not_trusted(kind: Kind) -> None:
     """x_1 follows y_1, x_2 is +-y_2: the mean never moves with y_2, the covariance does."""
     generator = torch.Generator().manual_seed(0)
     y = 1 + torch.rand(6000, 2, generator=generator)
     sign = 2.0 * torch.randint(2, (6000,), generator=generator) - 1
     x = torch.stack([y[:, 0], sign * y[:, 1]], 1)
     found = calibrate_beta(
-        x, y, lambda n, g: torch.randn(n, 2, generator=g), batch=100, generator=generator
-    )
+        x, y, lambda n, g: torch.randn(n, 2, generator=g), batch=100, generator=generator,
+        kind=kind,
+    )  # fmt: skip
     assert found.r2 is not None
     assert found.r2 > 0.02
     assert found.blind
@@ -268,6 +273,28 @@ def test_a_mean_that_is_blind_to_a_part_of_y_is_not_trusted() -> None:
     assert found.covariance_leak is not None
     assert found.covariance_leak > 0.3
     trusted = calibrate_beta(
-        x[:, :1], y, lambda n, g: torch.randn(n, 1, generator=g), batch=100, generator=generator
-    )
+        x[:, :1], y, lambda n, g: torch.randn(n, 1, generator=g), batch=100, generator=generator,
+        kind=kind,
+    )  # fmt: skip
     assert trusted.statistic == "posterior-mean"
+
+
+@pytest.mark.parametrize("target", [0.01, 0.1])
+def test_the_beta_of_a_coupling_of_another_kind_is_the_smallest_within_the_target(
+    linear, target: float
+) -> None:
+    x, y, _ = linear
+    entropic: Kind = partial(EntropicOT, 0.3)
+    found = calibrate_beta(
+        x, y, latents, batch=100, generator=seeded(3), target=target, kind=entropic
+    )
+    assert found.statistic == "posterior-mean"
+    assert found.leak <= target
+
+    def leak(beta: float) -> float:
+        return label_leak(
+            entropic(beta, found.embedding), batches(x, y, seed=8, count=30), found.embedding
+        )
+
+    assert leak(found.beta) == pytest.approx(target, rel=0.3)
+    assert leak(found.beta / 2) > target

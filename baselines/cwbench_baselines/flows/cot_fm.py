@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import Diagnostics, FitContext, MethodInfo, tensors_of
-from cwbench.ot.calibration import CompareBy, calibrate_beta
+from cwbench.ot.calibration import Calibration, CompareBy, calibrate_beta
 from cwbench.ot.coupling import ConditionalOT
 from cwbench.ot.regression import Standardised
 from cwbench_baselines.flows.flow import BaseFlow, OTFlowParams
@@ -67,6 +67,18 @@ class ConditionalOTParams(OTFlowParams):
 def recorded(beta: float) -> float | str:
     """Beta as a record can hold it: JSON has no infinity."""
     return beta if math.isfinite(beta) else "inf"
+
+
+def calibrated(found: Calibration) -> Diagnostics:
+    """What a record says of a calibration."""
+    return {
+        "beta": recorded(found.beta),
+        "calibration": found.statistic,
+        "calibration_blind": found.blind,
+        "calibration_r2": found.r2,
+        "calibration_leak": found.leak,
+        "covariance_leak": found.covariance_leak,
+    }
 
 
 class ConditionalOTFlowMatching(BaseFlow):
@@ -105,14 +117,7 @@ class ConditionalOTFlowMatching(BaseFlow):
                 target=self.params.leak,
                 compare=self.params.compare,
             )
-        return ConditionalOT(found.beta, found.embedding), {
-            "beta": recorded(found.beta),
-            "calibration": found.statistic,
-            "calibration_blind": found.blind,
-            "calibration_r2": found.r2,
-            "calibration_leak": found.leak,
-            "covariance_leak": found.covariance_leak,
-        }
+        return ConditionalOT(found.beta, found.embedding), calibrated(found)
 
     def _all_to_all(
         self, data: Dataset[tuple[Tensor, Tensor]], context: FitContext

@@ -2,8 +2,10 @@
 
 *Transport cost*: E|z - x|^2 of the pairs, beside that as drawn. *Label leak* (source labels): how
 far the fed condition is from that of the data, in posterior means: 0 as drawn, 1 for unrelated
-conditions. *Prior skew* (target labels): held-out R^2 of the fed condition predicted from the
-latent; 0 is what sampling assumes. Leak and skew are each 0 by construction with the other labels.
+conditions; and in posterior covariances, times what y leaves open of the variance of x, which sees
+directions of y along which the mean does not move. *Prior skew* (target labels): held-out R^2 of
+the fed condition predicted from the latent; 0 is what sampling assumes. Leak and skew are each 0 by
+construction with the other labels.
 Weighted pairs are resampled by weight first; their *effective batch* is (sum w)^2 / (n sum w^2).
 
 *Path energy* is E int |v|^2 dt, *straightness* E|x_1 - z|^2 over it: 1 is straight. The energy is
@@ -20,7 +22,16 @@ from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import Diagnostics, FitContext, take, tensors_of
-from cwbench.ot.leak import Batch, Statistic, label_statistic, moved_share, prior_skew
+from cwbench.ot.checks import is_label
+from cwbench.ot.leak import (
+    Batch,
+    Statistic,
+    label_statistic,
+    moved_share,
+    prior_skew,
+    spread_statistic,
+)
+from cwbench.ot.regression import Regression
 from cwbench_baselines.flows.pairing import Matched, Pairing
 
 DIAGNOSED_PAIRS = 4_000
@@ -53,7 +64,7 @@ def pair_facts(
         "transport_cost_drawn": _transport_cost(batches),
     }
     if pairing.labels == "source":
-        facts |= {"pairing_leak": _leak(pairs, data, context), "prior_skew": 0.0}
+        facts |= _leaks(pairs, data, context) | {"prior_skew": 0.0}
     else:
         facts |= {"pairing_leak": 0.0} | _skew(pairing, pairs, context)
     return facts | _effective_batch(matched) | pairing.facts
@@ -86,12 +97,28 @@ def _transport_cost(pairs: Sequence[Matched] | Sequence[Batch]) -> float:
     return float(torch.stack(costs).mean())
 
 
-def _leak(pairs: list[Matched], data: Dataset[tuple[Tensor, Tensor]], context: FitContext) -> float:
-    """The label leak, 0 without a regression where every pair is as drawn."""
+def _leaks(
+    pairs: list[Matched], data: Dataset[tuple[Tensor, Tensor]], context: FitContext
+) -> Diagnostics:
+    """The label leaks, 0 without a regression where every pair is as drawn.
+
+    That of the covariance is None where it does not depend on y, or the mean is blind to all of y,
+    so that the leak is that of y.
+    """
     if not any(one.changed for one in pairs):
-        return 0.0
-    statistic = label_statistic(*tensors_of(data), generator=context.generator("leak"))
-    return moved_share((_ends(one, statistic) for one in pairs), statistic.explained)
+        return {"pairing_leak": 0.0, "pairing_covariance_leak": 0.0}
+    known, generator = tensors_of(data), context.generator("leak")
+    mean = label_statistic(*known, generator=generator)
+
+    def leak(statistic: Statistic) -> float:
+        return moved_share((_ends(one, statistic) for one in pairs), statistic.explained)
+
+    facts: Diagnostics = {"pairing_leak": leak(mean), "pairing_covariance_leak": None}
+    if isinstance(mean, Regression) and not is_label(known.y):
+        spread = spread_statistic(mean, *known, generator=generator)
+        if spread is not None:
+            facts["pairing_covariance_leak"] = spread.share * leak(spread.statistic)
+    return facts
 
 
 def _ends(pairs: Matched, statistic: Statistic) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ from cwbench.method import Diagnostics, FitContext, MethodInfo, tensors_of
 from cwbench.ot.calibration import calibrate_beta
 from cwbench.ot.semidiscrete import Semidiscrete, chi_squared
 from cwbench.samples import JointSamples
-from cwbench_baselines.flows.cot_fm import recorded
+from cwbench_baselines.flows.cot_fm import calibrated, recorded
 from cwbench_baselines.flows.flow import BaseFlow, FlowParams
 from cwbench_baselines.flows.pairing import Labels, Match, Matched, Pairing
 
@@ -95,24 +95,20 @@ class SemidiscreteFlowMatching(BaseFlow):
             return self.latents(n, generator), pairs.y[rows]
 
         with context.clock("calibration"):
-            beta, embedding = self._beta(pairs, self.compared(data, context), generator)
+            beta, embedding, facts = self._beta(pairs, self.compared(data, context), generator)
             found = Semidiscrete(pairs.x, pairs.y, beta=beta, embedding=embedding)
             found.ascend(draw, steps=self.params.potential_steps, generator=generator)
             drawn = [found(*draw(size, generator)) for size in [1_000] * 20]
         unequal = chi_squared(torch.cat(drawn), len(pairs.x))
-        facts: Diagnostics = {
-            "beta": recorded(beta),
-            "data_chi_squared": unequal,
-            "potentials_converged": unequal <= CONVERGED,
-        }
+        facts |= {"data_chi_squared": unequal, "potentials_converged": unequal <= CONVERGED}
         return Pairing(mapped(found, pairs), self.params.labels, facts)
 
     def _beta(
         self, pairs: JointSamples, compared: Embedding | None, generator: Generator
-    ) -> tuple[float, Embedding | None]:
-        """The weight of conditions, and the statistic they are compared by."""
+    ) -> tuple[float, Embedding | None, Diagnostics]:
+        """The weight of conditions, the statistic they are compared by, and how that came about."""
         if self.params.beta != "auto":
-            return self.params.beta, compared
+            return self.params.beta, compared, {"beta": recorded(self.params.beta)}
         found = calibrate_beta(
             *pairs,
             self.latents,
@@ -120,4 +116,4 @@ class SemidiscreteFlowMatching(BaseFlow):
             generator=generator,
             target=self.params.leak,
         )
-        return found.beta, found.embedding
+        return found.beta, found.embedding, calibrated(found)

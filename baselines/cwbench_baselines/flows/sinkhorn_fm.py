@@ -14,21 +14,19 @@ Conditional Wasserstein Distances with Applications in Bayesian OT Flow Matching
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from cwbench.method import Diagnostics, FitContext, MethodInfo, tensors_of
-from cwbench.ot.calibration import draw_batches, smallest_beta
+from cwbench.ot.calibration import calibrate_beta
 from cwbench.ot.entropic import ClassEntropicOT, EntropicOT
-from cwbench.ot.leak import label_statistic
-from cwbench.ot.regression import Regression, Standardised
+from cwbench_baselines.flows.cot_fm import calibrated
 from cwbench_baselines.flows.flow import BaseFlow, OTFlowParams
 from cwbench_baselines.flows.pairing import Pairing, bijection
-
-CALIBRATED_BATCHES = 8
 
 
 class EntropicParams(OTFlowParams):
@@ -40,7 +38,7 @@ class EntropicParams(OTFlowParams):
     beta: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
         "auto",
         description="weight on the squared distance of conditions, compared by posterior means, or "
-        "by standardised y where those are blind; auto calibrates it",
+        "by standardised y where those are blind, also to a part of y; auto calibrates it",
     )
     leak: float = Field(0.001, gt=0, lt=1, description="label leak that beta = auto allows")
 
@@ -50,7 +48,7 @@ class EntropicFlowMatching(BaseFlow):
 
     info = MethodInfo(
         name="sinkhorn-fm",
-        version=2,
+        version=3,
         title="Entropic conditional flow matching",
         citation="tong2024improving",
         nfe=True,
@@ -64,34 +62,15 @@ class EntropicFlowMatching(BaseFlow):
         if self.spec.num_classes is not None:
             facts: Diagnostics = {"beta": "inf", "calibration": "class-label"}
             return Pairing(bijection(ClassEntropicOT(epsilon)), "source", facts)
-        x, y = tensors_of(data)
-        generator = context.generator("calibration")
         with context.clock("calibration"):
-            statistic = label_statistic(x, y, generator=generator)
-            beta = self._beta(x, y, statistic, context, generator)
-        blind = isinstance(statistic, Standardised)
-        facts = {
-            "beta": beta,
-            "calibration": "standardised-y" if blind else "posterior-mean",
-            "calibration_blind": blind,
-        }
-        return Pairing(bijection(EntropicOT(epsilon, beta, statistic)), "source", facts)
-
-    def _beta(
-        self,
-        x: Tensor,
-        y: Tensor,
-        statistic: Regression | Standardised,
-        context: FitContext,
-        generator: Generator,
-    ) -> float:
-        """The weight of conditions: as given, or the smallest that keeps to the leak."""
-        if self.params.beta != "auto":
-            return self.params.beta
-        size = min(len(x), self.params.ot_batch * context.batch_size)
-        return smallest_beta(
-            lambda beta: EntropicOT(self.params.epsilon, beta, statistic),
-            draw_batches(x, y, self.latents, size, generator, CALIBRATED_BATCHES),
-            statistic,
-            self.params.leak,
-        )
+            found = calibrate_beta(
+                *tensors_of(data),
+                self.latents,
+                batch=min(len(data), self.params.ot_batch * context.batch_size),  # type: ignore[arg-type]
+                generator=context.generator("calibration"),
+                target=self.params.leak,
+                kind=partial(EntropicOT, epsilon),
+            )
+        beta = found.beta if self.params.beta == "auto" else self.params.beta
+        facts = calibrated(found) | {"beta": beta}
+        return Pairing(bijection(EntropicOT(epsilon, beta, found.embedding)), "source", facts)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cwbench.ot import label_leak, label_statistic
+from cwbench.ot import ConditionalOT, fit_regression, label_leak, label_statistic
 from cwbench.ot.leak import Batch
 from cwbench_baselines.flows import diagnosis
 from cwbench_baselines.flows.diagnosis import pair_facts
@@ -185,6 +185,41 @@ def test_blind_calibration_says_so_and_what_it_did(bench) -> None:
     assert facts["calibration_r2"] < 0.01
     assert facts["calibration_leak"] <= 0.01
     assert facts["beta"] > 0
+
+
+@pytest.mark.parametrize("method", ["cot-fm", "sinkhorn-fm", "sd-fm"])
+def test_a_mean_that_is_blind_to_a_part_of_y_is_noticed_by_all_that_calibrate(
+    bench, method
+) -> None:
+    """The mean of two moons moves along one direction of y alone; the other must not be mixed."""
+    moons = bench("two-moons", training_pairs=20_000, batch_size=200)
+    facts = moons.fitted(method).diagnostics()
+    assert facts["calibration_blind"] is True
+    assert facts["calibration"] == "standardised-y"
+    assert facts["covariance_leak"] > 0.1
+    assert facts["pairing_covariance_leak"] < 0.01
+    assert facts["pairing_leak"] < 0.01
+
+
+def test_the_diagnosis_sees_conditions_mixed_where_the_mean_does_not_move(bench) -> None:
+    """Two moons: y_1 says |x_1 + x_2|, whose sign is open, so that no mean depends on it."""
+    small = bench("two-moons", training_pairs=20_000)
+    data = small.data
+    x, y = data[:]
+    mean = fit_regression(y, x, generator=torch.Generator().manual_seed(0))
+    coupling = ConditionalOT(300.0, mean)
+    pairing = Pairing(bijection(coupling), "source", {})
+
+    def latents(n: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(n, *x.shape[1:], generator=generator)
+
+    facts = pair_facts(pairing, latents, data, small.context(), 1_000)
+    z, labels = latents(1_000, torch.Generator().manual_seed(1)), y[:1_000]
+    moved = (labels - labels[coupling(z, x[:1_000], labels)]).square().mean(0) / (2 * y.var(0))
+    assert moved[1] < 0.01
+    assert moved[0] > 0.2
+    assert facts["pairing_leak"] < 0.01
+    assert facts["pairing_covariance_leak"] > 0.1
 
 
 def test_class_labels_are_paired_within_their_class(bench) -> None:
