@@ -96,6 +96,12 @@ class First:
         return [(board.title + MARK * bool(board.older), board.preset) for board in self.boards]
 
     @property
+    def preset(self) -> str:
+        """Of all columns; empty where they differ."""
+        presets = {board.preset for board in self.boards}
+        return presets.pop() if len(presets) == 1 else ""
+
+    @property
     def unit_texts(self) -> list[str]:
         """The size of each unit, with half its interval or with its name where that is another."""
         return [_unit_text(unit) for unit in self.units]
@@ -173,20 +179,22 @@ def _unit_text(unit: Unit | None) -> str:
 
 
 HEAD = """\
-The value that ranks ({metrics}) over that of `oracle-gaussian`, Gaussians with the exact means
-and covariances, on the same observations: 0 is exact, 1 no better than those Gaussians; lower is
-better. ± is half the 95 % interval over seeds and observations; a value that is not above its
-interval stands as a bound, `<` its upper end. **Bold**: the best and all that cannot be told from
-it (paired differences, corrected for the number of pairs; from 20 dimensions on also where
-distances contradict each other). In brackets: seeds with a value, where they are fewer than three
-or one is missing. *Controls* stand below, and the unit itself, in that of the metric.
+The value that ranks ({about}) over that of `oracle-gaussian`,
+Gaussians with the exact means and covariances, on the same observations: 0 is exact, 1 no better
+than those Gaussians; lower is better. ± is half the 95 % interval over seeds and observations; a
+value that is not above its interval stands as a bound, `<` its upper end. **Bold**: the best and
+all that cannot be told from it (paired differences, corrected for the number of pairs; from 20
+dimensions on also where distances contradict each other). In brackets: seeds with a value, where
+they are fewer than three or one is missing. *Controls* stand below, and the unit itself, in that
+of the metric.
 """
 
 
 def markdown(table: First) -> str:
     """The table in GitHub's Markdown, with what has to be known."""
     head = ["method", *["sees"] * table.mixed]
-    head += [f"`{markdown_text(title)}`, {preset}" for title, preset in table.heads]
+    several = "" if table.preset else ", {}"
+    head += [f"`{markdown_text(title)}`" + several.format(preset) for title, preset in table.heads]
     lines = [head, ["---"] * len(head)]
     for line in table.lines:
         name = markdown_text(line.label)
@@ -196,7 +204,8 @@ def markdown(table: First) -> str:
     lines.append([f"*{UNIT}*", *[""] * table.mixed, *table.unit_texts])
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
     told = "".join(f"\n{markdown_text(note, LONGEST)}\n" for note in table.notes)
-    return HEAD.format(metrics=table.metrics) + "\n" + text + told
+    about = table.metrics + f"; preset `{table.preset}`" * bool(table.preset)
+    return HEAD.format(about=about) + "\n" + text + told
 
 
 def latex(table: First) -> str:

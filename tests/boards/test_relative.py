@@ -258,22 +258,31 @@ def test_one_task_alone_needs_no_table(two: Path) -> None:
 
 def test_the_readme_shows_what_the_records_say() -> None:
     """Means over all values of the judged metric, method by method, from the files alone."""
-    lines = [line for line in (ROOT / "README.md").read_text().splitlines() if line[:2] == "| "]
+    readme = (ROOT / "README.md").read_text()
+    common = re.search(r"The value that ranks \([^)]*; preset `([a-z]+)`\)", readme)
+    assert common
+    lines = [line for line in readme.splitlines() if line[:2] == "| "]
     start = next(i for i, line in enumerate(lines) if line.startswith("| method | `"))
     stop = next(i for i, line in enumerate(lines) if line.startswith("| *unit*"))
-    head, _, *rows = [[c.strip() for c in line.split("|")[1:-1]] for line in lines[start:stop]]
-    tasks = [re.match(r"`([a-z-]+)`, ([a-z]+)", cell) for cell in head[1:]]
+    head, _, *rows, units = [
+        [c.strip() for c in line.split("|")[1:-1]] for line in lines[start : stop + 1]
+    ]
+    tasks = [re.fullmatch(r"`([a-z-]+)`", cell) for cell in head[1:]]
     checked = 0
     for place, task in enumerate(tasks, 1):
         assert task
-        means = judged_means(*task.groups())
+        means = judged_means(task[1], common[1])
+        unit = means["oracle-gaussian"]
+        if units[place].startswith("tr Cov(posterior) = "):
+            unit = posterior_variance(task[1], common[1])
+        assert float(units[place].split("= ")[-1].split(" ± ")[0]) == pytest.approx(unit, rel=0.01)
         for row in rows:
             name = row[0].strip("*")
             shown = re.match(r"\**(< )?(\d+(?:\.\d+)?)", row[place])
             if shown is None:
                 assert row[place] == "–" and name not in means
                 continue
-            value, digits = means[name] / means["oracle-gaussian"], len(shown[2].partition(".")[2])
+            value, digits = means[name] / unit, len(shown[2].partition(".")[2])
             if shown[1]:
                 assert value < float(shown[2])
             else:
@@ -282,12 +291,19 @@ def test_the_readme_shows_what_the_records_say() -> None:
     assert checked > 90
 
 
+def posterior_variance(task: str, preset: str) -> float:
+    """tr Cov of the posterior, as the runs of a task found it."""
+    paths = (ROOT / "results/runs" / task).glob(f"oracle/{preset}/*/*/record.json")
+    (found,) = {json.loads(p.read_text())["diagnostics"]["task_posterior_variance"] for p in paths}
+    return float(found)
+
+
 def judged_means(task: str, preset: str) -> dict[str, float]:
     """The mean of the judged values of each method, by pandas."""
     found: dict[str, list[float]] = {}
     for path in (ROOT / "results/runs" / task).glob(f"*/{preset}/*/*/record.json"):
         record = json.loads(path.read_text())
-        if record["task"]["changed"] or record["track"] != "fixed":
+        if record["task"]["changed"] or record["track"] != "fixed" or record["status"] != "ok":
             continue
         values = pd.read_parquet(path.with_name("observations.parquet"))
         values = values[values.metric == record["task"]["main_metric"]]
