@@ -38,7 +38,6 @@ def cancelled(metric: Metric, entry: Entry) -> str | None:
     if plug_in * resolution <= LOST * left:
         return None
     return (
-        f"debiasing takes off nearly all of the plug-in value {plug_in:.6g} (it leaves "
-        f"{value:.3g}, exact draws have {floor:.3g}): it does not see draws far out that are rarer "
-        "than one in a half; look at the samples"
+        f"debiasing cancels the plug-in value {plug_in:.6g} but for {value:.3g} (exact draws have "
+        f"{floor:.3g}): draws far out are too rare for it to see; look at the samples"
     )

@@ -190,6 +190,8 @@ def _paired_anew(
     """The same for a coupling of any kind."""
 
     def leak(beta: float) -> float:
+        if not measured.explained:
+            return 0.0  # an observation that never changes cannot leak
         return label_leak(kind(beta, embedding), batches, measured)
 
     beta = _smallest_beta(leak, target)

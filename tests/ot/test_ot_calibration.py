@@ -166,9 +166,11 @@ def test_where_the_posterior_mean_is_blind_y_takes_its_place(blind):
     assert 0 < calibration.changed_pairs < 1
 
 
-def test_an_observation_that_never_changes_cannot_leak():
+@pytest.mark.parametrize("kind", [ConditionalOT, partial(EntropicOT, 0.3)])
+def test_an_observation_that_never_changes_cannot_leak(kind: Kind):
     x, _ = linear_pairs(500, 0)
-    constant = calibrate_beta(x, torch.full((500, 2), 7.0), latents, batch=50, generator=seeded(0))
+    same = torch.full((500, 2), 7.0)
+    constant = calibrate_beta(x, same, latents, batch=50, generator=seeded(0), kind=kind)
     assert constant.blind
     assert constant.leak == 0
     assert torch.equal(constant.embedding(torch.full((3, 2), 7.0)), torch.zeros(3, 2).double())

@@ -191,4 +191,4 @@ def test_a_value_that_debiasing_cancels_is_refused_and_its_absence_is_not(
     with monkeypatch.context() as before_the_rule:
         before_the_rule.setattr(by_observation, "cancelled", lambda *_: None)
         assert run(method).status == "ok"
-    assert "ew2sq has a value that says nothing: debiasing takes off" in str(problems(results))
+    assert "ew2sq has a value that says nothing: debiasing cancels" in str(problems(results))

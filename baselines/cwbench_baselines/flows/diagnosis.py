@@ -111,6 +111,8 @@ def _leaks(
     mean = label_statistic(*known, generator=generator)
 
     def leak(statistic: Statistic) -> float:
+        if not statistic.explained:
+            return 0.0  # an observation that never changes cannot leak
         return moved_share((_ends(one, statistic) for one in pairs), statistic.explained)
 
     facts: Diagnostics = {"pairing_leak": leak(mean), "pairing_covariance_leak": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
 from cwbench.ot import ConditionalOT, fit_regression, label_leak, label_statistic
 from cwbench.ot.leak import Batch
@@ -220,6 +221,17 @@ def test_the_diagnosis_sees_conditions_mixed_where_the_mean_does_not_move(bench)
     assert moved[0] > 0.2
     assert facts["pairing_leak"] < 0.01
     assert facts["pairing_covariance_leak"] > 0.1
+
+
+@pytest.mark.parametrize("method", [*FLOWS, "sd-fm", "w-cfm"])
+def test_a_condition_that_never_changes_is_fitted_and_leaks_nothing(bench, method) -> None:
+    small = bench()
+    x, y = small.data[:]
+    flow = small.bind(method)
+    flow.fit(TensorDataset(x, torch.ones_like(y)), small.context())
+    facts = flow.diagnostics()
+    assert facts["pairing_leak"] == 0.0
+    assert not facts.get("pairing_covariance_leak")
 
 
 def test_class_labels_are_paired_within_their_class(bench) -> None:
