@@ -180,12 +180,12 @@ def _unit_text(unit: Unit | None) -> str:
 
 HEAD = """\
 The value that ranks ({about}) over that of `oracle-gaussian`, Gaussians with the exact means and
-covariances, on the same observations: 0 is exact, 1 no better than those Gaussians; lower is
-better. ± is half the 95 % interval over seeds and observations; a value that is not above its
-interval stands as a bound, `<` its upper end. **Bold**: the best and all that cannot be told from
-it (paired differences, corrected for the number of pairs; from 20 dimensions on also where
-distances contradict each other). In brackets: seeds with a value, where they are fewer than three
-or one is missing. *Controls* stand below, and the unit itself, in that of the metric.
+covariances, on the same observations (over tr Cov(posterior) where those are exact): 0 is exact, 1
+no better than those Gaussians; lower is better. ± is half the 95 % interval over seeds and
+observations; a value that is not above its interval stands as a bound, `<` its upper end. **Bold**:
+the best and all that cannot be told from it (paired differences, corrected for the number of pairs;
+from 20 dimensions on also where distances contradict each other). In brackets: seeds with a value,
+where they are fewer than three or one is missing. *Controls* and the unit itself stand below.
 """
 
 
